@@ -1,78 +1,51 @@
 """The letters of a contraction: `ab,bc->ac`, one letter per axis of the two operands and the result.
 
-A letter stands in at least two of the three places, and where it stands says what it is:
+Where a letter stands says what it is:
 
     lhs, rhs and out     batch        lhs and out     left, free
     lhs and rhs          summed       rhs and out     right, free
+    lhs or rhs alone     summed over that operand
 
-A letter occurs once in each place: diagonals and sums over a single operand are other ops. The
-spec of a `dot` is kept canonical, its letters `a, b, c ..` in order of first appearance, so that
-equal contractions have equal attributes. The usual ones print as `matmul %a, %b [ta, tb]` or
-`outer %a, %b`; `sugar` recognises them and `matmul_spec`, `outer_spec` spell them out again.
+A letter occurs at most once in each place: diagonals are another op. The spec of a `dot` is
+kept canonical, its letters `a, b, c ..` in order of first appearance, so that equal contractions
+have equal attributes. The usual ones print as `matmul %a, %b [ta, tb]` or `outer %a, %b`; `sugar`
+recognises them and `matmul_spec`, `outer_spec` spell them out again.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from string import ascii_letters
-from typing import Final
+from typing import Final, NamedTuple
 
 from .errors import ShapeError
 
 LETTERS: Final = ascii_letters
 
 
-@dataclass(frozen=True, slots=True)
-class DotSpec:
-    """A contraction spec taken apart; `str` puts it together again."""
+class DotSpec(NamedTuple):
+    """The three places of a contraction."""
 
     lhs: str
     rhs: str
     out: str
 
-    @property
-    def batch(self) -> str:
-        """Letters of both operands that the result keeps, in the result's order."""
-        return "".join(c for c in self.out if c in self.lhs and c in self.rhs)
 
-    @property
-    def summed(self) -> str:
-        """Letters of both operands that the result drops, in the left operand's order."""
-        return "".join(c for c in self.lhs if c not in self.out)
-
-    @property
-    def left(self) -> str:
-        """Letters of the left operand alone, in the result's order."""
-        return "".join(c for c in self.out if c not in self.rhs)
-
-    @property
-    def right(self) -> str:
-        """Letters of the right operand alone, in the result's order."""
-        return "".join(c for c in self.out if c not in self.lhs)
-
-    def __str__(self) -> str:
-        return f"{self.lhs},{self.rhs}->{self.out}"
-
-
-def parse_spec(spec: str) -> DotSpec:
+def split_spec(spec: str) -> DotSpec:
     """Take `ab,bc->ac` apart; ShapeError when it is not a contraction of two operands."""
     operands, arrow, out = spec.partition("->")
     lhs, comma, rhs = operands.partition(",")
     if not (arrow and comma) or not set(lhs + rhs + out) <= set(LETTERS):
         raise ShapeError(f"{spec!r} is not a contraction; write letters as in 'ab,bc->ac'")
-    places = (lhs, rhs, out)
-    for letter in dict.fromkeys("".join(places)):
-        counts = [place.count(letter) for place in places]
-        if max(counts) > 1:
-            raise ShapeError(f"letter {letter} occurs twice in one place of {spec!r}")
-        if sum(counts) < 2:
-            raise ShapeError(f"letter {letter} of {spec!r} must occur in two of lhs, rhs and result")
-    return DotSpec(*places)
+    if any(len(set(place)) < len(place) for place in (lhs, rhs, out)):
+        raise ShapeError(f"{spec!r} has a letter twice in one place")
+    if not set(out) <= set(lhs + rhs):
+        raise ShapeError(f"{spec!r} has a letter in the result that no operand has")
+    return DotSpec(lhs, rhs, out)
 
 
 def canonical_spec(spec: str) -> str:
     """The spec with its letters renamed `a, b, c ..` in order of first appearance."""
-    parts = parse_spec(spec)
+    parts = split_spec(spec)
     found = dict.fromkeys(parts.lhs + parts.rhs)
     table = str.maketrans({old: new for old, new in zip(found, LETTERS, strict=False)})
     return spec.translate(table)
@@ -106,7 +79,7 @@ def outer_spec(rank_a: int, rank_b: int) -> str:
 def sugar(spec: str) -> tuple[str, tuple[str, ...]] | None:
     """How a canonical spec prints: `("matmul", ("ta",))`, `("outer", ())`, or None when it has
     no name of its own."""
-    parts = parse_spec(spec)
+    parts = split_spec(spec)
     rank_a, rank_b = len(parts.lhs), len(parts.rhs)
     if not (rank_a and rank_b):
         return None
