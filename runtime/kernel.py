@@ -1,0 +1,243 @@
+"""The vocabulary of generated code.
+
+Generated source starts with `from tapeless.runtime.kernel import *`. Executed as plain Python, the
+names below act on flat one-dimensional NumPy arrays, slowly and observably; compiled by
+`runtime.engine` the same names are intrinsics (`runtime/intrinsics.py` holds their LLVM side, and
+a test holds the two vocabularies equal).
+
+Kernels
+    `def k0(x0, x1, y0, n0, n1):` takes buffers, then i64 extents, and returns nothing, or one i64
+    (0 means fine; a bounds check returns something else). A buffer is a flat array: `x0[i]` reads,
+    `y0[i] = v` writes, `at(x0, n)` is the buffer that starts `n` elements later. Distinct buffer
+    parameters must not overlap (loops vectorise because of that); pass one that is read and
+    written in place as *one* parameter. Extents may be literals inside or arguments; use arguments
+    where the inner loop does not profit, so that equal kernels are compiled once.
+
+Driver
+    `def step(t):` is straight-line code over the pointer table `t`:
+        k0(f32_at(t, 3), f32_at(t, 5), f32_at(t, 7), 32, 128)      a kernel or a routine (below)
+        if k1(i64_at(t, 2), 32): return 1                          a checking kernel
+        gemm_f32(False, True, 32, 10, 128, -f32_at(t, 9)[0], f32_at(t, 3), 128, ...)
+        return 0                                                   always the last statement
+    Arguments are literals, `<dtype>_at(t, k)`, `at(<dtype>_at(t, k), n)`, the scalar load
+    `<dtype>_at(t, k)[n]` and a minus sign before a number. Nothing else: the driver is translated,
+    not compiled as Python, so a step of thousands of calls builds in linear time.
+
+Values (t is a dtype name: bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64)
+    Every function is named `<op>_<t>`; operands are converted to t first.
+    arithmetic   add sub mul neg, div (floats); integers wrap. Plain + - * / and comparisons work on
+                 floats and i64; on narrower integers convert the result: `i32(a + b)`.
+    conversion   `f32(x)` from anything (also literals), `f32_from_i64(x)` for each pair of dtypes
+    integers     floor_divide remainder power: NumPy's values, nothing raises (x // 0 = x % 0 = 0,
+                 INT_MIN // -1 = INT_MIN); a negative power of an integer gives 0
+    order        maximum minimum (NaN wins, they vectorise in reductions), sign abs, select(c, a, b)
+    floats       exp log log1p expm1 sqrt tanh sin cos sigmoid softplus power arctan2 floor ceil
+                 rint floor_divide remainder, isnan isinf isfinite (bool results)
+    Booleans     not_bool; & | ^ between them
+    reductions   `acc = add_reassoc_f64(acc, x)` may be reordered, hence vectorises: use it for sums
+                 and only for them. Sum f32 in f64: `acc = add_reassoc_f64(acc, f64(x0[i]))` and
+                 convert once at the end; this keeps 1e-6 at 1e8 elements and costs next to
+                 nothing.  Maxima: `acc = maximum_f32(acc, x0[i])`, from `-inf`. Integers: plain +.
+
+Routines, in kernels and drivers (buffers are row-major)
+    gemm_t(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)   C = alpha op(A) op(B) + beta C;
+                                                   op(A) is (m, k), op(B) is (k, n); t is f32 or f64;
+                                                   beta == 0 does not read C
+    gemv_t(ta, m, n, alpha, a, lda, x, incx, beta, y, incy)   y = alpha op(A) x + beta y; A is (m, n)
+    ger_t(m, n, alpha, x, incx, y, incy, a, lda)              A = A + alpha x y^T; A is (m, n)
+    copy(target, source, n), zero(target, n)       n elements; dtypes equal; no overlap
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..ir.types import DTYPES
+from . import vecmath
+from .lanes import ArrayLanes
+
+Scalar = Any
+Buffer = np.ndarray
+
+
+@dataclass(frozen=True)
+class KernelSpec:
+    """What the engine must know about a kernel of generated source: the dtypes of its buffers
+    ("f32", ...), in order, and how many i64 extents follow them."""
+
+    name: str
+    buffers: tuple[str, ...]
+    extents: int = 0
+
+
+FLOATS = ("f32", "f64")
+INTEGERS = tuple(name for name, dtype in DTYPES.items() if dtype.kind in "iu")
+NUMBERS = INTEGERS + FLOATS
+ANY = ("bool", *NUMBERS)
+
+VECMATH = {
+    "exp": vecmath.exp,
+    "log": vecmath.log,
+    "log1p": vecmath.log1p,
+    "expm1": vecmath.expm1,
+    "tanh": vecmath.tanh,
+    "sigmoid": vecmath.sigmoid,
+    "softplus": vecmath.softplus,
+    "sin": vecmath.sin,
+    "cos": vecmath.cos,
+}
+"""The functions of `runtime/vecmath.py`, evaluated here on NumPy scalars."""
+
+
+def _sign(x: Scalar) -> Scalar:
+    return np.sign(x)
+
+
+def _select(condition: Scalar, x: Scalar, y: Scalar) -> Scalar:
+    return x if condition else y
+
+
+def _integer_power(x: Scalar, y: Scalar) -> Scalar:
+    return x ** y if y >= 0 else x.dtype.type(0)
+
+
+def _power(x: Scalar, y: Scalar) -> Scalar:
+    return np.power(x, y) if x.dtype.kind == "f" else _integer_power(x, y)
+
+
+ELEMENTWISE: dict[str, tuple[Sequence[str], Callable[..., Scalar]]] = {
+    "add": (NUMBERS, np.add),
+    "sub": (NUMBERS, np.subtract),
+    "mul": (NUMBERS, np.multiply),
+    "div": (FLOATS, np.divide),
+    "neg": (NUMBERS, np.negative),
+    "abs": (NUMBERS, np.abs),
+    "sign": (NUMBERS, _sign),
+    "floor_divide": (NUMBERS, np.floor_divide),
+    "remainder": (NUMBERS, np.remainder),
+    "power": (NUMBERS, _power),
+    "maximum": (ANY, np.maximum),
+    "minimum": (ANY, np.minimum),
+    "arctan2": (FLOATS, np.arctan2),
+    "sqrt": (FLOATS, np.sqrt),
+    "floor": (FLOATS, np.floor),
+    "ceil": (FLOATS, np.ceil),
+    "rint": (FLOATS, np.rint),
+    "isnan": (FLOATS, np.isnan),
+    "isinf": (FLOATS, np.isinf),
+    "isfinite": (FLOATS, np.isfinite),
+    "not": (("bool",), np.logical_not),
+    "add_reassoc": (FLOATS, np.add),
+}
+"""Name to dtypes and meaning; `<name>_<dtype>` is in the vocabulary for each."""
+
+
+def _quietly(function: Callable[..., Scalar], dtype: np.dtype, *operands: Scalar) -> Scalar:
+    """The function on operands of one dtype, without NumPy's warnings (native code has none)."""
+    with np.errstate(all="ignore"):
+        return function(*(convert(dtype, x) for x in operands))
+
+
+def _vector_function(function: Callable[..., Scalar], name: str, x: Scalar) -> Scalar:
+    with np.errstate(all="ignore"):
+        return function(ArrayLanes(name), convert(DTYPES[name], x))[()]
+
+
+def _selected(dtype: np.dtype, condition: Scalar, x: Scalar, y: Scalar) -> Scalar:
+    return convert(dtype, x if condition else y)
+
+
+def convert(dtype: np.dtype, x: Scalar) -> Scalar:
+    """A number as a NumPy scalar of `dtype`; integers wrap, as in C."""
+    if isinstance(x, int) and not isinstance(x, bool) and dtype.kind in "iu":
+        x = (x + 2**63) % 2**64 - 2**63 if dtype.kind == "i" else x % 2**64
+        return np.array(x, np.int64 if dtype.kind == "i" else np.uint64).astype(dtype)[()]
+    with np.errstate(all="ignore"):
+        return np.asarray(x).astype(dtype)[()]
+
+
+def _at(dtype: np.dtype, table: Sequence[Buffer], k: int) -> Buffer:
+    """Buffer `k` of the table, seen as `dtype`."""
+    return table[k].view(dtype)
+
+
+def at(buffer: Buffer, n: int) -> Buffer:
+    """The buffer that starts `n` elements later."""
+    return buffer[n:]
+
+
+def copy(target: Buffer, source: Buffer, n: int) -> None:
+    """target[:n] = source[:n]"""
+    target[:n] = source[:n]
+
+
+def zero(target: Buffer, n: int) -> None:
+    """target[:n] = 0"""
+    target[:n] = 0
+
+
+def _matrix(flat: Buffer, rows: int, columns: int, stride: int) -> Buffer:
+    """A row-major view of a flat buffer; rows are `stride` elements apart."""
+    item = flat.itemsize
+    return np.lib.stride_tricks.as_strided(flat, (rows, columns), (stride * item, item))
+
+
+def _gemm(
+    dtype: np.dtype, ta: bool, tb: bool, m: int, n: int, k: int, alpha: Scalar,
+    a: Buffer, lda: int, b: Buffer, ldb: int, beta: Scalar, c: Buffer, ldc: int,
+) -> None:  # fmt: skip
+    left = _matrix(a, k, m, lda).T if ta else _matrix(a, m, k, lda)
+    right = _matrix(b, n, k, ldb).T if tb else _matrix(b, k, n, ldb)
+    _accumulate(_matrix(c, m, n, ldc), alpha, left @ right, beta)
+
+
+def _gemv(
+    dtype: np.dtype, ta: bool, m: int, n: int, alpha: Scalar,
+    a: Buffer, lda: int, x: Buffer, incx: int, beta: Scalar, y: Buffer, incy: int,
+) -> None:  # fmt: skip
+    matrix = _matrix(a, m, n, lda).T if ta else _matrix(a, m, n, lda)
+    rows, columns = matrix.shape
+    product = matrix @ x[: columns * incx : incx]
+    _accumulate(y[: rows * incy : incy], alpha, product, beta)
+
+
+def _ger(
+    dtype: np.dtype, m: int, n: int, alpha: Scalar,
+    x: Buffer, incx: int, y: Buffer, incy: int, a: Buffer, lda: int,
+) -> None:  # fmt: skip
+    product = np.outer(x[: m * incx : incx], y[: n * incy : incy])
+    _accumulate(_matrix(a, m, n, lda), alpha, product, 1.0)
+
+
+def _accumulate(target: Buffer, alpha: Scalar, product: Buffer, beta: Scalar) -> None:
+    """target = alpha product + beta target, in the target's dtype; beta == 0 reads nothing."""
+    scaled = target.dtype.type(alpha) * product
+    target[...] = scaled if beta == 0 else scaled + target.dtype.type(beta) * target
+
+
+def _vocabulary() -> dict[str, Callable[..., Any]]:
+    words: dict[str, Callable[..., Any]] = {"at": at, "copy": copy, "zero": zero}
+    for name, dtype in DTYPES.items():
+        if name != "bool":
+            words[name] = partial(convert, dtype)
+        words[f"{name}_at"] = partial(_at, dtype)
+        words[f"select_{name}"] = partial(_selected, dtype)
+        words |= {f"{name}_from_{source}": partial(convert, dtype) for source in DTYPES}
+    for op, (dtypes, function) in ELEMENTWISE.items():
+        words |= {f"{op}_{name}": partial(_quietly, function, DTYPES[name]) for name in dtypes}
+    for name in FLOATS:
+        for op, vector_function in VECMATH.items():
+            words[f"{op}_{name}"] = partial(_vector_function, vector_function, name)
+        for routine, meaning in (("gemm", _gemm), ("gemv", _gemv), ("ger", _ger)):
+            words[f"{routine}_{name}"] = partial(meaning, DTYPES[name])
+    return words
+
+
+VOCABULARY = _vocabulary()
+globals().update(VOCABULARY)
+__all__ = list(VOCABULARY)
