@@ -1,0 +1,151 @@
+"""The linear maps a Jacobian may name: what `slice(2:8:2)[a;i]` and its kin mean.
+
+A map relates the axes `src` to the axes `dst` by a fixed linear function and is the identity on
+every other axis. It is known by two emitters, `forward` (src to dst) and `adjoint` (dst to src),
+each taking a value whose *trailing* axes are the map's, all leading ones being batch.
+
+    slice(spec)     dst is a regular part of src
+    reshape         the same elements under other axes
+    gather(axes)    dst indexes src by the operands
+    erase(spec)     the identity with zeros in a region
+    erase_at(axes)  the identity with zeros where the operands index
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .builder import Builder
+from .evaluate import run_node
+from .graph import Value
+from .jacobian import Map
+from .types import F64
+
+Extents = tuple[int, ...]
+Emit = Callable[[Builder, Value, Mapping[str, Any], Sequence[Value], Extents, Extents], Value]
+
+
+@dataclass(frozen=True)
+class MapRule:
+    """`forward` and `adjoint` emit(b, v, attrs, operands, src extents, dst extents);
+    `extents` checks src against dst and returns whether they fit."""
+
+    name: str
+    forward: Emit
+    adjoint: Emit
+    fits: Callable[[Mapping[str, Any], Sequence[Extents], Extents, Extents], bool]
+
+
+def _batched(v: Value, rank: int) -> Extents:
+    return v.shape[: v.type.rank - rank]
+
+
+def _zeros(b: Builder, like: Value, shape: Extents) -> Value:
+    return b.full(shape, 0, like.type.dtype)
+
+
+def _whole(batch: Extents, spec: Any) -> Any:
+    return (*((0, n, 1) for n in batch), *spec)
+
+
+def _slice(b: Builder, v: Value, attrs: Any, operands: Any, src: Extents, dst: Extents) -> Value:
+    return b.slice(v, spec=_whole(_batched(v, len(src)), attrs["spec"]))
+
+
+def _unslice(b: Builder, v: Value, attrs: Any, operands: Any, src: Extents, dst: Extents) -> Value:
+    batch = _batched(v, len(dst))
+    return b.add_at(_zeros(b, v, batch + src), v, spec=_whole(batch, attrs["spec"]))
+
+
+def _reshape(b: Builder, v: Value, attrs: Any, operands: Any, src: Extents, dst: Extents) -> Value:
+    return b.reshape(v, shape=_batched(v, len(src)) + dst)
+
+
+def _unreshape(b: Builder, v: Value, attrs: Any, operands: Any, src: Extents, dst: Extents) -> Value:
+    return b.reshape(v, shape=_batched(v, len(dst)) + src)
+
+
+def _shifted(axes: Sequence[int], batch: int) -> tuple[int, ...]:
+    return tuple(k + batch for k in axes)
+
+
+def _gather(b: Builder, v: Value, attrs: Any, operands: Any, src: Extents, dst: Extents) -> Value:
+    batch = v.type.rank - len(src)
+    out = b.gather(v, *operands, axes=_shifted(attrs["axes"], batch))
+    return _rotate(b, out, len(dst))
+
+
+def _ungather(b: Builder, v: Value, attrs: Any, operands: Any, src: Extents, dst: Extents) -> Value:
+    batch = _batched(v, len(dst))
+    front = _rotate(b, v, len(batch))
+    axes = _shifted(attrs["axes"], len(batch))
+    return b.scatter_add(_zeros(b, v, batch + src), front, *operands, axes=axes)
+
+
+def _rotate(b: Builder, v: Value, count: int) -> Value:
+    """Move the first `count` axes behind the others."""
+    perm = (*range(count, v.type.rank), *range(count))
+    return v if perm == tuple(range(v.type.rank)) else b.transpose(v, perm=perm)
+
+
+def _erase(b: Builder, v: Value, attrs: Any, operands: Any, src: Extents, dst: Extents) -> Value:
+    batch = _batched(v, len(src))
+    region = tuple(len(range(*s)) for s in attrs["spec"])
+    return b.update(v, _zeros(b, v, batch + region), spec=_whole(batch, attrs["spec"]))
+
+
+def _erase_at(b: Builder, v: Value, attrs: Any, operands: Any, src: Extents, dst: Extents) -> Value:
+    batch = _batched(v, len(src))
+    index = np.broadcast_shapes(*(i.shape for i in operands))
+    axes = _shifted(attrs["axes"], len(batch))
+    return b.scatter(v, _zeros(b, v, index + batch), *operands, axes=axes)
+
+
+def _slice_fits(attrs: Any, operands: Any, src: Extents, dst: Extents) -> bool:
+    spec = attrs["spec"]
+    inside = all(max(a, b) <= n for (a, b, _), n in zip(spec, src, strict=False))
+    return len(spec) == len(src) and inside and dst == tuple(len(range(*s)) for s in spec)
+
+
+def _gather_fits(attrs: Any, operands: Any, src: Extents, dst: Extents) -> bool:
+    return len(attrs["axes"]) == len(src) == len(operands) and np.broadcast_shapes(*operands) == dst
+
+
+MAPS: Mapping[str, MapRule] = {
+    rule.name: rule
+    for rule in (
+        MapRule("slice", _slice, _unslice, _slice_fits),
+        MapRule(
+            "reshape", _reshape, _unreshape,
+            lambda attrs, operands, src, dst: math.prod(src) == math.prod(dst),
+        ),
+        MapRule("gather", _gather, _ungather, _gather_fits),
+        MapRule(
+            "erase", _erase, _erase,
+            lambda attrs, operands, src, dst: src == dst and len(attrs["spec"]) == len(src),
+        ),
+        MapRule(
+            "erase_at", _erase_at, _erase_at,
+            lambda attrs, operands, src, dst: src == dst and len(operands) == len(src),
+        ),
+    )
+}  # fmt: skip
+
+
+def dense_map(factor: Map, operands: Sequence[np.ndarray], extents: Sequence[int]) -> np.ndarray:
+    """The map as a matrix of shape src + dst: its forward applied to the identity."""
+    src, dst = tuple(extents[x] for x in factor.src), tuple(extents[x] for x in factor.dst)
+    b = Builder()
+    size = math.prod(src)
+    identity = b.constant(np.eye(size).reshape((size, *src)), F64)
+    indices = [b.constant(v) for v in operands]
+    out = MAPS[factor.op].forward(b, identity, dict(factor.attrs), indices, src, dst)
+    env: dict[Value, Any] = {}
+    for node in b.nodes:
+        env.update(zip(node.results, run_node(node, [env[v] for v in node.operands]), strict=True))
+    return np.asarray(env[out]).reshape(src + dst)

@@ -1,0 +1,95 @@
+"""The op record: everything the compiler knows about one operation, in one place.
+
+To add an elementwise op, write one record in `ir/ops/elementwise.py`:
+
+    define(elementwise("tanh", np.tanh, "tanh({0})", partials=[lambda b, x, y: 1 - y*y]))
+
+A record holds
+
+- `infer`:     the type rule, operand types and attributes to result types;
+- `evaluate`:  the NumPy meaning, which *defines* the op (the interpreter calls it);
+- `jacobian`:  the local derivative as a sum of terms (see `ir/jacobian.py`), `ZERO` for an op
+               whose value is piecewise constant, or None when no rule exists (asking is an error);
+- `scalar`:    for elementwise ops, the expression generated code evaluates per element;
+- `attrs`:     the attributes with their defaults, from which text is printed and parsed;
+- `samples`:   operands and attributes that the table tests run through every executor.
+
+Structured ops share a `kind`; code generation has one emitter per kind, never one per op.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from .types import Type
+
+if TYPE_CHECKING:
+    from .builder import Builder
+    from .graph import Node
+    from .jacobian import Axes, Term
+
+Attrs = Mapping[str, Any]
+Infer = Callable[[tuple[Type, ...], Attrs], tuple[Type, ...]]
+JacobianRule = Callable[["Builder", "Node", int, "Axes"], "Sequence[Term]"]
+
+
+def _zero(b: Builder, node: Node, i: int, axes: Axes) -> Sequence[Term]:
+    return ()
+
+
+ZERO: Final[JacobianRule] = _zero
+"""The rule of an op whose value does not change with its operands: no terms."""
+
+REQUIRED: Final = object()
+"""The default of an attribute that must be given."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One call for the table tests: operand types (or arrays) and attributes.
+
+    `low`, `high` bound the random floats drawn for operands given as types.
+    """
+
+    operands: tuple[Any, ...]
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    low: float = -2.0
+    high: float = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Op:
+    """One operation of the IR. Identity is equality: there is one record per name."""
+
+    name: str
+    kind: str
+    infer: Infer
+    evaluate: Callable[..., Any]
+    doc: str
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    jacobian: JacobianRule | None = None
+    scalar: str | None = None
+    samples: tuple[Sample, ...] = ()
+    commutative: bool = False
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether a derivative can flow through this op."""
+        return self.jacobian is not ZERO
+
+    def __repr__(self) -> str:
+        return f"Op({self.name})"
+
+
+OPS: dict[str, Op] = {}
+"""The closed registry, filled once when `ir.ops` is imported."""
+
+
+def define(op: Op) -> Op:
+    """Enter a record into the registry; a name is defined once."""
+    if op.name in OPS:
+        raise ValueError(f"op {op.name} is defined twice")
+    OPS[op.name] = op
+    return op

@@ -1,0 +1,78 @@
+"""A `contract` node as one index expression over ordinary values.
+
+`contract %J, %g` reads the Jacobian's terms through to the values they name and appends the
+cotangent, so that the whole is a sum of products again: what `jacobian-free` eliminates, and what
+the next order of `autodiff` differentiates (drop a factor, tie the rest).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..ir.graph import Node, Value
+from ..ir.jacobian import Axes, Delta, Factor, Form, Letter, Mask, Term, Val, map_refs
+
+
+@dataclass(frozen=True)
+class Expression:
+    """Sum of terms over letters with `extent`; `out` names the axes of the result."""
+
+    out: tuple[Letter, ...]
+    extent: dict[Letter, int]
+    terms: tuple[Term, ...]
+
+
+def contraction(contract: Node, jacobian: Node) -> Expression:
+    """The expression of a `contract` node whose Jacobian `jacobian` defines."""
+    form: Form = jacobian.attrs["form"]
+    terms = [map_refs(t, jacobian.operands.__getitem__) for t in form.terms]
+    extent = dict(enumerate(form.extents))
+    other, *where = contract.operands[1:]
+    if contract.attrs["side"] == "jvp":
+        factors: tuple[Factor, ...] = (indexed(other, form.a),)
+        out = form.z
+    else:
+        batch = tuple(range(len(extent), len(extent) + contract.attrs["batch"]))
+        extent.update(zip(batch, other.shape, strict=False))
+        factors = (indexed(other, (*batch, *form.z)),)
+        factors += tuple(_aligned_mask(m, form.z) for m in where)
+        out = (*batch, *form.a)
+    return Expression(out, extent, tuple(Term(t.coef, t.factors + factors) for t in terms))
+
+
+def indexed(value: Value, letters: Sequence[Letter]) -> Val:
+    """`value[letters]`, with None on axes of extent 1."""
+    return Val(value, _squeezed(value, letters))
+
+
+def _squeezed(value: Value, letters: Sequence[Letter]) -> tuple[Letter | None, ...]:
+    pairs = zip(letters, value.shape, strict=True)
+    return tuple(None if n == 1 else letter for letter, n in pairs)
+
+
+def _aligned_mask(value: Value, letters: Sequence[Letter]) -> Mask:
+    return Mask(value, _squeezed(value, letters[len(letters) - value.type.rank :]))
+
+
+def derivative(expression: Expression, wrt: Value, result: Value) -> tuple[Axes, list[Term]]:
+    """The Jacobian of the expression's result with respect to one of its values.
+
+    By the product rule: for every factor `wrt[ix]`, drop it and tie its letters to the axes of
+    `wrt` by deltas. The algebra is closed, so derivatives of any order expand in one pass.
+    """
+    axes = Axes(wrt.type, result.type)
+    table = dict(zip(expression.out, axes.z, strict=True))
+    for letter, n in expression.extent.items():
+        if letter not in table:
+            table[letter] = axes.fresh(n)
+    terms = []
+    for term in expression.terms:
+        for k, factor in enumerate(term.factors):
+            if isinstance(factor, Val) and factor.v is wrt:
+                rest = Term(term.coef, term.factors[:k] + term.factors[k + 1 :]).rename(table)
+                ties = (
+                    Delta(a, table[x]) for a, x in zip(axes.a, factor.ix, strict=True) if x is not None
+                )
+                terms.append(Term(rest.coef, (*ties, *rest.factors)))
+    return axes, terms
