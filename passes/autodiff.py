@@ -1,0 +1,255 @@
+"""Expand every derivative request into local Jacobians and contractions: the chain rule, literally.
+
+    %gW:f64[3,4] = gradient %loss wrt %W'
+ =>
+    %J1:f64[3] = jacobian %loss wrt %z [a;] = %z[a]
+    %gz:f64[3] = contract %J1, 1.0
+    %J2:f64[3,4,3] = jacobian %z wrt %W' [a,b;i] = I[a,i] %x[b]
+    %gW:f64[3,4] = contract %J2, %gz
+
+Requests are expanded in SSA order in one pass, so that the inside of an outer derivative holds no
+request any more, only ops, Jacobians and contractions; a contraction is differentiated as the
+product it is (`passes/expression.py`). `arg` nodes mark what a request differentiates with respect
+to and vanish at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from ..ir.builder import Builder, keep, prune, rebuild, with_nodes
+from ..ir.errors import UnsupportedError
+from ..ir.graph import Graph, Node, Value
+from ..ir.jacobian import Axes, Term, canonical
+from ..ir.op import ZERO
+from ..ir.ops.autodiff import REQUESTS
+from . import support
+from .expression import contraction, derivative
+
+
+def autodiff(graph: Graph) -> Graph:
+    """Expand `gradient`, `vjp`, `jvp` and `total_jacobian` nodes; drop `arg` nodes.
+
+    UnsupportedError, naming the user's line, for an op without a Jacobian rule.
+    """
+    if not any(node.op.name in (*REQUESTS, "arg") for node in graph.nodes):
+        return graph
+    b = Builder()
+    env: dict[Value, Value] = {v: v for v in graph.inputs}
+    for node in graph.nodes:
+        operands = tuple(env[v] for v in node.operands)
+        if node.op.name in REQUESTS:
+            with b.at(node.loc, "autodiff"):
+                results = _EXPAND[node.op.name](b, node, operands)
+            _keep_names(node.results, results)
+        else:
+            results = keep(b, node, operands)
+        env.update(zip(node.results, results, strict=True))
+    return prune(_without_args(with_nodes(graph, b.nodes, env)))
+
+
+def _keep_names(old: Sequence[Value], new: Sequence[Value]) -> None:
+    for before, after in zip(old, new, strict=True):
+        after.name = before.name or after.name
+
+
+def _without_args(graph: Graph) -> Graph:
+    return rebuild(graph, lambda b, node, operands: operands if node.op.name == "arg" else None)
+
+
+# --- requests ------------------------------------------------------------------------------------
+
+
+def _gradient(b: Builder, node: Node, operands: tuple[Value, ...]) -> list[Value]:
+    loss, *wrt = operands
+    seed = b.constant(1.0, loss.type.dtype)
+    return _Reverse(b, wrt).run({loss: seed})
+
+
+def _vjp(b: Builder, node: Node, operands: tuple[Value, ...]) -> list[Value]:
+    m, k = node.attrs["outputs"], node.attrs["wrt"]
+    reverse = _Reverse(b, operands[m : m + k])
+    seeds: dict[Value, Value] = {}
+    for y, seed in zip(operands[:m], operands[m + k :], strict=True):
+        seeds[y] = b.add(seeds[y], seed) if y in seeds else seed
+    return reverse.run(seeds)
+
+
+def _total_jacobian(b: Builder, node: Node, operands: tuple[Value, ...]) -> list[Value]:
+    y, a = operands
+    seed = b.eye(shape=y.shape, dtype=y.type.dtype)
+    return _Reverse(b, [a], batch=y.shape).run({y: seed})
+
+
+def _jvp(b: Builder, node: Node, operands: tuple[Value, ...]) -> list[Value]:
+    m, k = node.attrs["outputs"], node.attrs["wrt"]
+    wrt, tangents = operands[m : m + k], operands[m + k :]
+    return _forward(b, wrt, tangents, operands[:m])
+
+
+_EXPAND: dict[str, Callable[[Builder, Node, tuple[Value, ...]], list[Value]]] = {
+    "gradient": _gradient,
+    "vjp": _vjp,
+    "total_jacobian": _total_jacobian,
+    "jvp": _jvp,
+}
+
+
+# --- local Jacobians -----------------------------------------------------------------------------
+
+
+def data_operands(b: Builder, node: Node) -> tuple[Value, ...]:
+    """The distinct values a derivative can flow in from. Those of a contraction are the values
+    its Jacobian names and the cotangent; a Jacobian by itself passes nothing on."""
+    if node.op.jacobian is ZERO or node.op.name == "jacobian":
+        return ()
+    operands: Iterable[Value] = node.operands
+    if node.op.name == "contract":
+        operands = (*b.producer[node.operands[0]].operands[2:], node.operands[1])
+    return tuple(dict.fromkeys(v for v in operands if v.type.is_float))
+
+
+def local_jacobian(b: Builder, node: Node, wrt: Value) -> Node | None:
+    """Emit the Jacobian of a node with respect to one of its operands; None when it is zero."""
+    if node.op.name == "contract":
+        expression = contraction(node, b.producer[node.operands[0]])
+        axes, terms = derivative(expression, wrt, node.result)
+    else:
+        axes = Axes(wrt.type, node.result.type)
+        terms = _rule_terms(b, node, wrt, axes)
+    if not terms:
+        return None
+    form, values = canonical(axes, terms)
+    return b.emit("jacobian", (node.result, wrt, *values), {"form": form}, names=["J"])
+
+
+def _rule_terms(b: Builder, node: Node, wrt: Value, axes: Axes) -> list[Term]:
+    rule = node.op.jacobian
+    if rule is None:
+        where = f" at {node.loc}" if node.loc else ""
+        raise UnsupportedError(f"{node.op.name}{where} has no derivative rule")
+    positions = [i for i, v in enumerate(node.operands) if v is wrt]
+    return [term for i in positions for term in rule(b, node, i, axes)]
+
+
+def _as(b: Builder, value: Value, dtype: np.dtype) -> Value:
+    return value if value.type.dtype == dtype else b.cast(value, dtype=dtype)
+
+
+def _dependent(b: Builder, wrt: Sequence[Value]) -> tuple[list[Node], set[Value]]:
+    """The nodes, in order, that depend differentiably on `wrt`, and all such values."""
+    active = set(wrt)
+    nodes = []
+    for node in b.nodes:
+        if (
+            len(node.results) == 1
+            and node.result.type.is_float
+            and node.result not in active
+            and not active.isdisjoint(data_operands(b, node))
+        ):
+            nodes.append(node)
+            active.add(node.result)
+    return nodes, active
+
+
+# --- reverse mode --------------------------------------------------------------------------------
+
+
+class _Reverse:
+    """One reverse sweep. Cotangents have the shape `batch` + shape of their value; each may have
+    a support, the Boolean of where it is structurally non-zero."""
+
+    def __init__(self, b: Builder, wrt: Sequence[Value], batch: tuple[int, ...] = ()) -> None:
+        self.b, self.wrt, self.batch = b, wrt, batch
+        self.nodes, self.active = _dependent(b, wrt)
+        self.cotangent: dict[Value, Value] = {}
+        self.support: dict[Value, Value | None] = {}
+
+    def run(self, seeds: dict[Value, Value]) -> list[Value]:
+        for value, seed in seeds.items():
+            if value in self.active:
+                self.accumulate(value, seed, None)
+        for node in reversed(self.nodes):
+            if node.result in self.cotangent:
+                with self.b.at(node.loc, "autodiff"):
+                    self.pull(node)
+        return [self.result(a) for a in self.wrt]
+
+    def result(self, a: Value) -> Value:
+        if a in self.cotangent:
+            return self.cotangent[a]
+        return self.b.full(self.batch + a.shape, 0.0, a.type.dtype)
+
+    def pull(self, node: Node) -> None:
+        """Send a node's cotangent to its operands."""
+        g = self.cotangent[node.result]
+        where = self.support[node.result]
+        for operand in data_operands(self.b, node):
+            if operand not in self.active:
+                continue
+            if node.op.name == "arg":
+                self.accumulate(operand, g, where)
+                continue
+            jacobian = local_jacobian(self.b, node, operand)
+            if jacobian is not None:
+                self.contract(jacobian, operand, g, where)
+
+    def contract(self, jacobian: Node, operand: Value, g: Value, where: Value | None) -> None:
+        b = self.b
+        g = _as(b, g, jacobian.result.type.dtype)
+        form = jacobian.attrs["form"]
+        masked = where is not None and support.matters(form)
+        operands = (jacobian.result, g, where) if masked else (jacobian.result, g)
+        attrs = {"side": "vjp", "batch": len(self.batch)}
+        name = f"g{operand.name.rstrip(chr(39))}" if operand.name else "g"
+        pulled = b.emit("contract", [v for v in operands if v is not None], attrs, names=[name])
+        self.accumulate(operand, pulled.result, support.propagate(b, jacobian, where))
+
+    def accumulate(self, value: Value, g: Value, where: Value | None) -> None:
+        if value not in self.cotangent:
+            self.cotangent[value], self.support[value] = g, where
+            return
+        name = self.cotangent[value].name
+        self.cotangent[value] = self.b.add(self.cotangent[value], g, name_hint=name)
+        before = self.support[value]
+        both = before is not None and where is not None
+        self.support[value] = self.b.emit("or", [v for v in (before, where) if v]).result if both else None
+
+
+# --- forward mode --------------------------------------------------------------------------------
+
+
+def _forward(
+    b: Builder, wrt: Sequence[Value], tangents: Sequence[Value], outputs: Sequence[Value]
+) -> list[Value]:
+    """Push tangents forward, node by node; the tangents of `outputs`."""
+    nodes, _ = _dependent(b, wrt)
+    tangent = dict(zip(wrt, tangents, strict=True))
+    for node in nodes:
+        with b.at(node.loc, "autodiff"):
+            pushed = _push(b, node, tangent)
+        if pushed is not None:
+            tangent[node.result] = pushed
+    return [
+        tangent[y] if y in tangent else b.full(y.shape, 0.0, y.type.dtype) for y in outputs
+    ]
+
+
+def _push(b: Builder, node: Node, tangent: dict[Value, Value]) -> Value | None:
+    total: Value | None = None
+    for operand in data_operands(b, node):
+        if operand not in tangent:
+            continue
+        if node.op.name == "arg":
+            return tangent[operand]
+        jacobian = local_jacobian(b, node, operand)
+        if jacobian is None:
+            continue
+        name = f"t{node.result.name}" if node.result.name else "t"
+        attrs = {"side": "jvp", "batch": 0}
+        pushed = b.emit("contract", (jacobian.result, tangent[operand]), attrs, names=[name]).result
+        pushed = _as(b, pushed, node.result.type.dtype)
+        total = pushed if total is None else b.add(total, pushed)
+    return total

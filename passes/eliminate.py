@@ -1,0 +1,420 @@
+"""Elimination: a sum of products over index letters becomes ordinary ops.
+
+For one term, with `out` the letters of the result:
+
+1. a uniform value becomes part of the coefficient, a uniform mask vanishes or kills the term;
+2. a delta with a letter outside `out` is substituted away: this is where dz/dW disappears;
+3. a map whose one side is summed is applied, forward or adjoint, to what it is summed with;
+4. values are multiplied and summed pair by pair, least work first, ties by operand order;
+   masks select once, after the product and before the sums over their letters;
+5. a summed letter that no factor mentions multiplies the coefficient by its extent.
+
+What remains of a term is a coefficient, deltas between letters of `out`, and one value: a
+`Reduced`. Surviving deltas are the structure of an open Jacobian; `materialise` writes them out.
+
+The same steps run in the Boolean semiring (product = and, sum = any) to find where a cotangent is
+structurally non-zero.
+
+    sum_i I[a,i] %x[b] %g[i]   =>   outer %g, %x
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..ir.builder import Builder
+from ..ir.dotspec import canonical_spec
+from ..ir.graph import Value
+from ..ir.jacobian import Delta, Letter, Map, Mask, Term, Val
+from ..ir.maps import MAPS
+from ..ir.ops import uniform_value
+from .expression import Expression
+
+Letters = tuple[Letter, ...]
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """coef * value[letters] * product of deltas; `value` None stands for 1."""
+
+    coef: float
+    deltas: tuple[Delta, ...]
+    value: Value | None
+    letters: Letters
+
+
+def eliminate(b: Builder, expression: Expression, dtype: np.dtype) -> list[Reduced]:
+    """Reduce every term of the expression; terms of equal pattern are merged."""
+    reduced = [
+        r
+        for term in expression.terms
+        if (r := _Elimination(b, expression, dtype, term).run()) is not None
+    ]
+    return _merged(b, reduced, dtype)
+
+
+def _merged(b: Builder, terms: Sequence[Reduced], dtype: np.dtype) -> list[Reduced]:
+    """Add up terms with the same deltas and letters: otherwise a chain of n softmaxes has 2**n."""
+    groups: dict[tuple[frozenset[Delta], frozenset[Letter]], list[Reduced]] = {}
+    for term in terms:
+        groups.setdefault((frozenset(term.deltas), frozenset(term.letters)), []).append(term)
+    return [group[0] if len(group) == 1 else _sum(b, group, dtype) for group in groups.values()]
+
+
+def _sum(b: Builder, group: Sequence[Reduced], dtype: np.dtype) -> Reduced:
+    first = group[0]
+    total = None
+    for term in group:
+        value = b.constant(1.0, dtype) if term.value is None else term.value
+        if term.letters != first.letters:
+            value = b.transpose(value, perm=tuple(term.letters.index(x) for x in first.letters))
+        total = add_scaled(b, total, value, term.coef)
+    return Reduced(1.0, first.deltas, total, first.letters)
+
+
+def add_scaled(b: Builder, total: Value | None, value: Value, coef: float) -> Value:
+    """total + coef * value, as a subtraction where the coefficient is negative."""
+    if total is None:
+        return scaled(b, value, coef)
+    if coef < 0:
+        return b.sub(total, scaled(b, value, -coef))
+    return b.add(total, scaled(b, value, coef))
+
+
+def scaled(b: Builder, value: Value, coef: float) -> Value:
+    """coef * value, without the multiplication by 1 or -1."""
+    if coef == 1.0:
+        return value
+    if coef == -1.0:
+        return b.neg(value)
+    return b.mul(value, coef)
+
+
+def materialise(
+    b: Builder, terms: Sequence[Reduced], out: Letters, shape: tuple[int, ...], dtype: np.dtype
+) -> Value:
+    """The tensor of the given shape, axes named by `out`, that the reduced terms add up to."""
+    total = None
+    for term in terms:
+        value, coef = term.value, term.coef
+        if value is None:
+            value, coef = b.constant(coef, dtype), 1.0
+        value = lay(b, value, term.letters, out)
+        for delta in term.deltas:
+            value = b.select(_delta(b, delta, out, shape), value, b.constant(0.0, dtype))
+        total = add_scaled(b, total, value, coef)
+    if total is None:
+        return b.full(shape, 0.0, dtype)
+    return total if total.shape == shape else b.broadcast(total, shape=shape)
+
+
+def _delta(b: Builder, delta: Delta, out: Letters, shape: tuple[int, ...]) -> Value:
+    counter = b.iota(n=shape[out.index(delta.i)])
+    return b.eq(lay(b, counter, (delta.i,), out), lay(b, counter, (delta.j,), out))
+
+
+def lay(b: Builder, value: Value, letters: Letters, order: Sequence[Letter]) -> Value:
+    """Order the axes as in `order`, with extent 1 for absent letters after the first present."""
+    present = [x for x in order if x in letters]
+    perm = tuple(letters.index(x) for x in present)
+    if perm != tuple(range(len(perm))):
+        value = b.transpose(value, perm=perm)
+    if not present:
+        return value
+    tail = list(order)[list(order).index(present[0]) :]
+    extents = dict(zip(present, value.shape, strict=True))
+    shape = tuple(extents.get(x, 1) for x in tail)
+    return value if shape == value.shape else b.reshape(value, shape=shape)
+
+
+class _Elimination:
+    """The elimination of one term."""
+
+    def __init__(self, b: Builder, expression: Expression, dtype: np.dtype, term: Term) -> None:
+        self.b, self.dtype, self.coef = b, dtype, term.coef
+        self.extent = dict(expression.extent)
+        self.out = expression.out
+        self.deltas = [f for f in term.factors if isinstance(f, Delta)]
+        self.vals = [f for f in term.factors if isinstance(f, Val)]
+        self.masks = [f for f in term.factors if isinstance(f, Mask)]
+        self.maps = [f for f in term.factors if isinstance(f, Map)]
+        self.unmentioned = {x for x in term.letters if x not in self.out}
+
+    @property
+    def boolean(self) -> bool:
+        return self.dtype == np.dtype(bool)
+
+    def run(self) -> Reduced | None:
+        if not self.absorb_uniform():
+            return None
+        self.substitute_deltas()
+        self.apply_maps()
+        self.clean()
+        value = self.combine(self.vals, self.masks, set(self.out))
+        for letter in self.unmentioned:
+            self.coef *= 1 if self.boolean else self.extent[letter]
+        if value is None:
+            return Reduced(self.coef, tuple(self.deltas), None, ())
+        return Reduced(self.coef, tuple(self.deltas), value.v, value.letters)
+
+    # --- 1: uniform values -------------------------------------------------------------------
+
+    def absorb_uniform(self) -> bool:
+        """Move constants into the coefficient; false when a mask is false everywhere."""
+        vals, masks = [], []
+        for val in self.vals:
+            scalar = None if self.boolean else uniform_value(self.b.producer, val.v)
+            if scalar is None:
+                vals.append(val)
+            else:
+                self.coef *= float(scalar)
+        for mask in self.masks:
+            known = uniform_value(self.b.producer, mask.v)
+            if known is not None and not known:
+                return False
+            if known is None:
+                masks.append(mask)
+        self.vals, self.masks = vals, masks
+        return True
+
+    # --- 2: deltas ---------------------------------------------------------------------------
+
+    def substitute_deltas(self) -> None:
+        kept: list[Delta] = []
+        while self.deltas:
+            delta = self.deltas.pop(0)
+            i, j = delta.i, delta.j
+            if i == j or self.extent[i] == 1:
+                continue
+            if i in self.out and j in self.out:
+                first, second = sorted((i, j), key=self.out.index)
+                kept.append(Delta(first, second))
+                self.rename(second, first)
+            else:
+                old, new = (j, i) if i in self.out else (i, j)
+                self.unmentioned.discard(old)
+                self.rename(old, new)
+                kept = [d.rename({old: new}) for d in kept]
+        self.deltas = list(dict.fromkeys(kept))
+
+    def rename(self, old: Letter, new: Letter) -> None:
+        table = {old: new}
+        self.deltas = [d.rename(table) for d in self.deltas]
+        self.vals = [v.rename(table) for v in self.vals]
+        self.masks = [m.rename(table) for m in self.masks]
+        self.maps = [m.rename(table) for m in self.maps]
+
+    # --- 3: maps -----------------------------------------------------------------------------
+
+    def apply_maps(self) -> None:
+        while self.maps:
+            choice = next((c for m in self.maps if (c := self.applicable(m)) is not None), None)
+            if choice is None:
+                self.write_out(self.maps.pop(0))
+            else:
+                self.apply(*choice)
+
+    def applicable(self, map_: Map) -> tuple[Map, bool] | None:
+        """(map, forward?) when all letters of one side are summed and no other map holds them."""
+        if len(set(map_.letters)) < len(map_.letters):
+            return None
+        elsewhere = {x for m in self.maps if m is not map_ for x in m.letters} | set(self.out)
+        if elsewhere.isdisjoint(map_.dst):
+            return map_, False
+        return (map_, True) if elsewhere.isdisjoint(map_.src) else None
+
+    def apply(self, map_: Map, forward: bool) -> None:
+        """Multiply everything that holds the summed side, sum nothing else, apply the map."""
+        here, there = (map_.src, map_.dst) if forward else (map_.dst, map_.src)
+        self.maps.remove(map_)
+        self.clean()
+        vals = [v for v in self.vals if not set(v.letters).isdisjoint(here)]
+        masks = [m for m in self.masks if not set(m.letters).isdisjoint(here)]
+        self.vals = [v for v in self.vals if v not in vals]
+        self.masks = [m for m in self.masks if m not in masks]
+        keep = set(here) | set(self.out) | {x for f in self.factors() for x in f.letters}
+        keep |= set(there)
+        merged = self.combine(vals, masks, keep)
+        batch: Letters = () if merged is None else tuple(x for x in merged.letters if x not in here)
+        value = self.extended(merged, (*batch, *here))
+        rule = MAPS[map_.op]
+        emit = rule.forward if forward else rule.adjoint
+        src, dst = self.extents(map_.src), self.extents(map_.dst)
+        result = emit(self.b, value, dict(map_.attrs), map_.operands, src, dst)
+        self.unmentioned.difference_update(here)
+        self.vals.append(self.indexed(result, (*batch, *there)))
+
+    def extended(self, val: Val | None, letters: Letters) -> Value:
+        """The value with exactly these axes, repeated along letters it does not mention."""
+        shape = self.extents(letters)
+        if val is None:
+            return self.b.full(shape, 1, self.dtype)
+        value = lay(self.b, val.v, val.letters, letters)
+        return value if value.shape == shape else self.b.broadcast(value, shape=shape)
+
+    def write_out(self, map_: Map) -> None:
+        """A map between letters that are both kept has to be written out as a matrix."""
+        src, dst = self.extents(map_.src), self.extents(map_.dst)
+        size = int(np.prod(src, dtype=int))
+        eye = self.b.eye(shape=(size,), dtype=self.dtype)
+        identity = self.b.reshape(eye, shape=(size, *src))
+        rule = MAPS[map_.op]
+        rows = rule.forward(self.b, identity, dict(map_.attrs), map_.operands, src, dst)
+        self.vals.append(self.indexed(self.b.reshape(rows, shape=src + dst), map_.letters))
+
+    def extents(self, letters: Iterable[Letter]) -> tuple[int, ...]:
+        return tuple(self.extent[x] for x in letters)
+
+    def indexed(self, value: Value, letters: Letters) -> Val:
+        pairs = zip(letters, value.shape, strict=True)
+        return Val(value, tuple(None if n == 1 else x for x, n in pairs))
+
+    def factors(self) -> list[Val | Mask | Map]:
+        return [*self.vals, *self.masks, *self.maps]
+
+    # --- 4: products, masks, sums --------------------------------------------------------------
+
+    def clean(self) -> None:
+        """Drop axes of extent 1 and take diagonals, so that letters name axes one to one."""
+        self.vals = [Val(v, ix) for v, ix in map(self.plain, self.vals)]
+        self.masks = [Mask(v, ix) for v, ix in map(self.plain, self.masks)]
+
+    def plain(self, factor: Val | Mask) -> tuple[Value, Letters]:
+        value, letters = factor.v, factor.letters
+        if len(letters) < value.type.rank:
+            shape = tuple(n for n, x in zip(value.shape, factor.ix, strict=True) if x is not None)
+            value = self.b.reshape(value, shape=shape)
+        for letter in [x for k, x in enumerate(letters) if x in letters[:k]]:
+            value, letters = diagonal(self.b, value, letters, letter)
+        return value, letters
+
+    def combine(self, vals: list[Val], masks: list[Mask], keep: set[Letter]) -> Val | None:
+        """The product of the factors summed over every letter outside `keep`; None for 1."""
+        self.unmentioned -= {x for f in (*vals, *masks) for x in f.letters}
+        if not masks:
+            return self.product(vals, keep)
+        held = {x for m in masks for x in m.letters}
+        if not held <= keep and self.mixes(vals):
+            vals, masks = self.mask_early(vals, masks)
+            held = {x for m in masks for x in m.letters}
+        product = self.product(vals, keep | held)
+        selected = self.select(product, masks)
+        return self.product([selected], keep)
+
+    def mixes(self, vals: Sequence[Val]) -> bool:
+        """Whether the product of the values is larger than each of them: a true contraction."""
+        every = {x for v in vals for x in v.letters}
+        return all(set(v.letters) != every for v in vals)
+
+    def mask_early(self, vals: list[Val], masks: list[Mask]) -> tuple[list[Val], list[Mask]]:
+        """Apply each mask to the smallest value that has its letters, so that a contraction
+        stays one; exact as long as the other factors are finite."""
+        left: list[Mask] = []
+        for mask in masks:
+            fitting = [v for v in vals if set(mask.letters) <= set(v.letters)]
+            if not fitting:
+                left.append(mask)
+                continue
+            target = min(fitting, key=lambda v: len(v.letters))
+            vals = [self.select(v, [mask]) if v is target else v for v in vals]
+        return vals, left
+
+    def select(self, val: Val | None, masks: Sequence[Mask]) -> Val:
+        """`where(all masks, value, 0)`: one select for all of them."""
+        if not masks:
+            assert val is not None
+            return val
+        present = () if val is None else val.letters
+        order = (*present, *dict.fromkeys(x for m in masks for x in m.letters if x not in present))
+        chosen = None
+        for mask in masks:
+            laid = lay(self.b, mask.v, mask.letters, order)
+            chosen = laid if chosen is None else self.and_(chosen, laid)
+        assert chosen is not None
+        value = self.b.constant(1, self.dtype) if val is None else lay(self.b, val.v, val.letters, order)
+        if self.boolean:
+            return Val(self.and_(chosen, value), order)
+        return Val(self.b.select(chosen, value, self.b.constant(0, self.dtype)), order)
+
+    def and_(self, x: Value, y: Value) -> Value:
+        return self.b.emit("and", (x, y)).result
+
+    def product(self, vals: Sequence[Val], keep: set[Letter]) -> Val | None:
+        """Pairwise contraction, least work first."""
+        vals = [self.reduced(v, keep, [w for w in vals if w is not v]) for v in vals]
+        while len(vals) > 1:
+            pairs = [(k, n) for k in range(len(vals)) for n in range(k + 1, len(vals))]
+            k, n = min(pairs, key=lambda p: (*self.work(vals[p[0]], vals[p[1]], vals, keep), p))
+            rest = [v for i, v in enumerate(vals) if i not in (k, n)]
+            joined = self.pair(vals[k], vals[n], keep | {x for v in rest for x in v.letters})
+            vals = [joined, *rest]
+        return vals[0] if vals else None
+
+    def work(self, x: Val, y: Val, vals: Sequence[Val], keep: set[Letter]) -> tuple[int, int]:
+        """(multiplications, elements of the result) of contracting a pair."""
+        union = set(x.letters) | set(y.letters)
+        others = {z for v in vals if v is not x and v is not y for z in v.letters}
+        kept = union & (keep | others)
+        return int(np.prod(self.extents(union))), int(np.prod(self.extents(kept)))
+
+    def reduced(self, val: Val, keep: set[Letter], others: Sequence[Val]) -> Val:
+        """Sum over the letters that only this value has."""
+        shared = keep | {x for v in others for x in v.letters}
+        axes = tuple(k for k, x in enumerate(val.letters) if x not in shared)
+        if not axes:
+            return val
+        total = self.b.any(val.v, axes=axes) if self.boolean else self.b.sum(val.v, axes=axes)
+        return Val(total, tuple(x for x in val.letters if x in shared))
+
+    def pair(self, x: Val, y: Val, keep: set[Letter]) -> Val:
+        """Contract two values: multiply, outer product, multiply-reduce or dot, according to
+        which letters are shared, kept and summed."""
+        left, right = set(x.letters), set(y.letters)
+        shared = left & right
+        summed = shared - keep
+        if (summed and left == right) or (not summed and (shared or not left or not right)) or self.boolean:
+            return self.reduced(self.multiply(x, y), keep, [])
+        order = [*(k for k in self.out if k in keep), *x.letters, *y.letters]
+        result = tuple(k for k in dict.fromkeys(order) if k in (left | right) - summed)
+        return Val(self.dot(x, y, result), result)
+
+    def multiply(self, x: Val, y: Val) -> Val:
+        if len(y.letters) > len(x.letters):
+            order = (*y.letters, *(k for k in x.letters if k not in y.letters))
+        else:
+            order = (*x.letters, *(k for k in y.letters if k not in x.letters))
+        left, right = lay(self.b, x.v, x.letters, order), lay(self.b, y.v, y.letters, order)
+        return Val(self.and_(left, right) if self.boolean else self.b.mul(left, right), order)
+
+    def dot(self, x: Val, y: Val, result: Letters) -> Value:
+        """One `dot`; the operand whose free letters come first in the result stands first, so
+        that an ordinary matrix product needs no transpose."""
+        if result and result[0] not in x.letters:
+            x, y = y, x
+        first = next((k for k in result if (k in x.letters) != (k in y.letters)), None)
+        if first is not None and first in y.letters:
+            x, y = y, x
+        names = {k: chr(ord("a") + n) for n, k in enumerate(dict.fromkeys((*x.letters, *y.letters)))}
+        spec = ["".join(names[k] for k in letters) for letters in (x.letters, y.letters, result)]
+        return self.b.dot(x.v, y.v, spec=canonical_spec(f"{spec[0]},{spec[1]}->{spec[2]}"))
+
+
+def diagonal(b: Builder, value: Value, letters: Letters, letter: Letter) -> tuple[Value, Letters]:
+    """The diagonal of the two axes named `letter`, which move to the end as one: of an n x n
+    matrix in C order it is every (n+1)-th element."""
+    first, second = _twice(letters, letter)
+    rest = [k for k in range(len(letters)) if k not in (first, second)]
+    n = value.shape[first]
+    batch = tuple(value.shape[k] for k in rest)
+    last = b.transpose(value, perm=(*rest, first, second)) if rest or first > second else value
+    flat = b.reshape(last, shape=(*batch, n * n))
+    spec = (*((0, m, 1) for m in batch), (0, n * n, n + 1))
+    return b.slice(flat, spec=spec), (*(letters[k] for k in rest), letter)
+
+
+def _twice(letters: Letters, letter: Letter) -> tuple[int, int]:
+    first = letters.index(letter)
+    return first, letters.index(letter, first + 1)
