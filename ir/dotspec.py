@@ -1,4 +1,4 @@
-"""The letters of a contraction: `ab,bc->ac`, one letter per axis of the two operands and the result.
+"""The letters of a contraction, `ab,bc->ac`: one per axis of the operands and of the result.
 
 Where a letter stands says what it is:
 
@@ -47,7 +47,7 @@ def canonical_spec(spec: str) -> str:
     """The spec with its letters renamed `a, b, c ..` in order of first appearance."""
     parts = split_spec(spec)
     found = dict.fromkeys(parts.lhs + parts.rhs)
-    table = str.maketrans({old: new for old, new in zip(found, LETTERS, strict=False)})
+    table = str.maketrans(dict(zip(found, LETTERS, strict=False)))
     return spec.translate(table)
 
 
@@ -57,9 +57,9 @@ def matmul_spec(rank_a: int, rank_b: int, ta: bool = False, tb: bool = False) ->
     broadcast extent 1 (reshape those away). ShapeError for ranks matmul does not have."""
     if rank_a < 1 or rank_b < 1 or (ta and rank_a < 2) or (tb and rank_b < 2):
         raise ShapeError(f"no matmul of ranks {rank_a} and {rank_b} with ta={ta}, tb={tb}")
-    row, summed, column, *batch = LETTERS
+    row, summed, column, batch = *LETTERS[:3], LETTERS[3:]
     lhs, rhs = (row + summed)[-rank_a:], (summed + column)[:rank_b]
-    kept = "".join(batch[: max(rank_a - 2, rank_b - 2, 0)])
+    kept = batch[: max(rank_a - 2, rank_b - 2, 0)]
     batch_a, batch_b = _last(kept, rank_a - 2), _last(kept, rank_b - 2)
     out = kept + lhs[:-1] + rhs[1:]
     lhs, rhs = lhs[::-1] if ta else lhs, rhs[::-1] if tb else rhs
