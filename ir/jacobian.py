@@ -247,7 +247,10 @@ def canonical(axes: Axes, terms: Sequence[Term]) -> tuple[Form, tuple[Value, ...
     """Close a rule's terms into a `Form` and the values it refers to, in order of appearance.
 
     Positions in the form count from 2: a `jacobian` node's operands are (result, wrt, *values).
+    Normal form: no delta holds a summed letter, and equal terms are added up (`x * x` has the one
+    term 2 I[a,i] %x[i]).
     """
+    terms = _collected([_without_summed_deltas(t, axes) for t in terms])
     values = list(dict.fromkeys(v for term in terms for v in refs(term)))
     position = {v: k + 2 for k, v in enumerate(values)}
     headers = (*axes.a, *axes.z)
@@ -258,3 +261,29 @@ def canonical(axes: Axes, terms: Sequence[Term]) -> tuple[Form, tuple[Value, ...
     extents = tuple(axes.extent[letter] for letter in table)
     stored = tuple(map_refs(t.rename(table), position.__getitem__) for t in terms)
     return Form(len(axes.a), len(axes.z), extents, stored), tuple(values)
+
+
+def _without_summed_deltas(term: Term, axes: Axes) -> Term:
+    """Substitute every summed letter that a delta ties to another, result letters first."""
+    order = {letter: k for k, letter in enumerate((*axes.z, *axes.a))}
+    while True:
+        ties = [f for f in term.factors if isinstance(f, Delta)]
+        loose = [d for d in ties if d.i not in order or d.j not in order]
+        if not loose:
+            return term
+        delta = min(loose, key=lambda d: min(order.get(x, len(order)) for x in d.letters))
+        kept, gone = sorted(delta.letters, key=lambda x: order.get(x, len(order)))
+        rest = tuple(f for f in term.factors if f is not delta)
+        renamed = Term(term.coef, rest).rename({gone: kept})
+        term = Term(renamed.coef, tuple(f for f in renamed.factors if not _trivial(f)))
+
+
+def _trivial(factor: Factor) -> bool:
+    return isinstance(factor, Delta) and factor.i == factor.j
+
+
+def _collected(terms: Sequence[Term]) -> list[Term]:
+    coefs: dict[tuple[Factor, ...], float] = {}
+    for term in terms:
+        coefs[term.factors] = coefs.get(term.factors, 0.0) + term.coef
+    return [Term(coef, factors) for factors, coef in coefs.items()]

@@ -22,8 +22,9 @@ import numpy as np
 from ..ir.builder import Builder, keep, prune, rebuild, with_nodes
 from ..ir.errors import UnsupportedError
 from ..ir.graph import Graph, Node, Value
-from ..ir.jacobian import Axes, Term, canonical
+from ..ir.jacobian import Axes, Factor, Letter, Term, Val, canonical
 from ..ir.op import ZERO
+from ..ir.ops import uniform_value
 from ..ir.ops.autodiff import REQUESTS
 from . import support
 from .expression import contraction, derivative
@@ -121,6 +122,8 @@ def local_jacobian(b: Builder, node: Node, wrt: Value) -> Node | None:
         terms = _rule_terms(b, node, wrt, axes)
     if not terms:
         return None
+    headers = {*axes.a, *axes.z}
+    terms = [_with_uniform_coefficients(b, term, headers) for term in terms]
     form, values = canonical(axes, terms)
     return b.emit("jacobian", (node.result, wrt, *values), {"form": form}, names=["J"])
 
@@ -132,6 +135,20 @@ def _rule_terms(b: Builder, node: Node, wrt: Value, axes: Axes) -> list[Term]:
         raise UnsupportedError(f"{node.op.name}{where} has no derivative rule")
     positions = [i for i, v in enumerate(node.operands) if v is wrt]
     return [term for i in positions for term in rule(b, node, i, axes)]
+
+
+def _with_uniform_coefficients(b: Builder, term: Term, headers: set[Letter]) -> Term:
+    """Values known to be one number everywhere become part of the coefficient (unless a letter
+    to sum over would be forgotten with them)."""
+    coef = term.coef
+    factors: list[Factor] = []
+    for factor in term.factors:
+        known = uniform_value(b.producer, factor.v) if isinstance(factor, Val) else None
+        if known is None or not headers.issuperset(factor.letters):
+            factors.append(factor)
+        else:
+            coef *= float(known)
+    return Term(coef, tuple(factors))
 
 
 def _as(b: Builder, value: Value, dtype: np.dtype) -> Value:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..ir.builder import Builder, prune, rebuild
+from ..ir.builder import Builder, keep, prune, rebuild
 from ..ir.graph import Graph, Node, Value
 from ..ir.jacobian import Delta, Letter, Term, Val
 from .eliminate import Reduced, eliminate, materialise
@@ -40,7 +40,9 @@ class _Contractions:
     def visit(self, b: Builder, node: Node, operands: tuple[Value, ...]) -> Sequence[Value] | None:
         match node.op.name:
             case "jacobian":
-                self.jacobians[node.result] = replace(node, operands=operands)
+                kept = keep(b, node, operands)
+                self.jacobians[kept[0]] = b.producer[kept[0]]
+                return kept
             case "contract":
                 return [self.contract(b, node, operands)]
             case "eye":
