@@ -23,14 +23,37 @@ LETTERS: Final = ascii_letters
 
 
 class DotSpec(NamedTuple):
-    """The three places of a contraction."""
+    """A contraction spec taken apart; `str` puts it together again."""
 
     lhs: str
     rhs: str
     out: str
 
+    @property
+    def batch(self) -> str:
+        """Letters of both operands that the result keeps, in the result's order."""
+        return "".join(c for c in self.out if c in self.lhs and c in self.rhs)
 
-def split_spec(spec: str) -> DotSpec:
+    @property
+    def summed(self) -> str:
+        """Letters of both operands that the result lacks, in the left operand's order."""
+        return "".join(c for c in self.lhs if c in self.rhs and c not in self.out)
+
+    @property
+    def left(self) -> str:
+        """Letters of the left operand and the result alone, in the result's order."""
+        return "".join(c for c in self.out if c not in self.rhs)
+
+    @property
+    def right(self) -> str:
+        """Letters of the right operand and the result alone, in the result's order."""
+        return "".join(c for c in self.out if c not in self.lhs)
+
+    def __str__(self) -> str:
+        return f"{self.lhs},{self.rhs}->{self.out}"
+
+
+def parse_spec(spec: str) -> DotSpec:
     """Take `ab,bc->ac` apart; ShapeError when it is not a contraction of two operands."""
     operands, arrow, out = spec.partition("->")
     lhs, comma, rhs = operands.partition(",")
@@ -45,7 +68,7 @@ def split_spec(spec: str) -> DotSpec:
 
 def canonical_spec(spec: str) -> str:
     """The spec with its letters renamed `a, b, c ..` in order of first appearance."""
-    parts = split_spec(spec)
+    parts = parse_spec(spec)
     found = dict.fromkeys(parts.lhs + parts.rhs)
     table = str.maketrans(dict(zip(found, LETTERS, strict=False)))
     return spec.translate(table)
@@ -79,7 +102,7 @@ def outer_spec(rank_a: int, rank_b: int) -> str:
 def sugar(spec: str) -> tuple[str, tuple[str, ...]] | None:
     """How a canonical spec prints: `("matmul", ("ta",))`, `("outer", ())`, or None when it has
     no name of its own."""
-    parts = split_spec(spec)
+    parts = parse_spec(spec)
     rank_a, rank_b = len(parts.lhs), len(parts.rhs)
     if not (rank_a and rank_b):
         return None

@@ -111,10 +111,9 @@ class Names:
         if value not in self.hidden:
             return self.use(value)
         text = format_scalar(self.hidden[value])
-        kind = value.type.dtype.kind
         like = (v for v in node.operands if v not in self.hidden)
         default = next((v.type.dtype for v in like if literal_kind(v) == literal_kind(value)), None)
-        implied = kind == "b" or default == value.type.dtype
+        implied = (default is not None and default == value.type.dtype) or value.type.is_bool
         return text if implied else f"{text}:{dtype_name(value.type.dtype)}"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..builder import Builder
-from ..dotspec import split_spec
+from ..dotspec import parse_spec
 from ..errors import DTypeError, ShapeError
 from ..graph import Node
 from ..jacobian import Axes, Letter, Term
@@ -23,7 +23,7 @@ from .elementwise import check_arity, common_dtype
 
 def letter_extents(spec: str, types: Sequence[Type]) -> dict[str, int]:
     """The extent of every letter; ShapeError when the operands disagree."""
-    parts = split_spec(spec)
+    parts = parse_spec(spec)
     extents: dict[str, int] = {}
     for letters, type_ in zip((parts.lhs, parts.rhs), types, strict=True):
         if len(letters) != type_.rank:
@@ -43,7 +43,7 @@ def _dot_type(types: tuple[Type, ...], attrs: Attrs) -> tuple[Type, ...]:
     if dtype.kind == "b":
         raise DTypeError("dot is not defined for bool")
     extents = letter_extents(attrs["spec"], types)
-    return (Type(dtype, tuple(extents[x] for x in split_spec(attrs["spec"]).out)),)
+    return (Type(dtype, tuple(extents[x] for x in parse_spec(attrs["spec"]).out)),)
 
 
 def _dot(x: Any, y: Any, spec: str) -> Any:
@@ -52,7 +52,7 @@ def _dot(x: Any, y: Any, spec: str) -> Any:
 
 def _dot_jacobian(b: Builder, node: Node, i: int, axes: Axes) -> Sequence[Term]:
     """d z / d x_i = the other operand, with deltas for the letters x_i and z share."""
-    parts = split_spec(node.attrs["spec"])
+    parts = parse_spec(node.attrs["spec"])
     sides, out = (parts.lhs, parts.rhs), parts.out
     letter: dict[str, Letter] = dict(zip(sides[i], axes.a, strict=True))
     letter.update(zip(out, axes.z, strict=True))
