@@ -1,0 +1,48 @@
+"""One dense layer through every stage: L = 0.5 * sum((y - W @ x)**2).
+
+python examples/ir_tour.py
+
+The derivative of z = W @ x with respect to W has m * n * m elements; all but m * n are zero. The
+stage `autodiff` names it, and the stage `jacobian-free` has an outer product in its place. Every
+stage can be run by the interpreter, and gives the same W.
+"""
+
+from typing import Any
+
+import numpy as np
+import tapeless as tl
+
+
+def loss_fn(W: Any, x: Any, y: Any) -> Any:
+    z = W @ x
+    return 0.5 * np.sum((y - z) ** 2)
+
+
+@tl.compile
+def step(W: Any, x: Any, y: Any, lr: Any) -> Any:
+    loss, gW = tl.value_and_grad(loss_fn)(W, x, y)
+    W -= lr * gW
+    return loss
+
+
+def example_args() -> tuple[Any, ...]:
+    """m = 3, n = 4."""
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((3, 4)), rng.standard_normal(4), rng.standard_normal(3), 0.1
+
+
+def main() -> None:
+    W, x, y, lr = example_args()
+    program = step.lower(W, x, y, lr)
+    by_hand = W - lr * np.outer(W @ x - y, x)
+    for stage in program.stages:
+        print(f"--- {stage}\n{program.ir(stage)}")
+        _, (updated,) = tl.interpret(program.graph(stage), W, x, y, lr)
+        print(f"W differs from the one by hand by {np.max(np.abs(updated - by_hand)):.0e}\n")
+    print(program.zeros())
+    step(W, x, y, lr)
+    print(f"\nThe native step's W differs by {np.max(np.abs(W - by_hand)):.0e}")
+
+
+if __name__ == "__main__":
+    main()
