@@ -3,14 +3,211 @@
 The contract with code generation (`runtime/kernel.py` describes the source):
 
     module = compile_source(source, path, specs, driver="step")
-        source   the whole text; `path` is the file it is written to (None: one in the private
-                 source folder, named by content); `specs` one KernelSpec per kernel
     module.address      address of the C function  int64_t step(void **table)
     module.call(table)  calls it, given the address of a pointer table; the status, 0 = ok
-    module.path, module.source, module.llvm(), module.asm()
-    module.timings      {"kernels": seconds, "driver": seconds}
-    module.reused       number of kernels that had been compiled before in this process
 
-    run_plain(source, table, driver="step")    the same text as plain Python; `table` is a list of
-                                               flat NumPy arrays; the status
+    run_plain(source, table, driver="step")     the same text as plain Python
+
+A kernel is compiled once per process: two that differ only in names share machine code, and so do
+all layers of a network that have the same form. Importing this module imports neither numba nor
+llvmlite; compiling does.
 """
+
+from __future__ import annotations
+
+import ast
+import ctypes
+import hashlib
+import linecache
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .canonical import canonical
+from .driver import Callee, translate
+from .kernel import ROUTINES, VOCABULARY, KernelSpec, routine_symbol
+from .machine import source_directory
+
+if TYPE_CHECKING:
+    from .link import Linked
+    from .numba_kernels import CompiledFunction
+
+
+@dataclass(frozen=True, eq=False)
+class NativeModule:
+    """A compiled step. Its machine code lives as long as this object.
+
+    timings     seconds per part: "kernels" and "driver"
+    reused      how many kernels had been compiled before in this process
+    """
+
+    source: str
+    path: str
+    kernels: Mapping[str, CompiledFunction]
+    driver_name: str
+    driver_text: str
+    linked: Linked
+    timings: Mapping[str, float] = field(default_factory=dict)
+    reused: int = 0
+
+    @property
+    def address(self) -> int:
+        """The C function `int64_t step(void **table)`."""
+        return self.linked.addresses[self.driver_name]
+
+    @cached_property
+    def call(self) -> Callable[[int], int]:
+        """The step as a Python function of the table's address. It keeps the GIL: matrix products
+        change OpenBLAS's thread count for a moment, and Ctrl-C waits for the end of the step."""
+        return ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(self.address)
+
+    def llvm(self) -> str:
+        """LLVM text: each distinct kernel as optimised by Numba, then the driver."""
+        return "\n".join([*(k.llvm() for k in self._distinct()), self.driver_text])
+
+    def asm(self) -> str:
+        """Assembly of the same, for this machine."""
+        from .link import assembly  # lazily: llvmlite
+
+        return "\n".join([*(k.asm() for k in self._distinct()), assembly(self.driver_text)])
+
+    def _distinct(self) -> Iterable[CompiledFunction]:
+        return {kernel.symbol: kernel for kernel in self.kernels.values()}.values()
+
+
+class KernelStore:
+    """The kernels compiled in this process, by canonical source and buffer types."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[tuple[str, KernelSpec], CompiledFunction] = {}
+        self._lock = threading.RLock()
+
+    def get(
+        self, function: ast.FunctionDef, spec: KernelSpec, path: str
+    ) -> tuple[CompiledFunction, bool]:
+        """The compiled kernel, and whether it was there already."""
+        key = canonical(function), KernelSpec("", spec.buffers, spec.extents)
+        with self._lock:
+            if key in self._compiled:
+                return self._compiled[key], True
+            self._compiled[key] = _compile_kernel(function, spec, path)
+            return self._compiled[key], False
+
+
+@cache
+def kernel_store() -> KernelStore:
+    """The store of this process."""
+    return KernelStore()
+
+
+def _compile_kernel(function: ast.FunctionDef, spec: KernelSpec, path: str) -> CompiledFunction:
+    from .intrinsics import NUMBA, BufferType  # lazily: numba
+    from .numba_kernels import compile_function
+    from .routines import export_routines
+
+    count = len(function.args.args)
+    if count != len(spec.buffers) + spec.extents:
+        raise ValueError(f"kernel {spec.name} has {count} parameters, its spec says otherwise")
+    words = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+    words &= VOCABULARY.keys()
+    if any(word.rpartition("_")[0] in ROUTINES for word in words):
+        export_routines()
+    buffers = [BufferType(NUMBA[name]) for name in spec.buffers]
+    compiled = _define(function, path)[spec.name]
+    return compile_function(compiled, buffers + [NUMBA["i64"]] * spec.extents, words)
+
+
+def _define(function: ast.FunctionDef, path: str) -> dict[str, Any]:
+    """Execute one definition; line numbers are those of the file."""
+    namespace: dict[str, Any] = dict(VOCABULARY)
+    exec(compile(ast.Module([function], []), path, "exec"), namespace)
+    return namespace
+
+
+def compile_source(
+    source: str, path: Path | None, specs: Sequence[KernelSpec], driver: str = "step"
+) -> NativeModule:
+    """Compile a source text and write it to `path` (None: a file named by content in the private
+    source folder), where tracebacks and profilers find it.
+
+    ValueError if the text is not of the form `runtime/kernel.py` describes.
+    """
+    location = _write(source, path)
+    functions = _functions(source, location)
+    started = time.perf_counter()
+    kernels, reused = {}, 0
+    for spec in specs:
+        kernels[spec.name], found = kernel_store().get(functions[spec.name], spec, location)
+        reused += found
+    compiled = time.perf_counter()
+    text, linked = _link_driver(functions[driver], specs, kernels)
+    timings = {"kernels": compiled - started, "driver": time.perf_counter() - compiled}
+    return NativeModule(source, location, kernels, driver, text, linked, timings, reused)
+
+
+def _functions(source: str, path: str) -> dict[str, ast.FunctionDef]:
+    tree = ast.parse(source, path)
+    return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def _link_driver(
+    function: ast.FunctionDef,
+    specs: Sequence[KernelSpec],
+    kernels: Mapping[str, CompiledFunction],
+) -> tuple[str, Linked]:
+    from .link import link  # lazily: llvmlite
+
+    callees = _routine_callees()
+    for spec in specs:
+        parameters = (*(f"{name}*" for name in spec.buffers), *["i64"] * spec.extents)
+        compiled = kernels[spec.name]
+        callees[spec.name] = Callee(compiled.symbol, parameters, True, compiled.returns_status)
+    text = translate(function, callees)
+    imports = {kernel.symbol: kernel.address for kernel in kernels.values()}
+    if any(f"@\"{callee.symbol}\"" in text for callee in _routine_callees().values()):
+        from .routines import export_routines
+
+        imports |= export_routines()
+    return text, link(text, (function.name,), imports)
+
+
+def _routine_callees() -> dict[str, Callee]:
+    callees = {}
+    for routine, layout in ROUTINES.items():
+        for dtype in ("f32", "f64"):
+            kinds = {"i": "i64", "f": dtype, "p": f"{dtype}*"}
+            parameters = tuple(kinds[letter] for letter in layout)
+            symbol = routine_symbol(routine, dtype)
+            callees[f"{routine}_{dtype}"] = Callee(symbol, parameters, is_kernel=False)
+    return callees
+
+
+def _write(source: str, path: Path | None) -> str:
+    """Put the text where tracebacks find it; the file's name. Without a writable folder the text
+    is kept in `linecache`, which tracebacks read too."""
+    name = f"{hashlib.sha256(source.encode()).hexdigest()[:16]}.py"
+    try:
+        target = path if path is not None else source_directory() / name
+        if not target.exists() or target.read_text() != source:
+            target.write_text(source)
+        return str(target)
+    except OSError:
+        lines = source.splitlines(keepends=True)
+        linecache.cache[f"<tapeless {name}>"] = (len(source), None, lines, f"<tapeless {name}>")
+        return f"<tapeless {name}>"
+
+
+def run_plain(source: str, table: Sequence[np.ndarray], driver: str = "step") -> int:
+    """Run the text as plain Python on a table of flat arrays, which it changes; the status.
+
+    Slow: this is how tests (and debuggers) see what generated code does.
+    """
+    namespace: dict[str, Any] = {}
+    exec(compile(source, "<generated>", "exec"), namespace)
+    return int(namespace[driver](table))

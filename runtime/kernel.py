@@ -28,8 +28,8 @@ Values (t is a dtype name: bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64)
     arithmetic   add sub mul neg, div (floats); integers wrap. Plain + - * / and comparisons work on
                  floats and i64; on narrower integers convert the result: `i32(a + b)`.
     conversion   `f32(x)` from anything (also literals), `f32_from_i64(x)` for each pair of dtypes
-    integers     floor_divide remainder power: NumPy's values, nothing raises (x // 0 = x % 0 = 0,
-                 INT_MIN // -1 = INT_MIN); a negative power of an integer gives 0
+    integers     floor_divide remainder: NumPy's values, nothing raises (x // 0 = x % 0 = 0,
+                 INT_MIN // -1 = INT_MIN)
     order        maximum minimum (NaN wins, they vectorise in reductions), sign abs, select(c, a, b)
     floats       exp log log1p expm1 sqrt tanh sin cos sigmoid softplus power arctan2 floor ceil
                  rint floor_divide remainder, isnan isinf isfinite (bool results)
@@ -94,22 +94,6 @@ VECMATH = {
 """The functions of `runtime/vecmath.py`, evaluated here on NumPy scalars."""
 
 
-def _sign(x: Scalar) -> Scalar:
-    return np.sign(x)
-
-
-def _select(condition: Scalar, x: Scalar, y: Scalar) -> Scalar:
-    return x if condition else y
-
-
-def _integer_power(x: Scalar, y: Scalar) -> Scalar:
-    return x ** y if y >= 0 else x.dtype.type(0)
-
-
-def _power(x: Scalar, y: Scalar) -> Scalar:
-    return np.power(x, y) if x.dtype.kind == "f" else _integer_power(x, y)
-
-
 ELEMENTWISE: dict[str, tuple[Sequence[str], Callable[..., Scalar]]] = {
     "add": (NUMBERS, np.add),
     "sub": (NUMBERS, np.subtract),
@@ -117,10 +101,10 @@ ELEMENTWISE: dict[str, tuple[Sequence[str], Callable[..., Scalar]]] = {
     "div": (FLOATS, np.divide),
     "neg": (NUMBERS, np.negative),
     "abs": (NUMBERS, np.abs),
-    "sign": (NUMBERS, _sign),
+    "sign": (NUMBERS, np.sign),
     "floor_divide": (NUMBERS, np.floor_divide),
     "remainder": (NUMBERS, np.remainder),
-    "power": (NUMBERS, _power),
+    "power": (FLOATS, np.power),
     "maximum": (ANY, np.maximum),
     "minimum": (ANY, np.minimum),
     "arctan2": (FLOATS, np.arctan2),
@@ -135,6 +119,15 @@ ELEMENTWISE: dict[str, tuple[Sequence[str], Callable[..., Scalar]]] = {
     "add_reassoc": (FLOATS, np.add),
 }
 """Name to dtypes and meaning; `<name>_<dtype>` is in the vocabulary for each."""
+
+
+ROUTINES = {"gemm": "iiiiifpipifpi", "gemv": "iiifpipifpi", "ger": "iifpipipi"}
+"""Operand kinds of the matrix routines: i integer or flag, f number, p buffer."""
+
+
+def routine_symbol(routine: str, dtype: str) -> str:
+    """The C function behind `gemm_f32` and its kin."""
+    return f"tapeless_{routine}_{dtype}"
 
 
 def _quietly(function: Callable[..., Scalar], dtype: np.dtype, *operands: Scalar) -> Scalar:

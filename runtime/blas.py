@@ -1,0 +1,172 @@
+"""The BLAS that NumPy brought along, found by symbol and tested before use.
+
+NumPy's wheels contain OpenBLAS (or use Accelerate); Numba's own `np.dot` would need SciPy to reach
+it. Where none is found, or `TAPELESS_BLAS=off`, generated code runs the loops of
+`runtime/loops.py` instead: slower on large products, equal in meaning.
+
+Threads. OpenBLAS has one thread count per process, which belongs to the user; it also threads
+products too small to gain from it, which costs more than it saves (and a thousand times more when
+the second core is busy). So a product below `THREADED_WORK` multiplications runs with the count set
+to one and restored right after, by native code under the GIL: no other Python code can see it or
+interleave with it. Larger products use the user's count. A NumPy product that another thread
+started at that very moment may run on fewer threads; its result is not affected.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+THREADED_WORK = 2**23
+"""Multiplications from which a product may use several threads (measured: below this, two threads
+took longer than one or won less than they lose under load)."""
+
+LOOPS_WORK = 2**10
+
+ROUTINES = ("sgemm", "dgemm", "sgemv", "dgemv", "sger", "dger")
+_ILP64 = ("scipy_cblas_{}64_", "cblas_{}64_", "cblas_{}$NEWLAPACK$ILP64")
+_LP64 = ("scipy_cblas_{}", "cblas_{}")
+_ACCELERATE = "/System/Library/Frameworks/Accelerate.framework/Accelerate"
+
+
+@dataclass(frozen=True)
+class Blas:
+    """A BLAS that passed the self-test."""
+
+    path: str
+    pattern: str  # of the C symbols, "scipy_cblas_{}64_"
+    int_bits: int
+    addresses: Mapping[str, int]  # routine name to address
+    get_threads: int  # addresses of OpenBLAS's functions, 0 when there are none
+    set_threads: int
+    handle: ctypes.CDLL
+
+    def __str__(self) -> str:
+        return f"{Path(self.path).name} ({self.pattern.format('sgemm')}, {self.int_bits}-bit)"
+
+    @property
+    def threads(self) -> int | None:
+        """The library's thread count now, None if it cannot be asked."""
+        if not self.get_threads:
+            return None
+        return int(ctypes.CFUNCTYPE(ctypes.c_int)(self.get_threads)())
+
+
+def prefers_loops(m: int, n: int, k: int) -> bool:
+    """Whether plain generated loops beat a BLAS call for an (m, k) by (k, n) product."""
+    return m * n * k <= LOOPS_WORK
+
+
+@cache
+def find() -> Blas | None:
+    """The first library that has the routines and multiplies correctly; None without one."""
+    if os.environ.get("TAPELESS_BLAS", "").lower() in ("off", "0"):
+        return None
+    for path in _libraries():
+        blas = _open(path)
+        if blas is not None and _multiplies(blas):
+            return blas
+    return None
+
+
+def _libraries() -> Iterator[str]:
+    """Paths worth trying, best first: NumPy's own library is loaded already."""
+    package = Path(np.__file__).parent
+    for folder in (package.parent / "numpy.libs", package / ".dylibs"):
+        yield from map(str, sorted(folder.glob("*openblas*")))
+    for name in ("scipy_openblas64", "scipy_openblas32"):
+        spec = importlib.util.find_spec(name)
+        for place in (spec and spec.submodule_search_locations) or ():
+            yield from map(str, sorted(Path(place, "lib").glob("*openblas*")))
+    if sys.platform == "darwin":
+        yield _ACCELERATE
+    prefix = Path(sys.prefix)
+    for pattern in ("lib/libcblas.so.3", "lib/libcblas.3.dylib", "Library/bin/libcblas.dll"):
+        yield from map(str, prefix.glob(pattern))
+
+
+def _open(path: str) -> Blas | None:
+    try:
+        handle = ctypes.CDLL(path)
+    except OSError:
+        return None
+    for patterns, bits in ((_ILP64, 64), (_LP64, 32)):
+        for pattern in patterns:
+            addresses = {r: _address(handle, pattern.format(r)) for r in ROUTINES}
+            if all(addresses.values()):
+                get, set_ = (_thread_function(handle, pattern, verb) for verb in ("get", "set"))
+                return Blas(path, pattern, bits, addresses, get, set_, handle)
+    return None
+
+
+def _address(handle: ctypes.CDLL, symbol: str) -> int:
+    try:
+        function = getattr(handle, symbol)
+    except AttributeError:
+        return 0
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+def _thread_function(handle: ctypes.CDLL, pattern: str, verb: str) -> int:
+    """OpenBLAS decorates these names as it does the routines."""
+    name = pattern.replace("cblas_{}", f"openblas_{verb}_num_threads")
+    return _address(handle, name)
+
+
+def _multiplies(blas: Blas) -> bool:
+    """alpha op(A) op(B) + beta C on small matrices, in every transpose form and both precisions:
+    a wrong integer width or calling convention shows here and not in a user's result."""
+    forms = [(ta, tb) for ta in (False, True) for tb in (False, True)]
+    return all(
+        _gemm_agrees(blas, letter, ta, tb) for letter in "sd" for ta, tb in forms
+    ) and all(_gemv_agrees(blas, letter, ta) for letter in "sd" for ta in (False, True))
+
+
+_C_FLOAT = {"s": ctypes.c_float, "d": ctypes.c_double}
+_DTYPE = {"s": np.float32, "d": np.float64}
+
+
+def _function(blas: Blas, name: str, layout: str) -> ctypes._CFuncPtr:
+    """A routine as a ctypes function; layout letters: e enum, i integer, f float, p pointer."""
+    integer = ctypes.c_int64 if blas.int_bits == 64 else ctypes.c_int32
+    kinds = {"e": ctypes.c_int, "i": integer, "f": _C_FLOAT[name[0]], "p": ctypes.c_void_p}
+    return ctypes.CFUNCTYPE(None, *(kinds[x] for x in layout))(blas.addresses[name])
+
+
+def _test_matrix(letter: str, rows: int, columns: int) -> np.ndarray:
+    values = np.arange(rows * columns) % 7 - 2.5
+    return np.ascontiguousarray(values.reshape(rows, columns), dtype=_DTYPE[letter])
+
+
+def _gemm_agrees(blas: Blas, letter: str, ta: bool, tb: bool) -> bool:
+    m, n, k = 3, 5, 7
+    a = _test_matrix(letter, *((k, m) if ta else (m, k)))
+    b = _test_matrix(letter, *((n, k) if tb else (k, n)))
+    c = _test_matrix(letter, m, n)
+    expected = 2.0 * (a.T if ta else a) @ (b.T if tb else b) - 0.5 * c
+    gemm = _function(blas, f"{letter}gemm", "eeeiiifpipifpi")
+    gemm(101, 111 + ta, 111 + tb, m, n, k, 2.0, a.ctypes.data, a.shape[1], b.ctypes.data,
+         b.shape[1], -0.5, c.ctypes.data, n)  # fmt: skip
+    return bool(np.allclose(c, expected, rtol=1e-5))
+
+
+def _gemv_agrees(blas: Blas, letter: str, ta: bool) -> bool:
+    a = _test_matrix(letter, 3, 5)
+    rows, columns = (5, 3) if ta else (3, 5)
+    x, y = _test_matrix(letter, 1, columns)[0], _test_matrix(letter, 1, rows)[0]
+    expected = 2.0 * (a.T if ta else a) @ x - 0.5 * y
+    gemv = _function(blas, f"{letter}gemv", "eeiifpipifpi")
+    gemv(101, 111 + ta, 3, 5, 2.0, a.ctypes.data, 5, x.ctypes.data, 1, -0.5, y.ctypes.data, 1)
+    outer = a + 2.0 * np.outer(a[:, 0], a[1])
+    left, right = a[:, 0].copy(), a[1].copy()
+    ger = _function(blas, f"{letter}ger", "eiifpipipi")
+    ger(101, 3, 5, 2.0, left.ctypes.data, 1, right.ctypes.data, 1, a.ctypes.data, 5)
+    return bool(np.allclose(y, expected, rtol=1e-5) and np.allclose(a, outer, rtol=1e-5))

@@ -1,0 +1,137 @@
+"""The arithmetic that `runtime/vecmath.py` is written in.
+
+A function such as `exp(m, x)` names its steps once; `m` decides what they mean. `ArrayLanes` works
+on NumPy arrays and scalars; `runtime.intrinsics.BuilderLanes` emits LLVM instructions. Operators
+(+ - * / comparisons, & | << >> on bit patterns) work on the values of both, and Python numbers take
+the other operand's dtype. A bit pattern is a signed integer as wide as the float.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+Lane = Any
+"""A value of the arithmetic: a NumPy array here, a wrapped LLVM value in generated code."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """The constants of a binary floating-point format that elementary functions need."""
+
+    name: str
+    fraction_bits: int
+    bias: int
+    magic: float  # adding it rounds to an integer, which then sits in the low bits
+    magic_bits: int
+    ln2_high: float  # n * ln2_high is exact for every exponent n
+    ln2_low: float
+    exp_low: float  # exp(exp_low) rounds to 0, exp(exp_high) to inf
+    exp_high: float
+    expm1_low: float  # expm1(expm1_low) rounds to -1
+    tiny: float  # below it f(x) = x for functions with slope 1 at 0
+    smallest_normal: float
+    sqrt_half_bits: int
+    one_bits: int
+
+
+F32 = Format(
+    name="f32", fraction_bits=23, bias=127, magic=1.5 * 2.0**23, magic_bits=0x4B400000,
+    ln2_high=0.693359375, ln2_low=-2.12194440054690583e-4, exp_low=-105.0, exp_high=89.0,
+    expm1_low=-20.0, tiny=2.0**-30, smallest_normal=2.0**-126,
+    sqrt_half_bits=0x3F3504F3, one_bits=0x3F800000,
+)  # fmt: skip
+F64 = Format(
+    name="f64", fraction_bits=52, bias=1023, magic=1.5 * 2.0**52, magic_bits=0x4338000000000000,
+    ln2_high=6.93145751953125e-1, ln2_low=1.42860682030941723212e-6, exp_low=-746.0, exp_high=710.0,
+    expm1_low=-40.0, tiny=2.0**-60, smallest_normal=2.0**-1022,
+    sqrt_half_bits=0x3FE6A09E667F3BCD, one_bits=0x3FF0000000000000,
+)  # fmt: skip
+
+FORMATS = {"f32": F32, "f64": F64}
+
+
+class Lanes(Protocol):
+    """What an arithmetic offers besides operators."""
+
+    format: Format
+
+    def select(self, condition: Lane, x: Lane | float, y: Lane | float) -> Lane:
+        """x where the condition holds, else y; at least one of them is a Lane."""
+
+    def rint(self, x: Lane) -> Lane:
+        """Round half to even."""
+
+    def abs(self, x: Lane) -> Lane:
+        """Clear the sign."""
+
+    def copysign(self, x: Lane, sign: Lane) -> Lane:
+        """The magnitude of x with the sign of `sign`."""
+
+    def bits(self, x: Lane) -> Lane:
+        """The bit pattern of a float, and"""
+
+    def from_bits(self, pattern: Lane) -> Lane:
+        """the float of a bit pattern."""
+
+    def widen(self, x: Lane) -> Lane:
+        """An f32 as f64, exactly."""
+
+    def number(self, pattern: Lane) -> Lane:
+        """The value of a 32-bit integer, as f64."""
+
+    def narrow(self, x: Lane) -> Lane:
+        """An f64 rounded to f32."""
+
+    def lookup(self, table: tuple[float, ...], index: Lane) -> Lane:
+        """table[index] as f64."""
+
+    def libm(self, name: str, x: Lane) -> Lane:
+        """The platform's own function, one element at a time."""
+
+
+_FLOAT = {np.dtype(np.int32): np.dtype(np.float32), np.dtype(np.int64): np.dtype(np.float64)}
+_PATTERN = {float_: integer for integer, float_ in _FLOAT.items()}
+
+
+class ArrayLanes:
+    """The arithmetic on NumPy arrays; `name` is "f32" or "f64"."""
+
+    def __init__(self, name: str) -> None:
+        self.format = FORMATS[name]
+
+    def select(self, condition: Lane, x: Lane | float, y: Lane | float) -> Lane:
+        dtype = x.dtype if isinstance(x, np.ndarray | np.generic) else np.asarray(y).dtype
+        return np.where(condition, np.asarray(x, dtype), np.asarray(y, dtype))
+
+    def rint(self, x: Lane) -> Lane:
+        return np.rint(x)
+
+    def abs(self, x: Lane) -> Lane:
+        return np.abs(x)
+
+    def copysign(self, x: Lane, sign: Lane) -> Lane:
+        return np.copysign(x, sign)
+
+    def bits(self, x: Lane) -> Lane:
+        return np.asarray(x).view(_PATTERN[x.dtype])
+
+    def from_bits(self, pattern: Lane) -> Lane:
+        return np.asarray(pattern).view(_FLOAT[pattern.dtype])
+
+    def widen(self, x: Lane) -> Lane:
+        return np.asarray(x).astype(np.float64)
+
+    def number(self, pattern: Lane) -> Lane:
+        return np.asarray(pattern).astype(np.float64)
+
+    def narrow(self, x: Lane) -> Lane:
+        return np.asarray(x).astype(np.float32)
+
+    def lookup(self, table: tuple[float, ...], index: Lane) -> Lane:
+        return np.asarray(table)[index]
+
+    def libm(self, name: str, x: Lane) -> Lane:
+        return getattr(np, name)(x)

@@ -1,0 +1,118 @@
+"""Facts about this machine and installation, for `tapeless doctor`, and where files may go."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import blas
+
+
+def cache_directory() -> Path:
+    """The folder for files that outlive the process: `TAPELESS_CACHE`, or the user's cache folder.
+
+    It may not exist yet, and it may not be writable.
+    """
+    chosen = os.environ.get("TAPELESS_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    if sys.platform == "darwin":
+        base = Path("~/Library/Caches")
+    elif sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local"))
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    return base.expanduser() / "tapeless"
+
+
+def source_directory() -> Path:
+    """The folder for generated source, created private to the user; OSError if it cannot be, or
+    if it belongs to somebody else (what lies there is executed)."""
+    folder = cache_directory() / "source"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to another user")
+    return folder
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What `tapeless doctor` prints; `str()` gives the table."""
+
+    versions: dict[str, str]
+    system: str
+    cpu: str
+    features: tuple[str, ...]
+    cores: int
+    blas: str
+    blas_threads: int | None
+    cache: Path
+    cache_writable: bool
+
+    def __str__(self) -> str:
+        rows = [(name, version) for name, version in self.versions.items()]
+        rows += [
+            ("system", self.system),
+            ("cpu", f"{self.cpu}, {self.cores} usable cores"),
+            ("vector features", " ".join(self.features) or "none known"),
+            ("blas", self.blas),
+            ("blas threads", "unknown" if self.blas_threads is None else str(self.blas_threads)),
+            ("cache", f"{self.cache}{'' if self.cache_writable else ' (not writable)'}"),
+        ]
+        width = max(len(name) for name, _ in rows)
+        return "\n".join(f"{name:{width}}  {value}" for name, value in rows)
+
+
+def describe() -> Machine:
+    """Look at the machine. Loads llvmlite for the processor's name if it is installed."""
+    found = blas.find()
+    cpu, features = _processor()
+    cache = cache_directory()
+    return Machine(
+        versions={"python": platform.python_version()}
+        | {name: _version(name) for name in ("tapeless", "numpy", "numba", "llvmlite")},
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        cpu=cpu,
+        features=features,
+        cores=usable_cores(),
+        blas=str(found) if found else "none: own loops",
+        blas_threads=found.threads if found else None,
+        cache=cache,
+        cache_writable=_is_writable(cache),
+    )
+
+
+def usable_cores() -> int:
+    """Cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _processor() -> tuple[str, tuple[str, ...]]:
+    """LLVM's name of the processor and the vector features that matter here."""
+    try:
+        from llvmlite import binding  # lazily: tracing and dumps do without it
+    except ImportError:
+        return platform.processor() or "unknown", ()
+    known = ("avx512f", "avx2", "fma", "avx", "sse4.2", "neon", "sve")
+    host = binding.get_host_cpu_features()
+    return binding.get_host_cpu_name(), tuple(name for name in known if host.get(name))
+
+
+def _is_writable(folder: Path) -> bool:
+    """Whether files can be created in the folder or, before it exists, where it would go."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return os.access(folder, os.W_OK)

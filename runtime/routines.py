@@ -1,0 +1,159 @@
+"""Matrix products as C functions: what `gemm_f32` and its kin in generated code call.
+
+`export_routines` compiles one small LLVM module per process. With a BLAS each function translates
+its flags and calls it (on one thread when the product is small, see `runtime/blas.py`); without,
+it calls the loops of `runtime/loops.py`, compiled when first needed. Importing this module imports
+llvmlite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+from .blas import THREADED_WORK, Blas, find
+from .kernel import ROUTINES, routine_symbol
+from .link import Linked, add_symbol, link
+from .loops import compile_loops
+
+LLVM_FLOAT = {"f32": "float", "f64": "double"}
+_BLAS_LETTER = {"f32": "s", "f64": "d"}
+_WORK = {
+    "gemm": ("a2", "a3", "a4"),  # m, n, k
+    "gemv": ("a1", "a2"),
+    "ger": ("a0", "a1"),
+}
+_FLAGS = {"gemm": ("a0", "a1"), "gemv": ("a0",), "ger": ()}
+_STRIDES = {"gemm": ("a7", "a9", "a12"), "gemv": ("a5",), "ger": ("a8",)}
+
+
+@cache
+def export_routines() -> dict[str, int]:
+    """Make the C functions callable from code that Numba compiles; symbol to address."""
+    addresses = dict(_compiled().addresses)
+    for name, address in addresses.items():
+        add_symbol(name, address)
+    return addresses
+
+
+def routine_words() -> Iterator[str]:
+    """gemm_f32, gemm_f64, gemv_f32, ..."""
+    return (f"{routine}_{dtype}" for routine in ROUTINES for dtype in LLVM_FLOAT)
+
+
+@cache
+def _compiled() -> Linked:
+    blas = find()
+    exports = tuple(routine_symbol(*word.split("_")) for word in routine_words())
+    if blas is None:
+        loops = {f"loops_{word}": compile_loops(*word.split("_")) for word in routine_words()}
+        text = "\n".join(_loop_function(*word.split("_")) for word in routine_words())
+        return link(text, exports, loops)
+    imports = {f"blas_{name}": address for name, address in blas.addresses.items()}
+    imports |= {"get_threads": blas.get_threads, "set_threads": blas.set_threads}
+    text = "\n".join(_blas_function(blas, *word.split("_")) for word in routine_words())
+    return link(text + _with_threads(blas), exports, imports)
+
+
+def parameter_types(routine: str, dtype: str) -> list[str]:
+    """LLVM types of the C function's parameters."""
+    kinds = {"i": "i64", "f": LLVM_FLOAT[dtype], "p": "ptr"}
+    return [kinds[letter] for letter in ROUTINES[routine]]
+
+
+def _header(routine: str, dtype: str) -> str:
+    parameters = ", ".join(f"{t} %a{i}" for i, t in enumerate(parameter_types(routine, dtype)))
+    return f"define void @{routine_symbol(routine, dtype)}({parameters}) {{"
+
+
+def _loop_function(routine: str, dtype: str) -> str:
+    """Forward to a function compiled by Numba, whose first two arguments are for its results."""
+    types = parameter_types(routine, dtype)
+    arguments = ", ".join(f"{t} %a{i}" for i, t in enumerate(types))
+    return f"""
+declare i32 @loops_{routine}_{dtype}(ptr, ptr, {", ".join(types)})
+{_header(routine, dtype)}
+  %result = alloca i64
+  %error = alloca ptr
+  call i32 @loops_{routine}_{dtype}(ptr %result, ptr %error, {arguments})
+  ret void
+}}"""
+
+
+def _blas_function(blas: Blas, routine: str, dtype: str) -> str:
+    """Row-major CBLAS: flags become 111 or 112, leading dimensions at least 1 (an empty matrix has
+    a stride of 0 here, which BLAS refuses), integers the library's width."""
+    integer = f"i{blas.int_bits}"
+    lines: list[str] = []
+    arguments = ["i32 101"]
+    for i, (kind, llvm) in enumerate(
+        zip(ROUTINES[routine], parameter_types(routine, dtype), strict=True)
+    ):
+        name = f"%a{i}"
+        if name[1:] in _FLAGS[routine]:
+            lines += [f"%f{i} = trunc i64 {name} to i32", f"%t{i} = add i32 %f{i}, 111"]
+            arguments.append(f"i32 %t{i}")
+            continue
+        if name[1:] in _STRIDES[routine]:
+            lines.append(f"%s{i} = call i64 @llvm.umax.i64(i64 {name}, i64 1)")
+            name = f"%s{i}"
+        if kind == "i" and blas.int_bits == 32:
+            lines.append(f"%n{i} = trunc i64 {name} to i32")
+            name = f"%n{i}"
+        arguments.append(f"{integer if kind == 'i' else llvm} {name}")
+    function = f"@blas_{_BLAS_LETTER[dtype]}{routine}"
+    declared = ", ".join(argument.split()[0] for argument in arguments)
+    body = "\n  ".join([*_work(routine), *lines])
+    return f"""
+declare void {function}({declared})
+{_header(routine, dtype)}
+  {body}
+  %threads = call i32 @lower_threads(i64 %work)
+  call void {function}({", ".join(arguments)})
+  call void @restore_threads(i32 %threads)
+  ret void
+}}"""
+
+
+def _work(routine: str) -> list[str]:
+    """Instructions that compute %work, the number of multiplications."""
+    first, *others = _WORK[routine]
+    lines = [f"%w0 = add i64 %{first}, 0"]
+    lines += [f"%w{i} = mul i64 %w{i - 1}, %{name}" for i, name in enumerate(others, 1)]
+    return [*lines, f"%work = add i64 %w{len(others)}, 0"]
+
+
+def _with_threads(blas: Blas) -> str:
+    """`lower_threads` sets one thread for small work and returns the count to restore, or 0."""
+    common = "\ndeclare i64 @llvm.umax.i64(i64, i64)\n"
+    if not (blas.get_threads and blas.set_threads):
+        return common + """
+define internal i32 @lower_threads(i64 %work) { ret i32 0 }
+define internal void @restore_threads(i32 %threads) { ret void }
+"""
+    return common + f"""
+declare i32 @get_threads()
+declare void @set_threads(i32)
+define internal i32 @lower_threads(i64 %work) {{
+  %large = icmp uge i64 %work, {THREADED_WORK}
+  br i1 %large, label %keep, label %ask
+ask:
+  %threads = call i32 @get_threads()
+  %several = icmp sgt i32 %threads, 1
+  br i1 %several, label %lower, label %keep
+lower:
+  call void @set_threads(i32 1)
+  ret i32 %threads
+keep:
+  ret i32 0
+}}
+define internal void @restore_threads(i32 %threads) {{
+  %changed = icmp ne i32 %threads, 0
+  br i1 %changed, label %restore, label %done
+restore:
+  call void @set_threads(i32 %threads)
+  br label %done
+done:
+  ret void
+}}
+"""
