@@ -24,50 +24,14 @@ class DisagreementError(Exception):
 
 
 @dataclass
-class Runner:
-    """One peer with one thread count, and what was measured of it."""
+class Run:
+    """What was measured of one peer with one thread count."""
 
     peer: str
     threads: int
-    process: subprocess.Popen[str]
     first_call_s: float = math.nan
     loss: float = math.nan
     rounds_us: list[float] = field(default_factory=list)
-
-    @classmethod
-    def start(cls, workload: str, peer: str, threads: int) -> "Runner":
-        """Start the peer's process and wait until it is warm."""
-        environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
-        command = [sys.executable, "-m", "benchmarks.runner", workload, peer, str(threads)]
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            env=environment,
-        )
-        runner = cls(peer, threads, process)
-        ready = runner._read()
-        runner.first_call_s, runner.loss = ready["first_call_s"], ready["loss"]
-        return runner
-
-    def _read(self) -> Any:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{self.peer} ({self.threads} threads) ended: see its error above")
-        return json.loads(line)
-
-    def round(self) -> None:
-        """Have the peer run one round, and record it."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("round\n")
-        self.process.stdin.flush()
-        self.rounds_us.append(self._read())
-
-    def stop(self) -> None:
-        self.process.communicate()
 
     @property
     def us(self) -> float:
@@ -75,12 +39,48 @@ class Runner:
         return statistics.median(self.rounds_us)
 
 
+class Runner:
+    """The process of one peer (see `runner.py`), warm once this exists."""
+
+    def __init__(self, workload: str, peer: str, threads: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.runner", workload, peer, str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)),
+        )
+        self.run = Run(peer, threads)
+        ready = self._read()
+        self.run.first_call_s, self.run.loss = ready["first_call_s"], ready["loss"]
+
+    def round(self) -> None:
+        """Have the peer run one round, and record it."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("round\n")
+        self._process.stdin.flush()
+        self.run.rounds_us.append(self._read())
+
+    def stop(self) -> None:
+        """End its input, and with it the process."""
+        self._process.communicate()
+
+    def _read(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            name, threads = self.run.peer, self.run.threads
+            raise RuntimeError(f"{name} with {threads} threads ended: see its error above")
+        return json.loads(line)
+
+
 def available(workload: Workload) -> list[str]:
     """The workload's peers, without the optional ones that are not installed here."""
     return [peer for peer in workload.peers if peer == "tapeless" or find_spec(peer)]
 
 
-def race(workload: Workload, threads: Sequence[int], rounds: int) -> list[Runner]:
+def race(workload: Workload, threads: Sequence[int], rounds: int) -> list[Run]:
     """Every installed peer with every thread count, `rounds` rounds each.
 
     Raises `DisagreementError` when the peers' losses after nine steps differ.
@@ -89,21 +89,21 @@ def race(workload: Workload, threads: Sequence[int], rounds: int) -> list[Runner
     try:
         for peer in available(workload):
             for count in threads:
-                runners.append(Runner.start(workload.name, peer, count))
-        _check_same_mathematics(workload, runners)
+                runners.append(Runner(workload.name, peer, count))
+        _check_same_mathematics(workload, [runner.run for runner in runners])
         for _ in range(rounds):
             for runner in runners:
                 runner.round()
     finally:
         for runner in runners:
             runner.stop()
-    return runners
+    return [runner.run for runner in runners]
 
 
-def _check_same_mathematics(workload: Workload, runners: list[Runner]) -> None:
-    reference = next(runner for runner in runners if runner.peer == "numpy")
-    for runner in runners:
-        if not math.isclose(runner.loss, reference.loss, rel_tol=LOSS_TOLERANCE):
+def _check_same_mathematics(workload: Workload, runs: list[Run]) -> None:
+    reference = next(run for run in runs if run.peer == "numpy")
+    for run in runs:
+        if not math.isclose(run.loss, reference.loss, rel_tol=LOSS_TOLERANCE):
             raise DisagreementError(
-                f"{workload.name}: loss {runner.loss} by {runner.peer}, {reference.loss} by numpy"
+                f"{workload.name}: loss {run.loss} by {run.peer}, {reference.loss} by numpy"
             )

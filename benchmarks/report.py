@@ -6,10 +6,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from .race import Runner
+from .race import Run
 from .workloads import WORKLOADS
 
-Results = dict[str, list[Runner]]
+Results = dict[str, list[Run]]
 
 OURS = "tapeless"
 HEADER = (
@@ -18,26 +18,26 @@ HEADER = (
 )
 
 
-def best(runners: list[Runner], peer: str, threads: int | None = None) -> Runner | None:
-    """The peer's fastest runner (with that thread count), or None when it did not run."""
-    candidates = [r for r in runners if r.peer == peer and threads in (None, r.threads)]
+def best(runs: list[Run], peer: str, threads: int | None = None) -> Run | None:
+    """The peer's fastest run (with that thread count), or None when it did not run."""
+    candidates = [r for r in runs if r.peer == peer and threads in (None, r.threads)]
     return min(candidates, key=lambda r: r.us, default=None)
 
 
-def ratio(runners: list[Runner], threads: int | None = None) -> float:
+def ratio(runs: list[Run], threads: int | None = None) -> float:
     """Best peer's time over ours: above 1 we are ahead, below 1 we lose."""
-    ours = best(runners, OURS, threads)
-    peers = {r.peer for r in runners} - {OURS}
-    others = [r for peer in peers if (r := best(runners, peer, threads))]
+    ours = best(runs, OURS, threads)
+    peers = {r.peer for r in runs} - {OURS}
+    others = [r for peer in peers if (r := best(runs, peer, threads))]
     return min(r.us for r in others) / ours.us if ours and others else float("nan")
 
 
-def _time(runner: Runner | None) -> str:
-    return f"{runner.us:.1f} ({runner.threads}t)" if runner else "-"
+def _time(run: Run | None) -> str:
+    return f"{run.us:.1f} ({run.threads}t)" if run else "-"
 
 
-def _first_call(runner: Runner | None) -> str:
-    return f"{runner.first_call_s:.2f} s" if runner else "-"
+def _first_call(run: Run | None) -> str:
+    return f"{run.first_call_s:.2f} s" if run else "-"
 
 
 def _ratio(value: float) -> str:
@@ -47,14 +47,14 @@ def _ratio(value: float) -> str:
 def table(results: Results) -> str:
     """A Markdown table: us per training step (median, with the best thread count)."""
     rows = [HEADER]
-    for name, runners in results.items():
+    for name, runs in results.items():
         cells = [
             f"`{name}`",
             WORKLOADS[name].what,
-            *(_time(best(runners, peer)) for peer in (OURS, "numpy", "jax")),
-            _ratio(ratio(runners)),
-            _ratio(ratio(runners, threads=1)),
-            *(_first_call(best(runners, peer)) for peer in (OURS, "jax")),
+            *(_time(best(runs, peer)) for peer in (OURS, "numpy", "jax")),
+            _ratio(ratio(runs)),
+            _ratio(ratio(runs, threads=1)),
+            *(_first_call(best(runs, peer)) for peer in (OURS, "jax")),
         ]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)
@@ -82,18 +82,18 @@ def record(results: Results, rounds: int) -> dict[str, Any]:
     return {
         "machine": machine(),
         "rounds": rounds,
-        "workloads": {name: [_entry(r) for r in runners] for name, runners in results.items()},
+        "workloads": {name: [_entry(r) for r in runs] for name, runs in results.items()},
     }
 
 
-def _entry(runner: Runner) -> dict[str, Any]:
+def _entry(run: Run) -> dict[str, Any]:
     return {
-        "peer": runner.peer,
-        "threads": runner.threads,
-        "us": runner.us,
-        "rounds_us": runner.rounds_us,
-        "first_call_s": runner.first_call_s,
-        "loss": runner.loss,
+        "peer": run.peer,
+        "threads": run.threads,
+        "us": run.us,
+        "rounds_us": run.rounds_us,
+        "first_call_s": run.first_call_s,
+        "loss": run.loss,
     }
 
 
