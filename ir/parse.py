@@ -18,6 +18,7 @@ import numpy as np
 from . import ops  # noqa: F401  (fills the registry)
 from .builder import Builder
 from .dotspec import canonical_spec, matmul_spec, outer_spec
+from .errors import TapelessError
 from .graph import Graph, Loc, Value
 from .literals import (
     Literal,
@@ -146,8 +147,10 @@ class _GraphParser:
         """
         try:
             yield
+        except TapelessError as error:
+            self.cursor.fail(str(error).partition("\n")[0], token)
         except MALFORMED as error:
-            self.cursor.fail(f"{token.text}: {str(error).partition(chr(10))[0]}", token)
+            self.cursor.fail(f"attributes unfit for {token.text}: {error}", token)
 
     # Definitions and uses
 

@@ -16,10 +16,8 @@ from .op import OPS
 from .text import format_node
 from .types import DTYPES, MAX_RANK
 
-MALFORMED: Final = (
-    TapelessError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError,
-)  # fmt: skip
-"""What a type rule raises: its own errors, or a built-in one when it chokes on an attribute."""
+MALFORMED: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What a type rule raises, apart from its own errors, when it chokes on an attribute."""
 
 
 def verify(graph: Graph, *, after: str = "") -> None:
@@ -116,7 +114,7 @@ class _Verifier:
     def _types(self, node: Node) -> None:
         try:
             inferred = node.op.infer(tuple(v.type for v in node.operands), node.attrs)
-        except MALFORMED as error:
+        except (TapelessError, *MALFORMED) as error:
             self._fail(6, f"the type rule rejects the node: {error}", node)
         if inferred != tuple(v.type for v in node.results):
             self._fail(6, f"the type rule gives {', '.join(map(str, inferred))}", node)
@@ -188,7 +186,7 @@ class _Verifier:
         shapes = [node.operands[v].shape for v in link.operands]
         try:
             fits = rule.fits(dict(link.attrs), shapes, src, dst)
-        except MALFORMED:
+        except (TapelessError, *MALFORMED):
             fits = False
         if not fits:
             self._fail(14, f"{link.op} does not map extents {src} to {dst}", node)
