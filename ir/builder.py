@@ -170,8 +170,6 @@ def inline(b: Builder, graph: Graph, operands: Sequence[Value]) -> tuple[Value, 
     return tuple(env[v] for v in graph.outputs)
 
 
-
-
 def prune(graph: Graph) -> Graph:
     """The graph without the nodes no output or update depends on; itself when there are none."""
     live = set(graph.results)

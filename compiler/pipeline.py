@@ -1,0 +1,182 @@
+"""From the traced graph to the planned one: every pass, in order, on one screen.
+
+    lower(graph) -> Lowered(graphs, timings, fired)
+
+Two environment variables look into it or change it:
+
+    TAPELESS_DUMP=DIR   write the IR after every pass that changes it into DIR ("-": to stderr)
+    TAPELESS_SKIP=a,b   leave out passes or single rewrite rules by name
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from ..ir.errors import TapelessError
+from ..ir.graph import Graph
+from ..ir.verify import verify as verify_graph
+from ..passes.autodiff import autodiff
+from ..passes.cse import cse
+from ..passes.dce import dce
+from ..passes.decompose import decompose
+from ..passes.fold import fold
+from ..passes.jacobian_free import jacobian_free
+from ..passes.reassociate import reassociate
+from ..passes.rules import RulePass
+from ..passes.simplify import simplify
+from ..passes.stable import stable
+from ..passes.transposes import absorb_transposes
+
+STAGES: Final = (
+    "trace", "stable", "autodiff", "jacobian-free", "optimized", "fused", "planned",
+)  # fmt: skip
+
+
+class Step(NamedTuple):
+    """A pass at its place in the pipeline. Without the required ones there is no program."""
+
+    stage: str
+    run: Callable[[Graph], Graph]
+    reason: str
+    required: bool = False
+
+    @property
+    def name(self) -> str:
+        return str(self.run.__name__)
+
+
+STEPS: Final = (
+    Step("stable", dce, "what the trace computes for nothing hides patterns: it counts as a use"),
+    Step("stable", fold, "patterns are written with numbers, not with arithmetic on numbers"),
+    Step("stable", cse, "patterns name a value twice; it must be one value"),
+    Step("stable", stable, "no later pass may repair the derivative of an unstable form"),
+    Step("stable", reassociate, "the derivative inherits the cheap order of contractions"),
+    Step("autodiff", autodiff, "expands derivatives into explicit Jacobians", required=True),
+    Step("jacobian-free", jacobian_free, "contracts Jacobians away, zeros first", required=True),
+    Step("optimized", fold, "derivatives of constants and counts are constants"),
+    Step("optimized", cse, "forward and backward pass share much, simplify counts the readers"),
+    Step("optimized", simplify, "neutral elements, signs, moves and selections cost nothing more"),
+    Step("optimized", absorb_transposes, "a contraction reads in any order of axes"),
+    Step("optimized", reassociate, "with transposes gone, chains of contractions are visible"),
+    Step("optimized", decompose, "fusion and code generation know primitives only", required=True),
+    Step("optimized", cse, "softmax and log-sum-exp of the same logits share their parts"),
+    Step("optimized", simplify, "the parts meet their surroundings"),
+    Step("optimized", fold, "simplification brings numbers together"),
+    Step("optimized", cse, "and makes values equal"),
+    Step("optimized", dce, "what is left over"),
+)
+
+
+class Timing(NamedTuple):
+    """One pass: where, how long, and the number of nodes before and after."""
+
+    stage: str
+    name: str
+    seconds: float
+    before: int
+    after: int
+
+
+@dataclass
+class Lowered:
+    """The graph of every stage reached, what each pass took, and how often each rule fired (for
+    `cse` and `dce`: how many nodes they removed)."""
+
+    graphs: dict[str, Graph]
+    timings: list[Timing] = field(default_factory=list)
+    fired: Counter[str] = field(default_factory=Counter)
+
+
+def lower(
+    graph: Graph, *, optimize: bool = True, until: str = "planned", verify: bool = False
+) -> Lowered:
+    """Run the passes on a traced graph, up to and including the stage `until`.
+
+    With `optimize=False` only the required passes run. With `verify` the graph is checked after
+    every pass; VerifyError names the guilty one. ValueError for an unknown stage, TapelessError
+    for a TAPELESS_SKIP that cannot be honoured.
+    """
+    if until not in STAGES:
+        raise ValueError(f"no stage {until!r}; the stages are {', '.join(STAGES)}")
+    skip = _skipped()
+    dump = _dumper(graph)
+    lowered = Lowered({"trace": graph})
+    if verify:
+        verify_graph(graph, after="trace")
+    dump("trace", graph)
+    for stage in STAGES[1 : STAGES.index(until) + 1]:
+        for step in STEPS:
+            if step.stage == stage and (optimize or step.required) and step.name not in skip:
+                before, graph = graph, _run(step, graph, skip, lowered)
+                if verify:
+                    verify_graph(graph, after=step.name)
+                if graph is not before:
+                    dump(f"{stage}-{step.name}", graph)
+        lowered.graphs[stage] = graph
+    return lowered
+
+
+def _run(step: Step, graph: Graph, skip: AbstractSet[str], lowered: Lowered) -> Graph:
+    """Run one pass; note its time, the nodes before and after, and what fired."""
+    start = time.perf_counter()
+    if isinstance(step.run, RulePass):
+        result, fired = step.run.run(graph, skip=skip)
+        lowered.fired.update(fired)
+    else:
+        result = step.run(graph)
+        if result is not graph:
+            lowered.fired[step.name] += max(len(graph.nodes) - len(result.nodes), 1)
+    seconds = time.perf_counter() - start
+    counts = len(graph.nodes), len(result.nodes)
+    lowered.timings.append(Timing(step.stage, step.name, seconds, *counts))
+    return result
+
+
+def _skipped() -> frozenset[str]:
+    """The passes and rules that TAPELESS_SKIP names."""
+    names = frozenset(filter(None, os.environ.get("TAPELESS_SKIP", "").replace(" ", "").split(",")))
+    required = {step.name for step in STEPS if step.required}
+    if names & required:
+        raise TapelessError(
+            f"TAPELESS_SKIP: {', '.join(sorted(names & required))} cannot be skipped: "
+            "without it there is no program"
+        )
+    if unknown := names - set(_skippable()):
+        raise TapelessError(f"TAPELESS_SKIP: no pass or rule named {', '.join(sorted(unknown))}")
+    return names
+
+
+def _skippable() -> Iterator[str]:
+    for step in STEPS:
+        if not step.required:
+            yield step.name
+            if isinstance(step.run, RulePass):
+                yield from (rule.name for rule in step.run.rules)
+
+
+def _dumper(graph: Graph) -> Callable[[str, Graph], None]:
+    """What TAPELESS_DUMP asks to do with the IR after a pass: print it, file it, or nothing."""
+    target = os.environ.get("TAPELESS_DUMP", "")
+    if not target:
+        return lambda title, graph: None
+    if target == "-":
+        return lambda title, graph: print(f"# {title}\n{graph}", file=sys.stderr)
+    digest = hashlib.sha256(str(graph).encode()).hexdigest()[:8]
+    folder = Path(target) / f"{graph.name}-{digest}"
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[str] = []
+
+    def write(title: str, graph: Graph) -> None:
+        written.append(title)
+        (folder / f"{len(written) - 1:02d}-{title}.ir").write_text(f"{graph}\n")
+
+    return write

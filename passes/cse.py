@@ -1,0 +1,52 @@
+"""Common subexpression elimination: compute equal things once.
+
+    %a:f64[3] = exp %x
+    %b:f64[3] = exp %x
+    %y:f64[3] = mul %a, %b
+ =>
+    %a:f64[3] = exp %x
+    %y:f64[3] = mul %a, %a
+
+Two nodes are equal when op, attributes and operands are, a commutative op's operands in either
+order. Constants are compared by their bytes, so -0.0 is not 0.0 and NaN is itself. `arg` nodes are
+never merged: each stands for an input of one gradient call, and two that merged would both get
+the sum of their gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..ir.builder import Builder, keep, rebuild
+from ..ir.graph import Graph, Node, Value
+
+
+def cse(graph: Graph) -> Graph:
+    """The graph with every expression computed once, where it is first needed."""
+    known: dict[Hashable, tuple[Value, ...]] = {}
+    number: dict[Value, int] = {}
+
+    def visit(b: Builder, node: Node, operands: tuple[Value, ...]) -> Sequence[Value] | None:
+        if node.op.name == "arg":
+            return None
+        places = [number.setdefault(v, len(number)) for v in operands]
+        if node.op.commutative:
+            places.sort()
+        attrs = tuple((name, _hashable(value)) for name, value in node.attrs.items())
+        key = (node.op.name, tuple(places), attrs)
+        if key in known:
+            return known[key]
+        known[key] = keep(b, node, operands)
+        return known[key]
+
+    return rebuild(graph, visit)
+
+
+def _hashable(value: Any) -> Hashable:
+    key: Hashable = value
+    if isinstance(value, np.ndarray):
+        key = value.dtype, value.shape, value.tobytes()
+    return key
