@@ -58,7 +58,7 @@ def _dense_term(
                 product *= spread(matrix, factor.letters, form.extents).astype(dtype)
     summed = tuple(range(form.rank_a + form.rank_z, len(form.extents)))
     kept = np.where(support, product, np.zeros((), dtype))
-    return kept.sum(axis=summed, dtype=dtype), support.any(axis=summed)
+    return np.asarray(kept.sum(axis=summed, dtype=dtype)), np.asarray(support.any(axis=summed))
 
 
 def spread(array: Any, ix: Sequence[Letter | None], extents: Sequence[int]) -> Any:
@@ -89,7 +89,7 @@ def contract_dense(
     if side == "jvp":
         tangent = other.reshape(other.shape + (1,) * (values.ndim - other.ndim))
         product = np.where(support, values * tangent, zero)
-        return product.sum(axis=tuple(range(other.ndim)), dtype=values.dtype)
+        return np.asarray(product.sum(axis=tuple(range(other.ndim)), dtype=values.dtype))
     rank_a = values.ndim - (other.ndim - batch)
     lead, trail = other.shape[:batch], other.shape[batch:]
     if math.prod(lead) * values.size > DENSE_LIMIT:
@@ -100,5 +100,7 @@ def contract_dense(
     if where is not None:
         support = support & where
     cotangent = other.reshape(lead + (1,) * rank_a + trail)
-    product = np.where(support, values * cotangent, zero)
-    return product.sum(axis=tuple(range(batch + rank_a, product.ndim)), dtype=values.dtype)
+    with np.errstate(invalid="ignore", over="ignore"):
+        product = np.where(support, values * cotangent, zero)
+    summed = tuple(range(batch + rank_a, product.ndim))
+    return np.asarray(product.sum(axis=summed, dtype=values.dtype))

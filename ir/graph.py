@@ -35,7 +35,7 @@ class Value:
     """One SSA value. `name` is a hint the printer makes unique; `place` is where the memory
     plan puts it (only in the stage `planned`)."""
 
-    __slots__ = ("type", "name", "place")
+    __slots__ = ("name", "place", "type")
 
     def __init__(self, type: Type, name: str | None = None, place: str | None = None) -> None:
         self.type = type

@@ -164,9 +164,7 @@ class Axes:
 def _squeezed(value: Value, letters: Sequence[Letter]) -> tuple[Letter | None, ...]:
     if len(letters) != value.type.rank:
         raise ValueError(f"{value!r} has rank {value.type.rank}, got {len(letters)} letters")
-    return tuple(
-        None if n == 1 else letter for letter, n in zip(letters, value.shape, strict=True)
-    )
+    return tuple(None if n == 1 else letter for letter, n in zip(letters, value.shape, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,9 @@ def _reshape(b: Builder, v: Value, attrs: Any, operands: Any, src: Extents, dst:
     return b.reshape(v, shape=_batched(v, len(src)) + dst)
 
 
-def _unreshape(b: Builder, v: Value, attrs: Any, operands: Any, src: Extents, dst: Extents) -> Value:
+def _unreshape(
+    b: Builder, v: Value, attrs: Any, operands: Any, src: Extents, dst: Extents
+) -> Value:
     return b.reshape(v, shape=_batched(v, len(dst)) + src)
 
 

@@ -41,6 +41,7 @@ def autodiff(graph: Graph) -> Graph:
     env: dict[Value, Value] = {v: v for v in graph.inputs}
     for node in graph.nodes:
         operands = tuple(env[v] for v in node.operands)
+        results: Sequence[Value]
         if node.op.name in REQUESTS:
             with b.at(node.loc, "autodiff"):
                 results = _EXPAND[node.op.name](b, node, operands)
@@ -232,7 +233,9 @@ class _Reverse:
         self.cotangent[value] = self.b.add(self.cotangent[value], g, name_hint=name)
         before = self.support[value]
         both = before is not None and where is not None
-        self.support[value] = self.b.emit("or", [v for v in (before, where) if v]).result if both else None
+        self.support[value] = (
+            self.b.emit("or", [v for v in (before, where) if v]).result if both else None
+        )
 
 
 # --- forward mode --------------------------------------------------------------------------------
@@ -249,9 +252,7 @@ def _forward(
             pushed = _push(b, node, tangent)
         if pushed is not None:
             tangent[node.result] = pushed
-    return [
-        tangent[y] if y in tangent else b.full(y.shape, 0.0, y.type.dtype) for y in outputs
-    ]
+    return [tangent[y] if y in tangent else b.full(y.shape, 0.0, y.type.dtype) for y in outputs]
 
 
 def _push(b: Builder, node: Node, tangent: dict[Value, Value]) -> Value | None:

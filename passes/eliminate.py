@@ -28,7 +28,7 @@ import numpy as np
 from ..ir.builder import Builder
 from ..ir.dotspec import canonical_spec
 from ..ir.graph import Value
-from ..ir.jacobian import Delta, Letter, Map, Mask, Term, Val
+from ..ir.jacobian import Delta, Factor, Letter, Map, Mask, Term, Val
 from ..ir.maps import MAPS
 from ..ir.ops import uniform_value
 from .expression import Expression
@@ -251,7 +251,8 @@ class _Elimination:
         """The value with exactly these axes, repeated along letters it does not mention."""
         shape = self.extents(letters)
         if val is None:
-            return self.b.full(shape, 1, self.dtype)
+            coef, self.coef = self.coef, 1.0
+            return self.b.full(shape, coef, self.dtype)
         value = lay(self.b, val.v, val.letters, letters)
         return value if value.shape == shape else self.b.broadcast(value, shape=shape)
 
@@ -259,8 +260,9 @@ class _Elimination:
         """A map between letters that are both kept has to be written out as a matrix."""
         src, dst = self.extents(map_.src), self.extents(map_.dst)
         size = int(np.prod(src, dtype=int))
-        eye = self.b.eye(shape=(size,), dtype=self.dtype)
-        identity = self.b.reshape(eye, shape=(size, *src))
+        counter = self.b.iota(n=size)
+        eye = self.b.eq(self.b.reshape(counter, shape=(size, 1)), counter)
+        identity = self.b.reshape(self.b.cast(eye, dtype=self.dtype), shape=(size, *src))
         rule = MAPS[map_.op]
         rows = rule.forward(self.b, identity, dict(map_.attrs), map_.operands, src, dst)
         self.vals.append(self.indexed(self.b.reshape(rows, shape=src + dst), map_.letters))
@@ -272,7 +274,7 @@ class _Elimination:
         pairs = zip(letters, value.shape, strict=True)
         return Val(value, tuple(None if n == 1 else x for x, n in pairs))
 
-    def factors(self) -> list[Val | Mask | Map]:
+    def factors(self) -> list[Factor]:
         return [*self.vals, *self.masks, *self.maps]
 
     # --- 4: products, masks, sums --------------------------------------------------------------
@@ -293,7 +295,8 @@ class _Elimination:
 
     def combine(self, vals: list[Val], masks: list[Mask], keep: set[Letter]) -> Val | None:
         """The product of the factors summed over every letter outside `keep`; None for 1."""
-        self.unmentioned -= {x for f in (*vals, *masks) for x in f.letters}
+        self.unmentioned -= {x for v in vals for x in v.letters}
+        self.unmentioned -= {x for m in masks for x in m.letters}
         if not masks:
             return self.product(vals, keep)
         held = {x for m in masks for x in m.letters}
@@ -334,7 +337,11 @@ class _Elimination:
             laid = lay(self.b, mask.v, mask.letters, order)
             chosen = laid if chosen is None else self.and_(chosen, laid)
         assert chosen is not None
-        value = self.b.constant(1, self.dtype) if val is None else lay(self.b, val.v, val.letters, order)
+        value = (
+            self.b.constant(1, self.dtype)
+            if val is None
+            else lay(self.b, val.v, val.letters, order)
+        )
         if self.boolean:
             return Val(self.and_(chosen, value), order)
         return Val(self.b.select(chosen, value, self.b.constant(0, self.dtype)), order)
@@ -375,7 +382,11 @@ class _Elimination:
         left, right = set(x.letters), set(y.letters)
         shared = left & right
         summed = shared - keep
-        if (summed and left == right) or (not summed and (shared or not left or not right)) or self.boolean:
+        if (
+            (summed and left == right)
+            or (not summed and (shared or not left or not right))
+            or self.boolean
+        ):
             return self.reduced(self.multiply(x, y), keep, [])
         order = [*(k for k in self.out if k in keep), *x.letters, *y.letters]
         result = tuple(k for k in dict.fromkeys(order) if k in (left | right) - summed)
@@ -397,7 +408,9 @@ class _Elimination:
         first = next((k for k in result if (k in x.letters) != (k in y.letters)), None)
         if first is not None and first in y.letters:
             x, y = y, x
-        names = {k: chr(ord("a") + n) for n, k in enumerate(dict.fromkeys((*x.letters, *y.letters)))}
+        names = {
+            k: chr(ord("a") + n) for n, k in enumerate(dict.fromkeys((*x.letters, *y.letters)))
+        }
         spec = ["".join(names[k] for k in letters) for letters in (x.letters, y.letters, result)]
         return self.b.dot(x.v, y.v, spec=canonical_spec(f"{spec[0]},{spec[1]}->{spec[2]}"))
 

@@ -72,7 +72,9 @@ def derivative(expression: Expression, wrt: Value, result: Value) -> tuple[Axes,
             if isinstance(factor, Val) and factor.v is wrt:
                 rest = Term(term.coef, term.factors[:k] + term.factors[k + 1 :]).rename(table)
                 ties = (
-                    Delta(a, table[x]) for a, x in zip(axes.a, factor.ix, strict=True) if x is not None
+                    Delta(a, table[x])
+                    for a, x in zip(axes.a, factor.ix, strict=True)
+                    if x is not None
                 )
                 terms.append(Term(rest.coef, (*ties, *rest.factors)))
     return axes, terms

@@ -66,7 +66,9 @@ class _Contractions:
         terms = eliminate(b, expression, dtype)
         axis = {letter: k for k, letter in enumerate(expression.out)}
         local = [
-            Reduced(t.coef, tuple(d.rename(axis) for d in t.deltas), t.value, _renamed(t.letters, axis))
+            Reduced(
+                t.coef, tuple(d.rename(axis) for d in t.deltas), t.value, _renamed(t.letters, axis)
+            )
             for t in terms
         ]
         return self.known(b, local, node.result)
@@ -84,7 +86,9 @@ class _Contractions:
         terms = list(expression.terms)
         k = 0
         while k < len(terms):
-            hit = next((f for f in terms[k].factors if isinstance(f, Val) and f.v in self.structure), None)
+            hit = next(
+                (f for f in terms[k].factors if isinstance(f, Val) and f.v in self.structure), None
+            )
             if hit is None:
                 k += 1
             else:
@@ -105,5 +109,7 @@ def _substituted(term: Term, factor: Val, known: Reduced) -> Term:
         for d in known.deltas
         if (i := letter[d.i]) is not None and (j := letter[d.j]) is not None
     )
-    value = () if known.value is None else (Val(known.value, tuple(letter[k] for k in known.letters)),)
+    value = (
+        () if known.value is None else (Val(known.value, tuple(letter[k] for k in known.letters)),)
+    )
     return Term(term.coef * known.coef, (*deltas, *value, *rest))

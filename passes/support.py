@@ -38,7 +38,9 @@ def pointwise(form: Form) -> bool:
 def _is_pointwise(form: Form, term: Term) -> bool:
     ties = [f.letters for f in term.factors if isinstance(f, Delta | Map)]
     kept = {z for z in form.z if any(z in t and not set(form.a).isdisjoint(t) for t in ties)}
-    reached = set(form.z) | {a for a in form.a if any(a in t and not kept.isdisjoint(t) for t in ties)}
+    reached = set(form.z) | {
+        a for a in form.a if any(a in t and not kept.isdisjoint(t) for t in ties)
+    }
     for factor in term.factors:
         letters = set(factor.letters) if isinstance(factor, Val) else set()
         new = letters - reached

@@ -61,7 +61,9 @@ def _split(name: str, types: tuple[Type, ...], attrs: Attrs) -> tuple[tuple[Type
     _floats(name, types)
     expected = outputs if name == "vjp" else wrt
     if seeds != expected or m < 1 or k < 1:
-        raise ShapeError(f"{name}: seeds {list(map(str, seeds))} must be {list(map(str, expected))}")
+        raise ShapeError(
+            f"{name}: seeds {list(map(str, seeds))} must be {list(map(str, expected))}"
+        )
     return outputs, wrt
 
 
@@ -93,12 +95,17 @@ def _contract_type(types: tuple[Type, ...], attrs: Attrs) -> tuple[Type, ...]:
         fits = summed == other.shape and batch == 0 and len(types) == 2
     else:
         split = rank - (other.rank - batch)
-        summed, kept = jacobian.shape[max(split, 0) :], other.shape[:batch] + jacobian.shape[: max(split, 0)]
+        summed, kept = (
+            jacobian.shape[max(split, 0) :],
+            other.shape[:batch] + jacobian.shape[: max(split, 0)],
+        )
         fits = attrs["side"] == "vjp" and split >= 0 and summed == other.shape[batch:]
     if fits and len(types) == 3:
         fits = types[2].is_bool and np.broadcast_shapes(types[2].shape, summed) == summed
     if not fits:
-        raise ShapeError(f"contract: {list(map(str, types))} do not fit as {attrs['side']}, batch {batch}")
+        raise ShapeError(
+            f"contract: {list(map(str, types))} do not fit as {attrs['side']}, batch {batch}"
+        )
     return (jacobian.with_shape(kept),)
 
 
@@ -112,59 +119,86 @@ def _eye(shape: tuple[int, ...], dtype: np.dtype) -> Any:
 
 define(
     Op(
-        "arg", "autodiff", _arg_type, lambda x: x,
+        "arg",
+        "autodiff",
+        _arg_type,
+        lambda x: x,
         "the same value, marked as what a derivative is taken with respect to",
-        jacobian=_identity_jacobian, samples=(Sample((Type(F64, (3,)),)), Sample((Type(F32, (2, 2)),))),
+        jacobian=_identity_jacobian,
+        samples=(Sample((Type(F64, (3,)),)), Sample((Type(F32, (2, 2)),))),
     )
-)  # fmt: skip
+)
 define(
     Op(
-        "gradient", "autodiff", _gradient_type, _unexpanded,
+        "gradient",
+        "autodiff",
+        _gradient_type,
+        _unexpanded,
         "d loss / d a for each a; operands loss, a...; one result per a",
     )
-)  # fmt: skip
+)
 define(
     Op(
-        "vjp", "autodiff", lambda types, attrs: _split("vjp", types, attrs)[1], _unexpanded,
+        "vjp",
+        "autodiff",
+        lambda types, attrs: _split("vjp", types, attrs)[1],
+        _unexpanded,
         "cotangents of each a; operands y..., a..., a cotangent per y; one result per a",
         attrs={"outputs": REQUIRED, "wrt": REQUIRED},
     )
-)  # fmt: skip
+)
 define(
     Op(
-        "jvp", "autodiff", lambda types, attrs: _split("jvp", types, attrs)[0], _unexpanded,
+        "jvp",
+        "autodiff",
+        lambda types, attrs: _split("jvp", types, attrs)[0],
+        _unexpanded,
         "tangents of each y; operands y..., a..., a tangent per a; one result per y",
         attrs={"outputs": REQUIRED, "wrt": REQUIRED},
     )
-)  # fmt: skip
+)
 define(
     Op(
-        "total_jacobian", "autodiff", _total_jacobian_type, _unexpanded,
+        "total_jacobian",
+        "autodiff",
+        _total_jacobian_type,
+        _unexpanded,
         "d y / d a along every path, of shape(y) + shape(a); operands y, a",
     )
-)  # fmt: skip
+)
 define(
     Op(
-        "jacobian", "autodiff", _jacobian_type,
+        "jacobian",
+        "autodiff",
+        _jacobian_type,
         lambda z, w, *values, form: dense_jacobian(form, (z, w, *values), w.dtype),
         "the local Jacobian of one node, of shape(operand) + shape(result); operands are the "
         "result, the operand and the values of its terms",
         attrs={"form": REQUIRED},
     )
-)  # fmt: skip
+)
 define(
     Op(
-        "contract", "autodiff", _contract_type, _contract,
+        "contract",
+        "autodiff",
+        _contract_type,
+        _contract,
         "sum a Jacobian against a cotangent (vjp) or a tangent (jvp); see `ir/dense.py`",
         attrs={"side": "vjp", "batch": 0},
     )
-)  # fmt: skip
+)
 define(
     Op(
-        "eye", "autodiff",
-        lambda types, attrs: (Type(attrs["dtype"], attrs["shape"] * 2),), _eye,
+        "eye",
+        "autodiff",
+        lambda types, attrs: (Type(attrs["dtype"], attrs["shape"] * 2),),
+        _eye,
         "the identity tensor of shape + shape: the seed of a total Jacobian",
-        attrs={"shape": REQUIRED, "dtype": REQUIRED}, jacobian=ZERO,
-        samples=(Sample((), {"shape": (3,), "dtype": F64}), Sample((), {"shape": (2, 2), "dtype": F32})),
+        attrs={"shape": REQUIRED, "dtype": REQUIRED},
+        jacobian=ZERO,
+        samples=(
+            Sample((), {"shape": (3,), "dtype": F64}),
+            Sample((), {"shape": (2, 2), "dtype": F32}),
+        ),
     )
-)  # fmt: skip
+)

@@ -70,8 +70,8 @@ def _logsumexp_jacobian(b: Builder, node: Node, i: int, axes: Axes) -> Sequence[
     axis = node.attrs["axis"]
     p = b.softmax(node.operands[0], axis=axis)
     kept = [a for k, a in enumerate(axes.a) if k != axis]
-    factors = (*axes.deltas(list(zip(kept, axes.z, strict=True))), axes.val(p, axes.a))
-    return (Term(1.0, factors),)
+    deltas = axes.deltas(list(zip(kept, axes.z, strict=True)))
+    return (Term(1.0, (*deltas, axes.val(p, axes.a))),)
 
 
 _SAMPLES = tuple(
@@ -82,15 +82,25 @@ _SAMPLES = tuple(
 
 define(
     Op(
-        "softmax", "composite", _softmax_type, _softmax,
+        "softmax",
+        "composite",
+        _softmax_type,
+        _softmax,
         "exp(x) / sum(exp(x)) along `axis`, shifted by the maximum",
-        attrs={"axis": REQUIRED}, jacobian=_softmax_jacobian, samples=_SAMPLES,
+        attrs={"axis": REQUIRED},
+        jacobian=_softmax_jacobian,
+        samples=_SAMPLES,
     )
-)  # fmt: skip
+)
 define(
     Op(
-        "logsumexp", "composite", _logsumexp_type, _logsumexp,
+        "logsumexp",
+        "composite",
+        _logsumexp_type,
+        _logsumexp,
         "log(sum(exp(x))) along `axis`, which is gone from the result; shifted by the maximum",
-        attrs={"axis": REQUIRED}, jacobian=_logsumexp_jacobian, samples=_SAMPLES,
+        attrs={"axis": REQUIRED},
+        jacobian=_logsumexp_jacobian,
+        samples=_SAMPLES,
     )
-)  # fmt: skip
+)

@@ -96,7 +96,9 @@ def _dot_acc_type(types: tuple[Type, ...], attrs: Attrs) -> tuple[Type, ...]:
     check_arity("dot_acc", types, 4)
     (result,) = _dot_type(types[1:3], attrs)
     if types[0] != result or types[3] != Type(result.dtype, ()):
-        raise ShapeError(f"dot_acc: cannot add the product {result} to {types[0]} scaled by {types[3]}")
+        raise ShapeError(
+            f"dot_acc: cannot add the product {result} to {types[0]} scaled by {types[3]}"
+        )
     if not result.is_float:
         raise DTypeError(f"dot_acc is not defined for {dtype_name(result.dtype)}")
     return (result,)
@@ -112,11 +114,16 @@ define(
         "every derivative exists",
         attrs={"spec": REQUIRED},
         samples=tuple(
-            Sample((Type(d, (3, 5)), Type(d, (4, 3)), Type(d, (4, 5)), Type(d, ())), {"spec": "ab,ac->bc"})
+            Sample(
+                (Type(d, (3, 5)), Type(d, (4, 3)), Type(d, (4, 5)), Type(d, ())),
+                {"spec": "ab,ac->bc"},
+            )
             for d in (F32, F64)
         )
         + tuple(
-            Sample((Type(d, (3, 5)), Type(d, (3,)), Type(d, (5,)), Type(d, ())), {"spec": "a,b->ab"})
+            Sample(
+                (Type(d, (3, 5)), Type(d, (3,)), Type(d, (5,)), Type(d, ())), {"spec": "a,b->ab"}
+            )
             for d in (F32, F64)
         ),
     )

@@ -132,7 +132,11 @@ def elementwise(
 
 def _samples(arity: int, accepts: str, low: float, high: float) -> tuple[Sample, ...]:
     dtypes = [F32, F64] if "f" in accepts else [BOOL]
-    shapes: list[tuple[tuple[int, ...], ...]] = [((3, 5),) * arity, ((),) * arity, ((0, 4),) * arity]
+    shapes: list[tuple[tuple[int, ...], ...]] = [
+        ((3, 5),) * arity,
+        ((),) * arity,
+        ((0, 4),) * arity,
+    ]
     if arity == 2:
         shapes += [((3, 5), (5,)), ((3, 1), (1, 5)), ((4,), ())]
     if "i" in accepts:

@@ -101,7 +101,9 @@ for _name, _evaluate, _jacobian, _doc in (
     )
 
 
-def index_shape(name: str, indices: Sequence[Type], axes: Sequence[int], rank: int) -> tuple[int, ...]:
+def index_shape(
+    name: str, indices: Sequence[Type], axes: Sequence[int], rank: int
+) -> tuple[int, ...]:
     """The common shape B of the index operands, after checking them and `axes`."""
     if len(indices) != len(axes) or not axes:
         raise ShapeError(f"{name}: {len(indices)} index operands for axes {tuple(axes)}")
@@ -117,7 +119,9 @@ def index_shape(name: str, indices: Sequence[Type], axes: Sequence[int], rank: i
         raise ShapeError(f"{name}: index shapes {shapes} do not broadcast together") from None
 
 
-def _gathered_shape(name: str, x: Type, indices: Sequence[Type], axes: Sequence[int]) -> tuple[int, ...]:
+def _gathered_shape(
+    name: str, x: Type, indices: Sequence[Type], axes: Sequence[int]
+) -> tuple[int, ...]:
     batch = index_shape(name, indices, axes, x.rank)
     return (*batch, *(n for k, n in enumerate(x.shape) if k not in axes))
 
@@ -196,7 +200,9 @@ def _scatter_jacobian(b: Builder, node: Node, i: int, axes: Axes) -> Sequence[Te
     if i > 1:
         return ()
     if i == 0:
-        rest = [(a, z) for k, (a, z) in enumerate(zip(axes.a, axes.z, strict=True)) if k not in indexed]
+        rest = [
+            (a, z) for k, (a, z) in enumerate(zip(axes.a, axes.z, strict=True)) if k not in indexed
+        ]
         attrs = (("axes", tuple(range(len(indexed)))),)
         src, dst = tuple(axes.a[k] for k in indexed), tuple(axes.z[k] for k in indexed)
         erase = Map("erase_at", attrs, node.operands[2:], src, dst)
@@ -226,7 +232,9 @@ def _scatter_add_jacobian(b: Builder, node: Node, i: int, axes: Axes) -> Sequenc
     return (Term(1.0, _index_map("gather", node, axes, axes.z, axes.a, 2)),)
 
 
-def _define_indexed(name: str, infer: Any, evaluate: Any, rule: JacobianRule, doc: str, value: bool) -> None:
+def _define_indexed(
+    name: str, infer: Any, evaluate: Any, rule: JacobianRule, doc: str, value: bool
+) -> None:
     rows, columns = np.array([0, 2, -1, 2]), np.array([1, 0, 2, 1])
     cases: tuple[tuple[tuple[int, ...], tuple[int, ...], tuple[Any, ...], tuple[int, ...]], ...] = (
         ((3,), (4,), (rows,), (0,)),
@@ -242,19 +250,40 @@ def _define_indexed(name: str, infer: Any, evaluate: Any, rule: JacobianRule, do
         for x, v, indices, axes in cases
     )
     define(
-        Op(name, "index", infer, evaluate, doc, attrs={"axes": REQUIRED}, jacobian=rule, samples=samples)
+        Op(
+            name,
+            "index",
+            infer,
+            evaluate,
+            doc,
+            attrs={"axes": REQUIRED},
+            jacobian=rule,
+            samples=samples,
+        )
     )
 
 
 _define_indexed(
-    "gather", _gather_type, _gather, _gather_jacobian,
-    "x[i0, i1, ...] on `axes`; shape B followed by the other axes", value=False,
-)  # fmt: skip
+    "gather",
+    _gather_type,
+    _gather,
+    _gather_jacobian,
+    "x[i0, i1, ...] on `axes`; shape B followed by the other axes",
+    value=False,
+)
 _define_indexed(
-    "scatter", _scatter_type("scatter"), _scatter, _scatter_jacobian,
-    "x with x[i0, i1, ...] = v; of equal indices the last one wins", value=True,
-)  # fmt: skip
+    "scatter",
+    _scatter_type("scatter"),
+    _scatter,
+    _scatter_jacobian,
+    "x with x[i0, i1, ...] = v; of equal indices the last one wins",
+    value=True,
+)
 _define_indexed(
-    "scatter_add", _scatter_type("scatter_add"), _scatter_add, _scatter_add_jacobian,
-    "x with v added at x[i0, i1, ...]; equal indices accumulate", value=True,
-)  # fmt: skip
+    "scatter_add",
+    _scatter_type("scatter_add"),
+    _scatter_add,
+    _scatter_add_jacobian,
+    "x with v added at x[i0, i1, ...]; equal indices accumulate",
+    value=True,
+)

@@ -43,7 +43,9 @@ def check_slice(name: str, shape: tuple[int, ...], spec: SliceSpec) -> tuple[int
     if len(spec) != len(shape):
         raise ShapeError(f"{name}: {len(spec)} slices for rank {len(shape)}")
     for (start, stop, step), n in zip(spec, shape, strict=True):
-        inside = 0 <= start <= n and (0 <= stop <= n if step > 0 else -1 <= stop <= n and start < max(n, 1))
+        inside = 0 <= start <= n and (
+            0 <= stop <= n if step > 0 else -1 <= stop <= n and start < max(n, 1)
+        )
         if step == 0 or not inside:
             raise ShapeError(f"{name}: slice {start}:{stop}:{step} does not fit an axis of {n}")
     return tuple(slice_extent(*s) for s in spec)
@@ -53,7 +55,9 @@ def _reshape_type(types: tuple[Type, ...], attrs: Attrs) -> tuple[Type, ...]:
     check_arity("reshape", types, 1)
     shape = attrs["shape"]
     if math.prod(shape) != types[0].size or any(n < 0 for n in shape):
-        raise ShapeError(f"reshape: {types[0].shape} has {types[0].size} elements, {shape} does not")
+        raise ShapeError(
+            f"reshape: {types[0].shape} has {types[0].size} elements, {shape} does not"
+        )
     return (types[0].with_shape(shape),)
 
 
@@ -65,7 +69,7 @@ def reshape_groups(
     A whole-array map would hide that most axes pass through a reshape unchanged: terms could not
     merge, and a chain of n softmaxes would have 2**n of them.
     """
-    groups = []
+    groups: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
     i = j = 0
     while True:
         i, j = _skip_ones(old, i), _skip_ones(new, j)
@@ -177,11 +181,15 @@ def _pad_type(types: tuple[Type, ...], attrs: Attrs) -> tuple[Type, ...]:
     low, high, shape = attrs["low"], attrs["high"], types[0].shape
     if not len(low) == len(high) == len(shape) or min((*low, *high), default=0) < 0:
         raise ShapeError(f"pad: low {low} and high {high} do not fit {shape}")
-    return (types[0].with_shape(tuple(a + n + b for a, n, b in zip(low, shape, high, strict=True))),)
+    return (
+        types[0].with_shape(tuple(a + n + b for a, n, b in zip(low, shape, high, strict=True))),
+    )
 
 
 def _pad_jacobian(b: Builder, node: Node, i: int, axes: Axes) -> Sequence[Term]:
-    spec = tuple((a, a + n, 1) for a, n in zip(node.attrs["low"], node.operands[0].shape, strict=True))
+    spec = tuple(
+        (a, a + n, 1) for a, n in zip(node.attrs["low"], node.operands[0].shape, strict=True)
+    )
     return (Term(1.0, slice_factors(axes, axes.z, axes.a, spec)),)
 
 
@@ -191,59 +199,94 @@ def _typed(*cases: tuple[tuple[int, ...], dict[str, Any]]) -> tuple[Sample, ...]
 
 define(
     Op(
-        "reshape", "move", _reshape_type, lambda x, shape: np.reshape(x, shape),
+        "reshape",
+        "move",
+        _reshape_type,
+        lambda x, shape: np.reshape(x, shape),
         "the same elements in C order under another shape",
-        attrs={"shape": REQUIRED}, jacobian=_reshape_jacobian,
+        attrs={"shape": REQUIRED},
+        jacobian=_reshape_jacobian,
         samples=_typed(
-            ((3, 4), {"shape": (12,)}), ((6, 4), {"shape": (2, 3, 4)}), ((3,), {"shape": (1, 3, 1)}),
-            ((2, 6), {"shape": (3, 4)}), ((1, 1), {"shape": ()}),
+            ((3, 4), {"shape": (12,)}),
+            ((6, 4), {"shape": (2, 3, 4)}),
+            ((3,), {"shape": (1, 3, 1)}),
+            ((2, 6), {"shape": (3, 4)}),
+            ((1, 1), {"shape": ()}),
         ),
     )
-)  # fmt: skip
+)
 define(
     Op(
-        "transpose", "move", _transpose_type, lambda x, perm: np.transpose(x, perm),
+        "transpose",
+        "move",
+        _transpose_type,
+        lambda x, perm: np.transpose(x, perm),
         "permute the axes: axis k of the result is axis perm[k] of the operand",
-        attrs={"perm": REQUIRED}, jacobian=_transpose_jacobian,
+        attrs={"perm": REQUIRED},
+        jacobian=_transpose_jacobian,
         samples=_typed(((3, 4), {"perm": (1, 0)}), ((2, 3, 4), {"perm": (2, 0, 1)})),
     )
-)  # fmt: skip
+)
 define(
     Op(
-        "broadcast", "move", _broadcast_type, lambda x, shape: np.broadcast_to(x, shape),
+        "broadcast",
+        "move",
+        _broadcast_type,
+        lambda x, shape: np.broadcast_to(x, shape),
         "repeat along new leading axes and axes of extent 1, as `np.broadcast_to`",
         attrs={"shape": REQUIRED},
         jacobian=lambda b, node, i, axes: (Term(1.0, aligned_deltas(axes)),),
-        samples=_typed(((), {"shape": (2, 3)}), ((3,), {"shape": (2, 3)}), ((2, 1), {"shape": (2, 4)})),
-    )
-)  # fmt: skip
-define(
-    Op(
-        "slice", "move", _slice_type, lambda x, spec: x[to_slices(spec)],
-        "a regular part of each axis",
-        attrs={"spec": REQUIRED}, jacobian=_slice_jacobian,
         samples=_typed(
-            ((9,), {"spec": ((2, 8, 2),)}), ((4, 5), {"spec": ((0, 4, 1), (1, 3, 1))}),
-            ((4, 5), {"spec": ((3, -1, -1), (0, 5, 2))}), ((4,), {"spec": ((2, 2, 1),)}),
+            ((), {"shape": (2, 3)}), ((3,), {"shape": (2, 3)}), ((2, 1), {"shape": (2, 4)})
         ),
     )
-)  # fmt: skip
+)
 define(
     Op(
-        "concatenate", "move", _concatenate_type, lambda *xs, axis: np.concatenate(xs, axis=axis),
-        "join along an existing axis",
-        attrs={"axis": REQUIRED}, jacobian=_concatenate_jacobian,
-        samples=tuple(
-            Sample((Type(d, (2, 3)), Type(d, (1, 3)), Type(d, (4, 3))), {"axis": 0}) for d in (F32, F64, I64)
-        ) + (Sample((Type(F64, (2, 3)), Type(F64, (2, 2))), {"axis": 1}),),
+        "slice",
+        "move",
+        _slice_type,
+        lambda x, spec: x[to_slices(spec)],
+        "a regular part of each axis",
+        attrs={"spec": REQUIRED},
+        jacobian=_slice_jacobian,
+        samples=_typed(
+            ((9,), {"spec": ((2, 8, 2),)}),
+            ((4, 5), {"spec": ((0, 4, 1), (1, 3, 1))}),
+            ((4, 5), {"spec": ((3, -1, -1), (0, 5, 2))}),
+            ((4,), {"spec": ((2, 2, 1),)}),
+        ),
     )
-)  # fmt: skip
+)
 define(
     Op(
-        "pad", "move", _pad_type,
+        "concatenate",
+        "move",
+        _concatenate_type,
+        lambda *xs, axis: np.concatenate(xs, axis=axis),
+        "join along an existing axis",
+        attrs={"axis": REQUIRED},
+        jacobian=_concatenate_jacobian,
+        samples=(
+            *(
+                Sample(tuple(Type(d, (n, 3)) for n in (2, 1, 4)), {"axis": 0})
+                for d in (F32, F64, I64)
+            ),
+            Sample((Type(F64, (2, 3)), Type(F64, (2, 2))), {"axis": 1}),
+        ),
+    )
+)
+define(
+    Op(
+        "pad",
+        "move",
+        _pad_type,
         lambda x, low, high: np.pad(x, list(zip(low, high, strict=True))),
         "add zeros (False) before and after each axis",
-        attrs={"low": REQUIRED, "high": REQUIRED}, jacobian=_pad_jacobian,
-        samples=_typed(((3,), {"low": (2,), "high": (0,)}), ((2, 3), {"low": (0, 1), "high": (1, 2)})),
+        attrs={"low": REQUIRED, "high": REQUIRED},
+        jacobian=_pad_jacobian,
+        samples=_typed(
+            ((3,), {"low": (2,), "high": (0,)}), ((2, 3), {"low": (0, 1), "high": (1, 2)})
+        ),
     )
-)  # fmt: skip
+)

@@ -149,7 +149,9 @@ for _name, _function in (("argmax", np.argmax), ("argmin", np.argmin)):
             attrs={"axis": REQUIRED},
             jacobian=ZERO,
             samples=tuple(
-                Sample((Type(d, (4, 5)),), {"axis": axis}) for d in (F32, F64, I64) for axis in (0, 1)
+                Sample((Type(d, (4, 5)),), {"axis": axis})
+                for d in (F32, F64, I64)
+                for axis in (0, 1)
             ),
         )
     )

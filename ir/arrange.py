@@ -1,0 +1,367 @@
+"""Arranging a graph as a loop nest: the analysis that makes a `Region`.
+
+Three steps: name the loops (axes that run together share a name, by union-find), order them, and
+classify the reductions. A graph that does not fit one nest gives None, never an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from .graph import Graph, Node, Value
+from .region import (
+    EXPENSIVE,
+    REDUCTIONS,
+    Axes,
+    Axis,
+    Load,
+    Reduction,
+    Region,
+    is_view,
+    reduced_axes,
+    view_axes,
+)
+from .types import MAX_RANK
+
+
+def as_region(body: Graph, targets: Mapping[Value, Axes] | None = None) -> Region | None:
+    """Arrange a graph as a loop nest, or None when it does not fit one.
+
+    `targets` says of results that they are written into part of a larger buffer: its axes, in
+    terms of the axes of the value.
+    """
+    return _Analysis(body, targets or {}).run()
+
+
+Name = int  # a loop before loops are ordered
+Names = tuple["Name | None", ...]
+
+
+class _Analysis:
+    """One run over a body: name the loops, order them, classify the reductions."""
+
+    def __init__(self, body: Graph, targets: Mapping[Value, Axes]) -> None:
+        self.body = body
+        self.targets = targets
+        self.parent: list[Name] = []
+        self.extent: list[int] = []
+        self.names: dict[Value, Names] = {}
+        self.views: dict[Value, Load] = {}
+
+    def run(self) -> Region | None:
+        inputs = set(self.body.inputs)
+        for value in self.body.inputs:
+            self.views[value] = Load(value, _own_axes(value))
+            self.names[value] = self._fresh(value)
+        for node in self.body.nodes:
+            if not self._visit(node, inputs):
+                return None
+        self.names = {v: self._resolved(names) for v, names in self.names.items()}
+        order = self._order()
+        if order is None:
+            return None
+        return self._arrange(order)
+
+    # Naming the loops
+
+    def _fresh(self, value: Value) -> Names:
+        return tuple(None if n == 1 else self._new(n) for n in value.shape)
+
+    def _new(self, extent: int) -> Name:
+        self.parent.append(len(self.parent))
+        self.extent.append(extent)
+        return len(self.parent) - 1
+
+    def _find(self, name: Name) -> Name:
+        while self.parent[name] != name:
+            self.parent[name] = name = self.parent[self.parent[name]]
+        return name
+
+    def _resolved(self, names: Names) -> Names:
+        return tuple(None if name is None else self._find(name) for name in names)
+
+    def _tie(self, left: Names, right: Names) -> None:
+        """Axes that run together, aligned at the right, are one loop."""
+        for a, b in zip(reversed(left), reversed(right), strict=False):
+            if a is not None and b is not None:
+                self.parent[self._find(a)] = self._find(b)
+
+    def _visit(self, node: Node, inputs: set[Value]) -> bool:
+        """Name the axes of a node's result; False when the op cannot stand in a region."""
+        name, kind = node.op.name, node.op.kind
+        scalar = name == "constant" and node.result.shape == ()
+        if not (scalar or name == "iota" or kind == "elementwise" or kind in REDUCTIONS or is_view(node)):
+            return False
+        result = node.result
+        self.names[result] = self._fresh(result)
+        if is_view(node) and node.operands[0] in self.views:
+            load = self.views[node.operands[0]]
+            self.views[result] = Load(load.source, view_axes(node, load.axes))
+        elif name == "slice":
+            return False
+        elif kind in REDUCTIONS:
+            self._tie(self._kept(node), self.names[result])
+        elif name == "transpose":
+            source = self.names[node.operands[0]]
+            self._tie(tuple(source[k] for k in node.attrs["perm"]), self.names[result])
+        elif name == "reshape":
+            source = tuple(x for x in self.names[node.operands[0]] if x is not None)
+            self._tie(source, tuple(x for x in self.names[result] if x is not None))
+        else:
+            for operand in node.operands:
+                self._tie(self.names[operand], self.names[result])
+        return True
+
+    def _kept(self, node: Node) -> Names:
+        axes = reduced_axes(node)
+        return tuple(x for k, x in enumerate(self.names[node.operands[0]]) if k not in axes)
+
+    # Ordering them
+
+    def _used(self) -> list[Value]:
+        """The values whose axes are loops: results of nodes and inputs read as they are."""
+        read = {v for node in self.body.nodes if not self._is_free(node) for v in node.operands}
+        read |= set(self.body.outputs)
+        return [v for v in self.names if v in read or v not in self.views]
+
+    def _is_free(self, node: Node) -> bool:
+        return node.results[0] in self.views
+
+    def _loops(self, value: Value) -> tuple[Name, ...]:
+        return tuple(x for x in self.names[value] if x is not None)
+
+    def _order(self) -> tuple[Name, ...] | None:
+        used = self._used()
+        if any(len(set(self._loops(v))) != len(self._loops(v)) for v in used):
+            return None  # a diagonal: x[i, j] + x[j, i]
+        every = {x for v in used for x in self._loops(v)}
+        leaders = [*self.body.outputs, *used]
+        base = next((self._loops(v) for v in leaders if len(self._loops(v)) == len(every)), None)
+        if base is None:
+            return None
+        orders = [
+            (reduced, order)
+            for node in self.body.nodes
+            if node.op.kind in REDUCTIONS and len(self._loops(node.operands[0])) == len(every)
+            for reduced, order in [self._reduction_order(node, base)]
+        ]
+        return min(orders, key=lambda pair: pair[0], default=(0, base))[1]
+
+    def _reduction_order(
+        self, node: Node, base: tuple[Name, ...]
+    ) -> tuple[int, tuple[Name, ...]]:
+        """Reduced loops innermost if the innermost one is reduced; else around the trailing loops
+        that are kept. With a rank: among several reductions the smallest innermost one decides."""
+        kept = set(self._kept(node))
+        reduced = tuple(x for x in base if x not in kept)
+        if not reduced:
+            return MAX_RANK + 1, base
+        inner: tuple[Name, ...] = ()
+        if node.op.kind == "reduce":
+            while base[len(base) - len(inner) - 1] in kept:
+                inner = base[len(base) - len(inner) - 1 :]
+        outer = tuple(x for x in base if x in kept and x not in inner)
+        return MAX_RANK if inner else len(reduced), (*outer, *reduced, *inner)
+
+    # Arranging the region
+
+    def _arrange(self, order: tuple[Name, ...]) -> Region | None:
+        position = {name: k for k, name in enumerate(order)}
+        loops = {v: tuple(position[x] for x in self._loops(v)) for v in self._used()}
+        inner = self._inner_loops(loops, len(order))
+        rows = len(order) - len(inner)
+        reductions: dict[Node, Reduction] = {}
+        for node in self.body.nodes:
+            if node.op.kind in REDUCTIONS:
+                reduction = _classify(
+                    loops[node.operands[0]], loops[node.result], inner, rows, node.op.kind
+                )
+                if reduction is None:
+                    return None
+                if reduction.reduced:
+                    reductions[node] = reduction
+        depth = {v: 1 + max(ls, default=-1) for v, ls in loops.items()}
+        timing = self._timing(depth, rows, reductions)
+        if timing is None or not self._affordable(loops, depth):
+            return None
+        extents = tuple(self.extent[x] for x in order)
+        region = Region(
+            self.body, extents, rows, self._loads(loops), self._axes(loops),
+            reductions, depth, *timing,
+        )  # fmt: skip
+        return _collapse(region)
+
+    def _inner_loops(self, loops: Mapping[Value, tuple[int, ...]], count: int) -> tuple[int, ...]:
+        """The loops of the smallest reduction that ends at the innermost loop."""
+        found = []
+        for node in self.body.nodes:
+            if node.op.kind in REDUCTIONS:
+                source = loops[node.operands[0]]
+                reduced = set(source) - set(loops[node.result])
+                if len(source) == count and count - 1 in reduced:
+                    found.append(tuple(sorted(reduced)))
+        return min(found, key=len, default=())
+
+    def _timing(
+        self, depth: Mapping[Value, int], rows: int, reductions: Mapping[Node, Reduction]
+    ) -> tuple[dict[Value, int], frozenset[Value]] | None:
+        """The phase of every value and the epilogue; None when a reduction's result is read
+        before it is ready."""
+        phase = dict.fromkeys(depth, 0)
+        epilogue: set[Value] = set()
+        unread: set[Value] = set()
+        for node in self.body.nodes:
+            value = node.results[0]
+            if value not in depth or value in self.views:
+                continue
+            if unread.intersection(node.operands):
+                return None
+            late = epilogue.intersection(node.operands)
+            if late and (depth[value] > 0 or any(depth[v] > 0 for v in node.operands)):
+                return None
+            phase[value] = max((phase[v] for v in node.operands), default=0)
+            reduction = reductions.get(node)
+            if reduction is not None and reduction.kind == "row":
+                phase[value] += 1
+            elif reduction is not None and reduction.kind == "total" and reduction.depth == 0:
+                epilogue.add(value)
+            elif reduction is not None:
+                unread.add(value)
+            elif late:
+                epilogue.add(value)
+        return phase, frozenset(epilogue)
+
+    def _affordable(
+        self, loops: Mapping[Value, tuple[int, ...]], depth: Mapping[Value, int]
+    ) -> bool:
+        """Whether no result, and no expensive value, would be computed once per iteration of a
+        loop it lacks."""
+        columns = {node.result for node in self.body.nodes if node.op.kind in REDUCTIONS}
+        once = {node.result for node in self.body.nodes if node.op.name in EXPENSIVE}
+        once.update(v for v in self.body.outputs if v not in columns)
+        return all(len(loops[v]) == depth[v] for v in once)
+
+    def _loads(self, loops: Mapping[Value, tuple[int, ...]]) -> dict[Value, Load]:
+        loads = {}
+        for value, load in self.views.items():
+            if value in loops:
+                axes = _placed(self.names[value], loops[value])
+                moved = (
+                    replace(a, loop=None if a.loop is None else axes[a.loop]) for a in load.axes
+                )
+                loads[value] = Load(load.source, tuple(moved))
+        return loads
+
+    def _axes(self, loops: Mapping[Value, tuple[int, ...]]) -> dict[Value, Axes]:
+        found = {}
+        for value, own in loops.items():
+            placed = _placed(self.names[value], own)
+            target = self.targets.get(value, tuple(map(Axis, range(value.type.rank), value.shape)))
+            found[value] = tuple(
+                replace(a, loop=None if a.loop is None else placed[a.loop]) for a in target
+            )
+        return found
+
+
+def _own_axes(value: Value) -> Axes:
+    return tuple(Axis(None if n == 1 else k, n) for k, n in enumerate(value.shape))
+
+
+def _placed(names: Names, loops: tuple[int, ...]) -> tuple[int | None, ...]:
+    """Loop positions per axis, None where the extent is 1."""
+    left = iter(loops)
+    return tuple(None if name is None else next(left) for name in names)
+
+
+def _classify(
+    source: tuple[int, ...], result: tuple[int, ...], inner: tuple[int, ...], rows: int, kind: str
+) -> Reduction | None:
+    reduced = tuple(sorted(set(source) - set(result)))
+    kept = tuple(sorted(result))
+    if not reduced:
+        return Reduction("row", 0, ())
+    if sorted(source) != list(range(len(source))):
+        return None  # the operand lacks an outer loop: it would be counted once per iteration
+    depth = sum(k < reduced[0] for k in kept)
+    if depth == len(kept):
+        if reduced == inner and depth == rows:
+            return Reduction("row", depth, reduced)
+        fits = kind == "reduce" and depth < rows and (len(source) <= rows or set(inner) <= set(reduced))
+        return Reduction("total", depth, reduced) if fits else None
+    trailing = kept[depth:]
+    contiguous = reduced == tuple(range(depth, depth + len(reduced)))
+    if kind == "reduce" and contiguous and depth + len(reduced) <= rows:
+        return Reduction("column", depth, reduced, trailing)
+    return None
+
+
+def _collapse(region: Region) -> Region:
+    """Merge neighbouring loops that every value walks through together, so that a dense nest of
+    any rank becomes one long loop."""
+    k = 0
+    while k + 1 < len(region.extents):
+        if k + 1 != region.rows and _walks_together(region, k):
+            region = _merged(region, k)
+        else:
+            k += 1
+    return region
+
+
+def _all_axes(region: Region) -> Iterator[Axes]:
+    yield from region.axes.values()
+    for load in region.loads.values():
+        yield load.axes
+
+
+def _walks_together(region: Region, k: int) -> bool:
+    for axes in _all_axes(region):
+        where = {axis.loop: j for j, axis in enumerate(axes) if axis.loop in (k, k + 1)}
+        if not where:
+            continue
+        if len(where) < 2:
+            return False
+        first, second = where[k], where[k + 1]
+        between = axes[first + 1 : second]
+        dense = (axes[first], axes[second])
+        if first > second or any(a.extent != 1 for a in between) or not _dense(region, dense):
+            return False
+    return True
+
+
+def _dense(region: Region, axes: tuple[Axis, ...]) -> bool:
+    return all(a.plain and a.loop is not None and a.extent == region.extents[a.loop] for a in axes)
+
+
+def _merged(region: Region, k: int) -> Region:
+    extents = region.extents
+    size = extents[k] * extents[k + 1]
+
+    def axes(old: Axes) -> Axes:
+        if any(a.loop == k + 1 for a in old):
+            old = tuple(a for a in old if a.loop != k)
+        return tuple(
+            replace(a, loop=k, extent=size)
+            if a.loop in (k, k + 1)
+            else replace(a, loop=None if a.loop is None else a.loop - (a.loop > k))
+            for a in old
+        )
+
+    def position(d: int) -> int:
+        return d - (d > k)
+
+    def loops(old: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(j - (j > k) for j in old if j != k + 1)
+
+    return replace(
+        region,
+        extents=(*extents[:k], size, *extents[k + 2 :]),
+        rows=position(region.rows),
+        loads={v: Load(load.source, axes(load.axes)) for v, load in region.loads.items()},
+        axes={v: axes(a) for v, a in region.axes.items()},
+        depth={v: position(d) for v, d in region.depth.items()},
+        reductions={
+            node: Reduction(r.kind, position(r.depth), loops(r.reduced), loops(r.kept))
+            for node, r in region.reductions.items()
+        },
+    )
