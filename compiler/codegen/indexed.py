@@ -1,0 +1,98 @@
+"""Reading and writing by index arrays: `gather`, `scatter`, `scatter_add`.
+
+Every index operand is checked first, by a kernel whose non-zero answer ends the step; only then is
+anything written. Equal indices are written in order, so the last one wins.
+
+    def k0(x0, n0, a0):                              def k1(y0, x0, x1, n0, n1):
+        for i in range(n0):                              for i in range(n0):
+            if x0[i] < -a0 or x0[i] >= a0:                   w0 = x1[i]
+                return 1                                     if w0 < 0: w0 += a0
+        return 0                                             for j in range(n1):
+                                                                 y0[i * n1 + j] = x0[w0 * n1 + j]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...ir.graph import Graph, Node, Value
+from ...ir.region import Axis
+from ...ir.types import I64, dtype_name
+from .kernel import Kernel, KernelWriter, indent
+from .module import Module, place_of
+from .regions import copy_all
+
+
+def emit_indexed(module: Module, graph: Graph, node: Node) -> None:
+    """The code of a gather or scatter."""
+    gather = node.op.name == "gather"
+    whole = node.operands[0]
+    indices = node.operands[1 if gather else 2 :]
+    for index, axis in zip(indices, node.attrs["axes"], strict=True):
+        extent = whole.shape[axis]
+        module.check(node, _check_kernel(index, extent), axis, extent)
+    if not gather:
+        copy_all(module, node, whole)
+    if node.result.type.size and all(v.type.size for v in indices):
+        module.call(node, _move_kernel(node, indices, gather))
+
+
+def _check_kernel(index: Value, extent: int) -> Kernel:
+    w = KernelWriter((index.type.size,), ())
+    load = f"{w.buffer(place_of(index), I64)}[{w.index([Axis(0, index.type.size)])}]"
+    limit = w.number(extent)
+    test = [f"v0 = {load}", f"if v0 < -{limit} or v0 >= {limit}:", "    return 1"]
+    return w.finish([w.loop(0), *indent(test), "return 0"])
+
+
+def _move_kernel(node: Node, indices: Sequence[Value], gather: bool) -> Kernel:
+    """Loops over the index positions, then over the axes that are not indexed."""
+    whole, part = (node.operands[0], node.result) if gather else (node.result, node.operands[1])
+    w = KernelWriter(part.shape, {place_of(node.result)})
+    axes = node.attrs["axes"]
+    batch = part.type.rank - (whole.type.rank - len(axes))
+    setup = []
+    for number, (index, axis) in enumerate(zip(indices, axes, strict=True)):
+        where = w.index(_broadcast_axes(index, batch))
+        setup.append(f"w{number} = {w.buffer(place_of(index), I64)}[{where}]")
+        setup += [f"if w{number} < 0:", f"    w{number} += {w.number(whole.shape[axis])}"]
+    dtype = whole.type.dtype
+    there = f"{w.buffer(place_of(whole), dtype)}[{_whole_index(w, whole, axes, batch)}]"
+    here = f"{w.buffer(place_of(part), dtype)}[{w.index([Axis(k, n) for k, n in enumerate(part.shape)])}]"
+    lines = [_transfer(node, here, there, dtype)]
+    for k in range(part.type.rank - 1, batch - 1, -1):
+        lines = [w.loop(k), *indent(lines)]
+    lines = [*setup, *lines]
+    for k in range(batch - 1, -1, -1):
+        lines = [w.loop(k), *indent(lines)]
+    return w.finish(lines)
+
+
+def _transfer(node: Node, here: str, there: str, dtype: np.dtype) -> str:
+    if node.op.name == "gather":
+        return f"{here} = {there}"
+    if node.op.name == "scatter":
+        return f"{there} = {here}"
+    total = f"{there} + {here}"
+    return f"{there} = {total if dtype.kind == 'f' else f'{dtype_name(dtype)}({total})'}"
+
+
+def _broadcast_axes(index: Value, batch: int) -> list[Axis]:
+    skip = batch - index.type.rank
+    return [Axis(None if n == 1 else k + skip, n) for k, n in enumerate(index.shape)]
+
+
+def _whole_index(w: KernelWriter, whole: Value, axes: Sequence[int], batch: int) -> str:
+    """The flat index in the indexed array: index values on its indexed axes, loops on the rest."""
+    text, loop = "", batch
+    for k, n in enumerate(whole.shape):
+        if k in axes:
+            position = f"w{tuple(axes).index(k)}"
+            extent = w.number(n)
+        else:
+            position, extent = w.index([Axis(loop, n)]) if n != 1 else "0", w.extent(loop)
+            loop += 1
+        text = f"({text}) * {extent} + {position}" if text else position
+    return text

@@ -1,0 +1,151 @@
+"""Writing one kernel: parameters, index expressions, literals.
+
+A `KernelWriter` hands out parameter names in the order they are asked for, so equal kernels come
+out as equal text and are compiled once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from ...ir.region import Axis
+from ...ir.types import DTYPES, dtype_name
+
+LOOP_NAMES: Final = "ijklmopqrsuwxyzh"
+NAME: Final = "KERNEL"
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """A flat buffer a kernel works on: where it lies and what it holds."""
+
+    place: str
+    dtype: np.dtype
+
+    @property
+    def type_name(self) -> str:
+        return dtype_name(self.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A finished kernel and the arguments of one call. `text` says NAME where its name goes."""
+
+    text: str
+    buffers: tuple[Buffer, ...]
+    numbers: tuple[int, ...]
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        return tuple(b.type_name for b in self.buffers)
+
+
+def loop_name(k: int) -> str:
+    """The variable of loop `k`."""
+    return LOOP_NAMES[k]
+
+
+def literal(value: Any, dtype: np.dtype) -> str:
+    """An expression for exactly this number in generated code. Infinity is spelled 1e999, which
+    needs no name."""
+    if dtype.kind == "b":
+        return str(bool(value))
+    if dtype.kind != "f":
+        return str(int(value)) if dtype == DTYPES["i64"] else f"{dtype_name(dtype)}({int(value)})"
+    number = float(value)
+    text = repr(number)
+    if math.isnan(number):
+        text = "1e999 - 1e999"
+    elif math.isinf(number):
+        text = "1e999" if number > 0 else "-1e999"
+    return f"{dtype_name(dtype)}({text})"
+
+
+class KernelWriter:
+    """Collects the parameters of a kernel. `written` are the places it writes: their parameters
+    are called y0, y1 .., those only read x0, x1 .."""
+
+    def __init__(self, extents: Sequence[int], written: Collection[str]) -> None:
+        self.extents = tuple(extents)
+        self._written = frozenset(written)
+        self._buffers: dict[Buffer, str] = {}
+        self._numbers: dict[str, int] = {}
+        self._extent_names: Mapping[int, str] = {
+            k: self._number("n", n) for k, n in enumerate(self.extents)
+        }
+
+    def _number(self, letter: str, value: int) -> str:
+        name = f"{letter}{sum(n[0] == letter for n in self._numbers)}"
+        self._numbers[name] = value
+        return name
+
+    def number(self, value: int) -> str:
+        """A parameter for an integer that differs between equal kernels."""
+        return self._number("a", value)
+
+    def buffer(self, place: str, dtype: np.dtype) -> str:
+        """The parameter of a buffer; one per buffer however often it is used."""
+        key = Buffer(place, dtype)
+        if key not in self._buffers:
+            letter = "y" if place in self._written else "x"
+            self._buffers[key] = f"{letter}{sum(n[0] == letter for n in self._buffers.values())}"
+        return self._buffers[key]
+
+    def extent(self, k: int) -> str:
+        """The parameter that holds the extent of loop `k`."""
+        return self._extent_names[k]
+
+    def loop(self, k: int) -> str:
+        """The header of loop `k`."""
+        return f"for {loop_name(k)} in range({self._extent_names[k]}):"
+
+    def index(self, axes: Sequence[Axis]) -> str:
+        """The flat index of an element."""
+        text = ""
+        for axis in axes:
+            if axis.extent == 1:
+                continue
+            position = self._position(axis)
+            text = f"{_factor(text)} * {self._extent(axis)} + {position}" if text else position
+        return text or "0"
+
+    def _position(self, axis: Axis) -> str:
+        if axis.loop is None:
+            return self.number(axis.start)
+        name = loop_name(axis.loop)
+        if self._whole(axis):
+            return name
+        scaled = name if axis.step == 1 else f"{self.number(axis.step)} * {name}"
+        return f"({self.number(axis.start)} + {scaled})"
+
+    def _extent(self, axis: Axis) -> str:
+        if axis.loop is not None and self._whole(axis):
+            return self._extent_names[axis.loop]
+        return self.number(axis.extent)
+
+    def _whole(self, axis: Axis) -> bool:
+        return axis.plain and axis.loop is not None and axis.extent == self.extents[axis.loop]
+
+    def finish(self, body: Sequence[str]) -> Kernel:
+        """The kernel with these statements."""
+        parameters = ", ".join([*self._buffers.values(), *self._numbers])
+        lines = "\n".join("    " + line for line in body or ["pass"])
+        text = f"def {NAME}({parameters}):\n{lines}\n"
+        return Kernel(text, tuple(self._buffers), tuple(self._numbers.values()))
+
+
+def _factor(text: str) -> str:
+    return f"({text})" if " " in text and not _bracketed(text) else text
+
+
+def _bracketed(text: str) -> bool:
+    return text.startswith("(") and text.find(")") == len(text) - 1
+
+
+def indent(lines: Sequence[str]) -> list[str]:
+    return ["    " + line for line in lines]

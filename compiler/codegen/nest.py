@@ -1,0 +1,347 @@
+"""A region as one kernel: loops, scalar statements, reductions.
+
+    def k0(y0, x0, x1, n0, n1):                       # %h = maximum(%z + %b, 0)
+        for i in range(n0):
+            for j in range(n1):
+                v0 = x0[i * n1 + j]
+                v1 = x1[j]
+                v2 = v0 + v1
+                v3 = maximum_f32(v2, f32(0.0))
+                y0[i * n1 + j] = v3
+
+A value is computed at the smallest depth at which all its loops run. Stores come last at their
+depth, so a result may lie in the buffer of an operand that is read at the same index. Sums of f32
+are accumulated in f64; a column sum of many rows in an f64 scratch buffer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from ...ir.graph import Node, Value
+from ...ir.region import Axis, Reduction, Region
+from ...ir.types import F32, F64, I64, dtype_name
+from .kernel import Kernel, KernelWriter, indent, literal, loop_name
+
+DIRECT_ROWS: Final = 64
+"""A column sum of f32 over more rows than this is accumulated in f64."""
+
+SCRATCH: Final = "scratch"
+
+
+@dataclass
+class _Level:
+    """The statements at one depth: before the loops inside it, and after them."""
+
+    before: list[str] = field(default_factory=list)
+    stores: list[str] = field(default_factory=list)
+    after: list[str] = field(default_factory=list)
+
+
+class _Loops:
+    """Nested loops `first .. last - 1` and the statements at each depth."""
+
+    def __init__(self, first: int, last: int) -> None:
+        self.first, self.last = first, last
+        self.levels = [_Level() for _ in range(last - first + 1)]
+
+    def render(self, w: KernelWriter, center: Sequence[str] = ()) -> list[str]:
+        """The loops around `center`."""
+        lines = list(center)
+        for k in range(self.last, self.first - 1, -1):
+            level = self.levels[k - self.first]
+            lines = [*level.before, *level.stores, *lines, *level.after]
+            if k > self.first:
+                lines = [w.loop(k - 1), *indent(lines)] if lines else []
+        return lines
+
+
+def scratch_size(region: Region) -> int:
+    """Bytes of scratch memory the region's kernel needs."""
+    return sum(
+        8 * int(np.prod([region.extents[k] for k in r.kept], dtype=np.int64))
+        for node, r in region.reductions.items()
+        if needs_scratch(region, node, r)
+    )
+
+
+def needs_scratch(region: Region, node: Node, reduction: Reduction) -> bool:
+    """Whether a reduction is a column sum that must not be accumulated in f32."""
+    rows = int(np.prod([region.extents[k] for k in reduction.reduced], dtype=np.int64))
+    return (
+        reduction.kind == "column"
+        and node.op.name == "sum"
+        and node.result.type.dtype == F32
+        and rows > DIRECT_ROWS
+    )
+
+
+def emit_region(
+    region: Region, places: Mapping[Value, str], scratch: Sequence[str] = ()
+) -> Kernel:
+    """The kernel of a region. `places` says where its inputs and outputs lie, `scratch` where the
+    accumulators of its column sums do, in order."""
+    return _Emitter(region, places, scratch).kernel()
+
+
+class _Emitter:
+    def __init__(
+        self, region: Region, places: Mapping[Value, str], scratch: Sequence[str]
+    ) -> None:
+        self.region = region
+        self.places = places
+        self.outputs = dict.fromkeys(region.body.outputs)
+        written = {places[v] for v in self.outputs} | set(scratch)
+        self.w = KernelWriter(region.extents, written)
+        self.scratch = list(scratch)
+        self.rows = _Loops(0, region.rows)
+        self.between: list[_Level] = [_Level() for _ in range(region.phases + 1)]
+        self.sweeps = [
+            _Loops(region.rows, len(region.extents)) for _ in range(region.phases)
+        ]
+        self.names: dict[tuple[Value, int], str] = {}
+        self.final: set[Value] = set()
+        self.numbers: dict[Value, int] = {}
+
+    def kernel(self) -> Kernel:
+        region = self.region
+        for node in region.body.nodes:
+            if node in region.reductions:
+                self._reduce(node, region.reductions[node])
+        for value in self.outputs:
+            node = region.body.producer.get(value)
+            if node not in region.reductions:
+                self._store(value, self._use(value, region.phase[value]))
+        center = [*self.rows.levels[-1].before, *self.rows.levels[-1].stores]
+        self.rows.levels[-1].before = self.rows.levels[-1].stores = []
+        for level, sweep in zip(self.between, [*self.sweeps, None], strict=True):
+            center += [*level.before, *level.stores]
+            center += sweep.render(self.w) if sweep is not None else []
+        return self.w.finish(self.rows.render(self.w, center))
+
+    # Where a statement goes
+
+    def _level(self, value: Value, phase: int) -> _Level:
+        depth, rows = self.region.depth[value], self.region.rows
+        if value in self.region.epilogue:
+            return _Level(self.rows.levels[0].after, self.rows.levels[0].after)
+        if depth > rows:
+            return self.sweeps[phase].levels[depth - rows]
+        return self.between[phase] if depth == rows else self.rows.levels[depth]
+
+    def _variable(self, value: Value, letter: str = "v") -> str:
+        return f"{letter}{self.numbers.setdefault(value, len(self.numbers))}"
+
+    # Values
+
+    def _use(self, value: Value, phase: int) -> str:
+        """The name or literal of a value as read in `phase`, after emitting what computes it."""
+        region = self.region
+        node = region.body.producer.get(value)
+        if node is not None and node.op.name == "constant":
+            return literal(node.attrs["value"][()], value.type.dtype)
+        if value in self.final:
+            return self._variable(value)
+        own = min(phase, region.phase[value])
+        if not region.is_inner(value):
+            phase = own
+        key = (value, phase)
+        if key not in self.names:
+            self.names[key] = self._variable(value)
+            if value in self.outputs and own < phase and value not in region.loads:
+                expression = self._load(self.places[value], value, region.axes[value])
+            elif value in region.loads:
+                load = region.loads[value]
+                expression = self._load(self.places[load.source], value, load.axes)
+            else:
+                assert node is not None
+                expression = self._compute(node, phase)
+            self._level(value, phase).before.append(f"{self.names[key]} = {expression}")
+        return self.names[key]
+
+    def _load(self, place: str, value: Value, axes: Sequence[Axis]) -> str:
+        return f"{self.w.buffer(place, value.type.dtype)}[{self.w.index(axes)}]"
+
+    def _compute(self, node: Node, phase: int) -> str:
+        if node.op.name == "iota":
+            axis = self.region.axes[node.result]
+            position = "0" if axis[0].loop is None else loop_name(axis[0].loop)
+            return _converted(position, I64, node.result.type.dtype)
+        operands = [self._use(v, phase) for v in node.operands]
+        if node.op.kind == "elementwise":
+            return scalar_expression(node, operands)
+        if node.op.kind == "argreduce":
+            return "0"  # over an axis of extent 1
+        return operands[0]
+
+    def _store(self, value: Value, name: str) -> None:
+        axes = self.region.axes[value]
+        target = f"{self.w.buffer(self.places[value], value.type.dtype)}[{self.w.index(axes)}]"
+        self._level(value, self.region.phase[value]).stores.append(f"{target} = {name}")
+
+    # Reductions
+
+    def _reduce(self, node: Node, reduction: Reduction) -> None:
+        if node.op.kind == "argreduce":
+            self._arg_reduction(node)
+        elif reduction.kind == "row":
+            self._row_reduction(node)
+        elif reduction.kind == "total":
+            self._total_reduction(node, reduction)
+        else:
+            self._column_reduction(node, reduction)
+
+    def _finish(self, node: Node, expression: str, lines: list[str]) -> None:
+        """Name a reduction's result, and store it when it leaves the region."""
+        value = node.result
+        self.final.add(value)
+        lines.append(f"{self._variable(value)} = {expression}")
+        if value in self.outputs:
+            axes = self.region.axes[value]
+            target = self.w.buffer(self.places[value], value.type.dtype)
+            lines.append(f"{target}[{self.w.index(axes)}] = {self._variable(value)}")
+
+    def _row_reduction(self, node: Node) -> None:
+        phase = self.region.reading_phase(node)
+        fold = Fold(node)
+        accumulator = self._variable(node.result, "s")
+        operand = self._use(node.operands[0], phase)
+        self.between[phase].before.append(f"{accumulator} = {fold.start}")
+        level = self._level(node.operands[0], phase)
+        level.stores.append(f"{accumulator} = {fold.step(accumulator, operand)}")
+        self._finish(node, fold.result(accumulator), self.between[phase + 1].before)
+
+    def _total_reduction(self, node: Node, reduction: Reduction) -> None:
+        region, source = self.region, node.operands[0]
+        phase, fold = region.phase[source], Fold(node)
+        total = self._variable(node.result, "t")
+        operand = self._use(source, phase)
+        outer = self.rows.levels[reduction.depth]
+        outer.before.append(f"{total} = {fold.start}")
+        level = self._level(source, phase)
+        if region.is_inner(source):
+            partial = self._variable(node.result, "s")
+            self.between[phase].before.append(f"{partial} = {fold.start}")
+            level.stores.append(f"{partial} = {fold.step(partial, operand)}")
+            self.between[phase + 1].before.append(f"{total} = {fold.join(total, partial)}")
+        else:
+            level.stores.append(f"{total} = {fold.step(total, operand)}")
+        self._finish(node, fold.result(total), outer.after)
+
+    def _column_reduction(self, node: Node, reduction: Reduction) -> None:
+        region, source, value = self.region, node.operands[0], node.result
+        phase, fold, w = region.phase[source], Fold(node), self.w
+        place = self.places[value]
+        target = f"{w.buffer(place, value.type.dtype)}[{w.index(region.axes[value])}]"
+        accumulator, step, start = target, fold.step_narrow, fold.start_narrow
+        outer = self.rows.levels[reduction.depth]
+        if needs_scratch(region, node, reduction):
+            axes = [Axis(k, region.extents[k]) for k in reduction.kept]
+            accumulator = f"{w.buffer(self.scratch.pop(0), F64)}[{w.index(axes)}]"
+            step, start = fold.step, fold.start
+            outer.after += self._loop(reduction.kept, f"{target} = {fold.result(accumulator)}")
+        outer.before += self._loop(reduction.kept, f"{accumulator} = {start}")
+        operand = self._use(source, phase)
+        self._level(source, phase).stores.append(f"{accumulator} = {step(accumulator, operand)}")
+
+    def _loop(self, loops: Sequence[int], statement: str) -> list[str]:
+        lines = [statement]
+        for k in reversed(loops):
+            lines = [self.w.loop(k), *indent(lines)]
+        return lines
+
+    def _arg_reduction(self, node: Node) -> None:
+        """The first extremum; a NaN is more extreme than any number (`v != v` only for NaN)."""
+        phase = self.region.reading_phase(node)
+        source, dtype = node.operands[0], node.operands[0].type.dtype
+        best, where = self._variable(node.result, "s"), self._variable(node.result, "w")
+        operand = self._use(source, phase)
+        largest = node.op.name == "argmax"
+        start = literal(extreme(dtype, not largest), dtype)
+        self.between[phase].before += [f"{best} = {start}", f"{where} = 0"]
+        better = f"{operand} {'>' if largest else '<'} {best}"
+        if dtype.kind == "f":
+            better += f" or ({operand} != {operand} and {best} == {best})"
+        (loop,) = self.region.reductions[node].reduced
+        level = self._level(source, phase)
+        update = [f"{best} = {operand}", f"{where} = {loop_name(loop)}"]
+        level.stores += [f"if {better}:", *indent(update)]
+        self._finish(node, where, self.between[phase + 1].before)
+
+
+def scalar_expression(node: Node, operands: Sequence[str]) -> str:
+    """The op's scalar form on these operands, in exactly the result's dtype."""
+    template = node.op.scalar
+    assert template is not None
+    source = dtype_name(node.operands[-1].type.dtype)
+    dtype = node.result.type.dtype
+    text = template.format(*operands, t=source, to=dtype_name(dtype))
+    return text if dtype.kind in "fb" or dtype == I64 else f"{dtype_name(dtype)}({text})"
+
+
+def _converted(text: str, source: np.dtype, target: np.dtype) -> str:
+    if source == target:
+        return text
+    return f"{dtype_name(target)}_from_{dtype_name(source)}({text})"
+
+
+def extreme(dtype: np.dtype, largest: bool) -> Any:
+    """The largest or smallest number of a dtype."""
+    if dtype.kind == "f":
+        return np.inf if largest else -np.inf
+    info = np.iinfo(dtype)
+    return info.max if largest else info.min
+
+
+class Fold:
+    """How a reduction accumulates: its start, its step, and the dtype it works in."""
+
+    def __init__(self, node: Node) -> None:
+        self.name, self.dtype = node.op.name, node.result.type.dtype
+        self.wide = F64 if self.name == "sum" and self.dtype == F32 else self.dtype
+
+    @property
+    def start(self) -> str:
+        return self._start(self.wide)
+
+    @property
+    def start_narrow(self) -> str:
+        return self._start(self.dtype)
+
+    def _start(self, dtype: np.dtype) -> str:
+        if self.name in ("max", "min"):
+            return literal(extreme(dtype, self.name == "min"), dtype)
+        return literal(self.name == "all", dtype)
+
+    def step(self, accumulator: str, operand: str) -> str:
+        """The accumulator after one more element."""
+        if self.wide != self.dtype:
+            operand = f"{dtype_name(self.wide)}({operand})"
+        return self.join(accumulator, operand)
+
+    def join(self, accumulator: str, other: str) -> str:
+        """Two accumulators in one."""
+        if self.name == "sum" and self.wide.kind == "f":
+            return f"add_reassoc_{dtype_name(self.wide)}({accumulator}, {other})"
+        return self._combine(self.wide, accumulator, other)
+
+    def step_narrow(self, accumulator: str, operand: str) -> str:
+        """The same in the result's own dtype and in order, for accumulators in memory."""
+        return self._combine(self.dtype, accumulator, operand)
+
+    def _combine(self, dtype: np.dtype, left: str, right: str) -> str:
+        name = dtype_name(dtype)
+        if self.name in ("max", "min"):
+            return f"{self.name}imum_{name}({left}, {right})"
+        if self.name in ("any", "all"):
+            return f"{left} {'|' if self.name == 'any' else '&'} {right}"
+        total = f"{left} + {right}"
+        return total if dtype.kind == "f" or dtype == I64 else f"{name}({total})"
+
+    def result(self, accumulator: str) -> str:
+        """The accumulator as the result's dtype."""
+        return accumulator if self.wide == self.dtype else f"{dtype_name(self.dtype)}({accumulator})"

@@ -1,0 +1,111 @@
+"""Nodes that are loop nests: elementwise ops, reductions, views, fused regions, and writes into
+regular parts of an array. Each becomes one region and one kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ...ir.builder import Builder
+from ...ir.graph import Graph, Node, Value
+from ...ir.arrange import as_region
+from ...ir.region import Axes, Axis, Region, body_operands, node_body
+from .module import Module, place_of
+from .nest import emit_region, needs_scratch, scratch_size
+
+SliceSpec = Sequence[tuple[int, int, int]]
+
+
+def node_region(graph: Graph, node: Node) -> Region | None:
+    """The loop nest of a node, None when it is not one."""
+    return as_region(node_body(graph, node))
+
+
+def node_places(graph: Graph, node: Node) -> dict[Value, str]:
+    """Where the values of the node's body lie."""
+    body = node_body(graph, node)
+    places = dict(zip(body.inputs, map(place_of, body_operands(node, body)), strict=True))
+    places.update(zip(body.outputs, map(place_of, node.results), strict=True))
+    return places
+
+
+def emit_nest(module: Module, graph: Graph, node: Node) -> None:
+    """The code of a node that is a region."""
+    region = node_region(graph, node)
+    assert region is not None, f"{node.op.name} is not a region"
+    emit(module, node, region, node_places(graph, node))
+
+
+def emit(module: Module, node: Node, region: Region, places: Mapping[Value, str]) -> None:
+    """Emit a region's kernel and its call; its scratch memory lies in the module's."""
+    scratch, offset = [], 0
+    for reduction_node, reduction in region.reductions.items():
+        if needs_scratch(region, reduction_node, reduction):
+            scratch.append(f"scratch+{offset}")
+            size = 8
+            for k in reduction.kept:
+                size *= region.extents[k]
+            offset += size
+    module.scratch = max(module.scratch, scratch_size(region))
+    module.call(node, emit_region(region, places, scratch))
+
+
+def emit_reshape(module: Module, graph: Graph, node: Node) -> None:
+    """A view when the plan gave both the same place, else a copy."""
+    copy_all(module, node, node.operands[0])
+
+
+def copy_all(module: Module, node: Node, source: Value) -> None:
+    """Copy an operand into the result's buffer, unless it lies there already."""
+    if place_of(source) != place_of(node.result):
+        size = node.result.type.size
+        module.routine(node, "copy", module.value(node.result), module.value(source), size)
+
+
+def emit_concatenate(module: Module, graph: Graph, node: Node) -> None:
+    """Each operand into its part of the result."""
+    start, axis = 0, node.attrs["axis"]
+    for value in node.operands:
+        low = tuple(start if k == axis else 0 for k in range(value.type.rank))
+        start += value.shape[axis]
+        spec = [(a, a + n, 1) for a, n in zip(low, value.shape, strict=True)]
+        _write_part(module, node, value, spec)
+
+
+def emit_pad(module: Module, graph: Graph, node: Node) -> None:
+    """Zeros everywhere, then the operand in the middle."""
+    (value,) = node.operands
+    module.routine(node, "zero", module.value(node.result), node.result.type.size)
+    low = node.attrs["low"]
+    spec = [(a, a + n, 1) for a, n in zip(low, value.shape, strict=True)]
+    _write_part(module, node, value, spec)
+
+
+def emit_update(module: Module, graph: Graph, node: Node) -> None:
+    """`update` and `add_at`: the array, copied unless in place, then its part."""
+    x, value = node.operands
+    copy_all(module, node, x)
+    _write_part(module, node, value, node.attrs["spec"], add=node.op.name == "add_at")
+
+
+def _write_part(
+    module: Module, node: Node, value: Value, spec: SliceSpec, *, add: bool = False
+) -> None:
+    """Store (or add) a value into a regular part of the node's result."""
+    if value.type.size == 0:
+        return
+    b = Builder()
+    whole, part = Value(node.result.type), Value(value.type)
+    out = b.arg(part)
+    if add:
+        out = b.add(b.slice(whole, spec=tuple(map(tuple, spec))), part)
+    body = Graph("part", (whole, part), tuple(b.nodes if add else b.nodes[:1]), (out,))
+    region = as_region(body, {out: _part_axes(spec, node.result.shape)})
+    assert region is not None, "a copy is a region"
+    target = place_of(node.result)
+    emit(module, node, region, {whole: target, part: place_of(value), out: target})
+
+
+def _part_axes(spec: SliceSpec, shape: Sequence[int]) -> Axes:
+    return tuple(
+        Axis(k, n, start, step) for k, (n, (start, _, step)) in enumerate(zip(shape, spec, strict=True))
+    )

@@ -1,0 +1,74 @@
+"""Which operand a node may overwrite with a result."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..ir.arrange import as_region
+from ..ir.graph import Graph, Node, Value
+from ..ir.region import Region, body_operands, node_body
+
+INTO_FIRST: Final = frozenset({"update", "add_at", "scatter", "scatter_add", "dot_acc"})
+"""Ops whose result is their first operand with something written or added into it."""
+
+NESTS: Final = frozenset({"elementwise", "fused"})
+
+
+def inplace_operands(graph: Graph, node: Node, result: Value) -> tuple[Value, ...]:
+    """The operands whose memory `result` may take over: the node reads each of their elements
+    only at the index at which it writes the result, and before it does."""
+    if node.op.name in INTO_FIRST:
+        first = node.operands[0]
+        return (first,) if first not in node.operands[1:] else ()
+    if node.op.kind not in NESTS:
+        return ()
+    body = node_body(graph, node)
+    operands = body_operands(node, body)
+    if not any(v.type == result.type for v in operands):
+        return ()
+    region = as_region(body)
+    inside = body.outputs[node.results.index(result)]
+    if region is None or not _single_sweep(region, inside):
+        return ()
+    return tuple(
+        operand
+        for operand in dict.fromkeys(operands)
+        if operand.type == result.type
+        and all(
+            _read_at_own_index(region, source, inside)
+            for source, outer in zip(body.inputs, operands, strict=True)
+            if outer is operand
+        )
+    )
+
+
+def _single_sweep(region: Region, result: Value) -> bool:
+    """Whether the result is computed element by element in a nest that runs once: no elementwise
+    op waits for a reduction, unless its own result is a single number."""
+    node = region.body.producer.get(result)
+    if node is None or node.op.kind != "elementwise":
+        return False
+    if result in region.epilogue or region.phase[result] > 0:
+        return False
+    return all(
+        region.phase[n.result] == 0 or region.depth[n.result] == 0
+        for n in region.body.nodes
+        if n.op.kind == "elementwise"
+    )
+
+
+def _read_at_own_index(region: Region, source: Value, result: Value) -> bool:
+    """Whether the result is computed from `source` and every load of it has the result's axes."""
+    loads = [load for load in region.loads.values() if load.source is source]
+    same = all(load.axes == region.axes[result] for load in loads)
+    return same and source in _ancestors(region.body, result)
+
+
+def _ancestors(body: Graph, value: Value) -> set[Value]:
+    seen, stack = {value}, [value]
+    while stack:
+        node = body.producer.get(stack.pop())
+        new = set(node.operands if node is not None else ()) - seen
+        seen |= new
+        stack += new
+    return seen

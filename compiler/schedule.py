@@ -1,0 +1,279 @@
+"""Order the nodes, and decide which updates are written straight into the caller's arrays.
+
+    step(%W, %g, %i) {                            step(%W:f32[4]@in0, ..) {
+      %W1 = sub %W, %g                              %r = gather %W, %i           reads W, checks i
+      %r = gather %W, %i                =>          %W1@in0 = sub %W, %g         overwrites W
+      %W <- %W1                                     %W <- %W1
+    } -> %r                                       } -> %r@out0
+
+The result is a copy of the graph in which every output has its place `out<k>`, every update its
+place `in<k>`, and nodes are in execution order. An output or update that no node can produce in
+its place (an argument handed through, one value in two places) gets a copying node, a `reshape` to
+the same shape.
+
+A node may write into argument k when nothing that runs later reads the old argument, when it reads
+the old argument itself only element by element (`inplace.py`), and when every run-time check has
+run: nobody outside may see half a step. These are extra edges of the dependency graph; an update
+for which they would close a cycle is computed in the arena and copied at the very end.
+
+Of two deterministic orders, the given one and a greedy one that frees memory first, the one with
+the smaller peak is taken.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+from ..ir.builder import complete_attrs
+from ..ir.graph import Graph, Node, Value
+from ..ir.op import OPS
+from .inplace import inplace_operands
+
+CHECKED: Final = frozenset({"gather", "scatter", "scatter_add"})
+"""Ops that stop the step when an index is out of range."""
+
+ARENA: Final = "arena"
+"""The place of a value that needs memory of its own before the plan says where."""
+
+
+def schedule(graph: Graph) -> Graph:
+    """The graph in execution order, outputs and updates placed. Values are fresh copies."""
+    return _Scheduler(graph).run()
+
+
+def root_of(producer: Mapping[Value, Node], value: Value) -> Value:
+    """The value whose memory `value` lies in: itself, or what it is a view of."""
+    node = producer.get(value)
+    while node is not None and is_alias(node):
+        value = node.operands[0]
+        node = producer.get(value)
+    return value
+
+
+def is_alias(node: Node) -> bool:
+    """A reshape (or identity) that shares its operand's memory: no place of its own was asked."""
+    return node.op.name in ("reshape", "arg") and node.result.place is None
+
+
+class _Scheduler:
+    def __init__(self, graph: Graph) -> None:
+        self.name = graph.name
+        env: dict[Value, Value] = {}
+
+        def fresh(value: Value) -> Value:
+            return env.setdefault(value, Value(value.type, value.name))
+
+        self.inputs = tuple(map(fresh, graph.inputs))
+        self.nodes = [
+            Node(n.op, tuple(map(fresh, n.operands)), tuple(map(fresh, n.results)), n.attrs, n.loc, n.origin)
+            for n in graph.nodes
+        ]  # fmt: skip
+        self.outputs = [fresh(v) for v in graph.outputs]
+        self.updates = [(fresh(a), fresh(v)) for a, v in graph.updates if a is not v]
+        self.commits: list[Node] = []
+        self.edges: dict[Node, list[Node]] = {}
+        self.graph = graph
+
+    def run(self) -> Graph:
+        for k, value in enumerate(self.inputs):
+            value.place = f"in{k}"
+        self._place_constants()
+        self._claim_outputs()
+        self._claim_updates()
+        self._link_data()
+        self._settle_updates()
+        nodes = self._ordered()
+        return Graph(
+            self.name, self.inputs, (*nodes, *self.commits), tuple(self.outputs), tuple(self.updates)
+        )
+
+    # Places that are asked for
+
+    def _place_constants(self) -> None:
+        constants = [n for n in self.nodes if n.op.name == "constant"]
+        for k, node in enumerate(constants):
+            node.result.place = f"const{k}"
+
+    def _producers(self) -> dict[Value, Node]:
+        return {v: node for node in self.nodes for v in node.results}
+
+    def _claim_outputs(self) -> None:
+        updated = {v for _, v in self.updates}
+        producers = self._producers()
+        for k, value in enumerate(self.outputs):
+            node = producers.get(value)
+            if node is None or is_alias(node) or value.place is not None or value in updated:
+                value = self._copy(value)
+                self.outputs[k] = value
+            value.place = f"out{k}"
+
+    def _claim_updates(self) -> None:
+        """Every update gets a value of its own that some node computes."""
+        producers = self._producers()
+        seen: set[Value] = set()
+        for k, (target, value) in enumerate(self.updates):
+            node = producers.get(value)
+            if node is None or is_alias(node) or value.place is not None or value in seen:
+                value = self._copy(value)
+                value.place = ARENA
+                self.updates[k] = target, value
+            seen.add(value)
+
+    def _copy(self, value: Value) -> Value:
+        node = copy_node(value)
+        self.nodes.append(node)
+        return node.result
+
+    # In place or not
+
+    def _link_data(self) -> None:
+        self.edges = {node: [] for node in self.nodes}
+        producers = self._producers()
+        for node in self.nodes:
+            for value in dict.fromkeys(node.operands):
+                if value in producers:
+                    self.edges[producers[value]].append(node)
+
+    def _settle_updates(self) -> None:
+        producers = self._producers()
+        readers = self._readers(producers)
+        self.graph = Graph(self.name, self.inputs, tuple(self.nodes), ())
+        checks = [n for n in self.nodes if n.op.name in CHECKED]
+        for k, (target, value) in enumerate(self.updates):
+            node = producers[value]
+            before = [n for n in (*readers.get(target, ()), *checks) if n is not node]
+            if self._reads_elementwise(producers, node, target, value) and not self._reaches(node, before):
+                value.place = target.place
+                for earlier in before:
+                    self.edges[earlier].append(node)
+            else:
+                commit = copy_node(value)
+                commit.result.place = target.place
+                self.commits.append(commit)
+                self.updates[k] = target, commit.result
+
+    def _readers(self, producers: Mapping[Value, Node]) -> dict[Value, list[Node]]:
+        """The nodes that read each input's memory, directly or through a view."""
+        found: dict[Value, list[Node]] = {}
+        for node in self.nodes:
+            if not is_alias(node):
+                for root in {root_of(producers, v): None for v in node.operands}:
+                    found.setdefault(root, []).append(node)
+        return found
+
+    def _reads_elementwise(
+        self, producers: Mapping[Value, Node], node: Node, target: Value, value: Value
+    ) -> bool:
+        touching = {v for v in node.operands if root_of(producers, v) is target}
+        allowed = inplace_operands(self.graph, node, value) if touching else ()
+        return touching <= set(allowed) and len(touching) <= 1
+
+    def _reaches(self, start: Node, goals: Iterable[Node]) -> bool:
+        wanted, seen, stack = set(goals), {start}, [start]
+        while stack:
+            for node in self.edges[stack.pop()]:
+                if node in wanted:
+                    return True
+                if node not in seen:
+                    seen.add(node)
+                    stack.append(node)
+        return False
+
+    # The order
+
+    def _ordered(self) -> list[Node]:
+        given = {node: k for k, node in enumerate(self.nodes)}
+        memory = _Memory(self.nodes, self.updates, self.outputs, self._producers())
+        plain = list(self._topological(lambda node: (given[node],)))
+        memory.reset()
+        greedy = list(
+            self._topological(lambda node: (memory.growth(node), given[node]), memory.run)
+        )
+        return min(plain, greedy, key=memory.peak)
+
+    def _topological(
+        self, key: Callable[[Node], tuple[int, ...]], ran: Callable[[Node], None] = lambda node: None
+    ) -> Iterator[Node]:
+        """Nodes as their predecessors allow, smallest key first. A key may shrink as others run:
+        it is looked at again when its node comes up."""
+        waiting = dict.fromkeys(self.nodes, 0)
+        for followers in self.edges.values():
+            for node in followers:
+                waiting[node] += 1
+        ready = [(key(n), k, n) for k, n in enumerate(self.nodes) if waiting[n] == 0]
+        number = {n: k for k, n in enumerate(self.nodes)}
+        heapq.heapify(ready)
+        while ready:
+            old, k, node = heapq.heappop(ready)
+            now = key(node)
+            if now != old:
+                heapq.heappush(ready, (now, k, node))
+                continue
+            yield node
+            ran(node)
+            for follower in self.edges[node]:
+                waiting[follower] -= 1
+                if waiting[follower] == 0:
+                    heapq.heappush(ready, (key(follower), number[follower], follower))
+
+
+class _Memory:
+    """Live bytes of the arena while nodes run in some order."""
+
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        updates: Sequence[tuple[Value, Value]],
+        outputs: Sequence[Value],
+        producers: Mapping[Value, Node],
+    ) -> None:
+        self.root = {v: root_of(producers, v) for n in nodes for v in (*n.operands, *n.results)}
+        self.kept = {self.root[v] for _, v in updates} | {self.root[v] for v in outputs}
+        self.nodes = nodes
+        self.reset()
+
+    def reset(self) -> None:
+        self.left: dict[Value, int] = {}
+        for node in self.nodes:
+            for root in self._reads(node):
+                self.left[root] = self.left.get(root, 0) + 1
+
+    def _reads(self, node: Node) -> set[Value]:
+        return {self.root[v] for v in node.operands}
+
+    def _in_arena(self, value: Value) -> bool:
+        return value.place in (None, ARENA) and self.root[value] is value
+
+    def growth(self, node: Node) -> int:
+        """Bytes that running the node adds."""
+        born = sum(v.type.nbytes for v in node.results if self._in_arena(v))
+        dead = sum(
+            v.type.nbytes
+            for v in self._reads(node)
+            if self._in_arena(v) and v not in self.kept and self.left[v] == 1
+        )
+        return born - dead
+
+    def run(self, node: Node) -> None:
+        for root in self._reads(node):
+            self.left[root] -= 1
+
+    def peak(self, order: Sequence[Node]) -> int:
+        """The most bytes live at once."""
+        self.reset()
+        live = most = 0
+        for node in order:
+            born = sum(v.type.nbytes for v in node.results if self._in_arena(v))
+            most = max(most, live + born)
+            live += self.growth(node)
+            self.run(node)
+        return most
+
+
+def copy_node(value: Value) -> Node:
+    """A node that copies a value: a reshape to its own shape, into another place."""
+    op = OPS["reshape"]
+    attrs = complete_attrs(op, {"shape": value.shape})
+    return Node(op, (value,), (Value(value.type, value.name),), attrs, None, "copy")
