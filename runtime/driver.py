@@ -25,6 +25,10 @@ LLVM = {
 }  # fmt: skip
 
 
+SEGMENT = 256
+"""Statements per LLVM function."""
+
+
 @dataclass(frozen=True)
 class Callee:
     """A function the driver calls. `parameters`: a buffer is its dtype with a star ("f32*"), a
@@ -54,12 +58,22 @@ def llvm_type(kind: str) -> str:
 
 
 def translate(function: ast.FunctionDef, callees: Mapping[str, Callee]) -> str:
-    """LLVM text that defines `function`; ValueError for a statement outside the grammar."""
-    table = function.args.args[0].arg
-    emitter = _Emitter(table, callees)
-    for statement in function.body:
-        emitter.statement(statement)
-    return emitter.text(function.name)
+    """LLVM text that defines `function`; ValueError for a statement outside the grammar.
+
+    A long body becomes several functions that run one after another: code generation takes more
+    than linear time in the size of one.
+    """
+    emitter = _Emitter(function.args.args[0].arg, callees)
+    *body, last = function.body
+    if ast.unparse(last) != "return 0":
+        raise ValueError(f"line {last.lineno}: the driver must end with `return 0`")
+    count = 0
+    for start in range(0, len(body), SEGMENT):
+        for statement in body[start : start + SEGMENT]:
+            emitter.statement(statement)
+        emitter.end_segment(f"{function.name}.{count}")
+        count += 1
+    return emitter.text(function.name, count)
 
 
 def float_literal(value: float, kind: str) -> str:
@@ -75,15 +89,29 @@ class _Emitter:
         self.table = table
         self.callees = callees
         self.lines: list[str] = []
+        self.segments: list[str] = []
         self.declared: dict[str, str] = {}
 
-    def text(self, name: str) -> str:
+    def end_segment(self, name: str) -> None:
+        """Close the instructions so far as one function, which returns 0 unless it left before."""
         body = "\n".join(f"  {line}" if not line.endswith(":") else line for line in self.lines)
-        return (
-            "\n".join(self.declared.values())
-            + f"\ndefine i64 @{name}(ptr %t) {{\n"
-            + f"  %result = alloca i64\n  %error = alloca ptr\n{body}\n}}\n"
+        self.segments.append(
+            f"define internal i64 @{name}(ptr %t) {{\n"
+            f"  %result = alloca i64\n  %error = alloca ptr\n{body}\n  ret i64 0\n}}\n"
         )
+        self.lines.clear()
+
+    def text(self, name: str, segments: int) -> str:
+        """Everything: declarations, the segments, and the function that runs them in turn."""
+        calls = "".join(
+            f"  %s{i} = call i64 @{name}.{i}(ptr %t)\n"
+            f"  %f{i} = icmp ne i64 %s{i}, 0\n"
+            f"  br i1 %f{i}, label %fail{i}, label %go{i}\n"
+            f"fail{i}:\n  ret i64 %s{i}\ngo{i}:\n"
+            for i in range(segments)
+        )
+        main = f"define i64 @{name}(ptr %t) {{\n{calls}  ret i64 0\n}}\n"
+        return "\n".join([*self.declared.values(), *self.segments, main])
 
     def _new(self, instruction: str) -> str:
         """Emit an instruction with a result; the name of the result."""
@@ -105,8 +133,6 @@ class _Emitter:
                 orelse=[],
             ):
                 self._check(call, code)
-            case ast.Return(value=ast.Constant(value=int(code))):
-                self.lines.append(f"ret i64 {code}")
             case _:
                 raise _outside(node)
 
