@@ -1,0 +1,185 @@
+"""What a call is specialised on: the structure of its arguments, and each leaf's type.
+
+Arrays and numbers become inputs of the graph; a number's value is never part of the key. A Python
+number is *weak*: it takes the dtype of the array it meets (NEP 50); a NumPy scalar is not. Strings,
+callables, enums and other hashable objects are static: their value is part of the key.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..ir.errors import ScalarRangeError, TapelessError, TraceError, UnsupportedError
+from ..ir.types import BOOL, DTYPES, F64, I64, Type
+from . import tree
+
+
+@dataclass(frozen=True, slots=True)
+class ArraySpec:
+    """An ndarray; `contiguous` says whether it is C-contiguous (it decides which reshapes are
+    views)."""
+
+    type: Type
+    contiguous: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarSpec:
+    """A number: a Python one (`weak`) or a NumPy scalar."""
+
+    type: Type
+    weak: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StaticSpec:
+    """A value the program is specialised on. Equal values of different types differ."""
+
+    kind: type
+    value: Hashable
+
+
+Spec = ArraySpec | ScalarSpec | StaticSpec
+
+_WEAK = {bool: Type(BOOL), int: Type(I64), float: Type(F64)}
+_SUPPORTED = frozenset(DTYPES.values())
+
+
+@dataclass(frozen=True)
+class Described:
+    """A call's arguments, taken apart.
+
+    `treedef` is the structure of the dict {parameter: argument}; `specs` has one entry per leaf
+    of it; `leaves` holds the arrays and numbers only, in the order of the graph's inputs.
+    """
+
+    treedef: tree.TreeDef
+    specs: tuple[Spec, ...]
+    leaves: tuple[Any, ...]
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for calls that one program serves."""
+        return self.treedef, self.specs
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The IR name of every leaf, statics included: `p.W1`, `x`, `lr`."""
+        return tuple(tree.dotted(path) for path in self.treedef.key_paths)
+
+
+_ANYTHING = inspect.Signature(
+    [
+        inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL),
+        inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD),
+    ]
+)
+
+
+def parameters(fn: Callable[..., Any]) -> inspect.Signature:
+    """The signature of `fn`; `(*args, **kwargs)` for a callable without one, such as a ufunc."""
+    try:
+        return inspect.signature(fn)
+    except (TypeError, ValueError):
+        return _ANYTHING
+
+
+def bind(
+    signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> inspect.BoundArguments:
+    """Arguments by parameter name, defaults filled in; TypeError as in a plain call."""
+    bound = signature.bind(*args, **kwargs)
+    bound.apply_defaults()
+    return bound
+
+
+def describe(arguments: Mapping[str, Any], static_argnames: Collection[str] = ()) -> Described:
+    """Take the arguments of a call apart (see `Described`).
+
+    Raises UnsupportedError for an array tapeless cannot take (masked, object, structured,
+    byte-swapped, np.matrix, complex), ScalarRangeError for an int beyond 64 bits and TraceError
+    for a static value that is not hashable.
+    """
+    marked = {
+        name: _Static(value) if name in static_argnames else value
+        for name, value in arguments.items()
+    }
+    found, treedef = tree.flatten(marked)
+    specs = []
+    for k, leaf in enumerate(found):
+        try:
+            specs.append(spec_of(leaf))
+        except TapelessError as error:
+            raise type(error)(f"argument {argument_name(treedef, k)}: {error}") from None
+    kept = [x for x, s in zip(found, specs, strict=True) if not isinstance(s, StaticSpec)]
+    return Described(treedef, tuple(specs), tuple(kept))
+
+
+def argument_name(treedef: tree.TreeDef, leaf: int) -> str:
+    """A leaf as the user writes it: `p['W1']`."""
+    first, *rest = treedef.key_paths[leaf]
+    return first.name + tree.access(tuple(rest))
+
+
+class _Static:
+    """Marks the value of a static argument: a leaf, whatever the value is."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def static_value(leaf: Any) -> Any:
+    """The value behind a static leaf."""
+    return leaf.value if isinstance(leaf, _Static) else leaf
+
+
+def spec_of(leaf: Any) -> Spec:
+    """The spec of one leaf; the errors of `describe`."""
+    if isinstance(leaf, np.ndarray):
+        return _array_spec(leaf)
+    weak = _WEAK.get(type(leaf))
+    if weak is not None:
+        if weak.is_integer and not -(2**63) <= leaf < 2**63:
+            raise ScalarRangeError(f"{leaf} does not fit in 64 bits")
+        return ScalarSpec(weak, weak=True)
+    if isinstance(leaf, np.generic) and leaf.dtype in _SUPPORTED:
+        return ScalarSpec(Type(leaf.dtype), weak=False)
+    return _static_spec(static_value(leaf))
+
+
+def _array_spec(array: np.ndarray) -> ArraySpec:
+    if isinstance(array, (np.ma.MaskedArray, np.matrix)):
+        kind = type(array).__name__
+        raise UnsupportedError(f"{kind} is not supported; pass a plain array, np.asarray(x)")
+    if array.dtype not in _SUPPORTED:
+        raise UnsupportedError(f"dtype {array.dtype} is not supported; {_advice(array.dtype)}")
+    return ArraySpec(Type(array.dtype, array.shape), array.flags.c_contiguous)
+
+
+def _advice(dtype: np.dtype) -> str:
+    if dtype.names:
+        return "pass its fields as separate arrays"
+    if dtype.newbyteorder("=") in _SUPPORTED:
+        return "it is byte-swapped: convert it with x.astype(x.dtype.newbyteorder('='))"
+    return f"convert it with astype to one of {', '.join(map(str, DTYPES.values()))}"
+
+
+def _static_spec(value: Any) -> StaticSpec:
+    if isinstance(value, (complex, np.random.Generator, np.random.RandomState)):
+        hint = "draw the numbers outside and pass the array" if not isinstance(value, complex) else (
+            "pass real and imaginary parts"
+        )
+        raise UnsupportedError(f"{type(value).__name__} is not supported; {hint}")
+    try:
+        hash(value)
+    except TypeError:
+        raise TraceError(
+            f"{type(value).__name__} is neither an array, a number nor hashable; arguments are"
+            " arrays and numbers in dicts, lists, tuples or dataclasses, and hashable statics"
+        ) from None
+    return StaticSpec(type(value), value)

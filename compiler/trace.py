@@ -1,0 +1,186 @@
+"""From a Python step to a graph: run it once on traced arrays.
+
+The step sees containers rebuilt from its arguments, with a `TracedArray` in the place of every
+array and number. Afterwards, arguments whose buffer was written become updates, the arrays of the
+return value become outputs, and containers that were changed are noted in `Rebinds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..ir.errors import TraceError
+from ..ir.graph import Graph, Value
+from . import tree
+from .rebinds import Rebinds, Snapshot
+from .signature import (
+    ArraySpec,
+    Described,
+    ScalarSpec,
+    StaticSpec,
+    argument_name,
+    bind,
+    describe,
+    parameters,
+)
+from .tracing.handle import Handle
+from .tracing.promotion import as_array
+from .tracing.randomness import RandomGuard
+from .tracing.recorder import Buffer, Recorder, active
+from .tracing.traced import TracedArray
+
+__all__ = ["ResultTree", "Traced", "is_tracing", "trace"]
+
+
+@dataclass(frozen=True)
+class ResultTree:
+    """What the step returns: its structure, with static values in their places.
+
+    `leaves` has one entry per leaf: `Output` for an array of the graph, anything else as it is.
+    """
+
+    treedef: tree.TreeDef
+    leaves: tuple[Any, ...]
+
+    def unflatten(self, outputs: Sequence[Any]) -> Any:
+        """The return value made of the graph's outputs (extra ones are left out)."""
+        arrays = iter(outputs)
+        return self.treedef.unflatten(
+            next(arrays) if leaf is OUTPUT else leaf for leaf in self.leaves
+        )
+
+    @property
+    def arrays(self) -> int:
+        """How many outputs the return value takes."""
+        return sum(leaf is OUTPUT for leaf in self.leaves)
+
+
+class _Output:
+    """Marks the place of an array in a `ResultTree`."""
+
+    def __repr__(self) -> str:
+        return "OUTPUT"
+
+
+OUTPUT = _Output()
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A traced step.
+
+    `graph.inputs` are the array and number leaves of the arguments in flatten order, named like
+    `p.W1`; `graph.updates` are the argument arrays the step wrote to; `graph.outputs` are the
+    arrays of the return value, then those `rebinds` puts into the caller's containers.
+    `int_ranges` lists (input, dtype): Python ints that must fit a narrower dtype at the call.
+    """
+
+    graph: Graph
+    described: Described
+    result_tree: ResultTree
+    rebinds: Rebinds
+    int_ranges: tuple[tuple[int, np.dtype], ...]
+
+    def finish(self, arguments: Mapping[str, Any], outputs: Sequence[Any]) -> Any:
+        """After a run: change the caller's containers (`arguments` by parameter name), and
+        return what the step returns."""
+        self.rebinds.replay(arguments, outputs[self.result_tree.arrays :])
+        return self.result_tree.unflatten(outputs)
+
+
+def is_tracing() -> bool:
+    """Whether this thread is inside a trace (a compiled function called there is inlined)."""
+    return active() is not None
+
+
+def trace(
+    fn: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    name: str | None = None,
+    static_argnames: Collection[str] = (),
+) -> Traced:
+    """Record one run of `fn`.
+
+    Raises what the step raises: TraceError, ShapeError, DTypeError, UnsupportedError and the like
+    end with the user's line.
+    """
+    bound = bind(parameters(fn), args, kwargs)
+    described = describe(bound.arguments, static_argnames)
+    recorder = Recorder(TracedArray, RandomGuard(fn))
+    leaves = _enter(recorder, described)
+    inputs = [leaf for leaf in leaves if isinstance(leaf, TracedArray)]
+    originals = tuple(leaf.buffer.value for leaf in inputs)
+    bound.arguments.update(described.treedef.unflatten(leaves))
+    before = Snapshot(bound.arguments)
+    with recorder.recording():
+        result_tree, outputs = _results(fn(*bound.args, **bound.kwargs))
+        rebinds, extra = before.changes()
+        updates = _updates(originals, inputs)
+        if recorder.guard.drawn():
+            raise TraceError(RandomGuard.message)
+    graph = Graph(
+        name or getattr(fn, "__name__", "step"),
+        originals,
+        tuple(recorder.builder.nodes),
+        (*outputs, *extra),
+        updates,
+    )
+    return Traced(graph, described, result_tree, rebinds, tuple(recorder.int_ranges))
+
+
+def _enter(recorder: Recorder, described: Described) -> list[Any]:
+    """The leaves the step sees: traced arrays and numbers, and statics as they are."""
+    leaves: list[Any] = []
+    inputs = 0
+    for k, (spec, name) in enumerate(zip(described.specs, described.names, strict=True)):
+        if isinstance(spec, StaticSpec):
+            leaves.append(spec.value)
+            continue
+        leaves.append(_input(recorder, spec, name, argument_name(described.treedef, k)))
+        if isinstance(spec, ScalarSpec) and spec.weak and spec.type.is_integer:
+            recorder.weak_inputs[leaves[-1].buffer.value] = inputs
+        inputs += 1
+    return leaves
+
+
+def _input(
+    recorder: Recorder, spec: ArraySpec | ScalarSpec, name: str, label: str
+) -> TracedArray:
+    value = Value(spec.type, name)
+    if isinstance(spec, ArraySpec):
+        contiguous = spec.contiguous
+        buffer = Buffer(value, recorder.level, contiguous=contiguous, label=label)
+        return TracedArray(recorder, buffer, (), "array")
+    buffer = Buffer(value, recorder.level, contiguous=True, label=label)
+    return TracedArray(recorder, buffer, (), "python" if spec.weak else "scalar")
+
+
+def _results(result: Any) -> tuple[ResultTree, list[Value]]:
+    """The structure of the return value and its arrays; concrete arrays become constants."""
+    found, treedef = tree.flatten(result)
+    leaves: list[Any] = []
+    outputs: list[Value] = []
+    for leaf in found:
+        if isinstance(leaf, (Handle, np.ndarray)):
+            outputs.append(as_array(leaf).value)
+            leaves.append(OUTPUT)
+        else:
+            leaves.append(leaf)
+    return ResultTree(treedef, tuple(leaves)), outputs
+
+
+def _updates(
+    originals: Sequence[Value], inputs: Sequence[TracedArray]
+) -> tuple[tuple[Value, Value], ...]:
+    """The argument arrays that hold another value now."""
+    for leaf in inputs:
+        if leaf.buffer.lost:
+            raise TraceError(f"argument {leaf.buffer.label}: {leaf.buffer.lost}")
+    pairs = ((old, leaf.buffer.value) for old, leaf in zip(originals, inputs, strict=True))
+    return tuple((old, new) for old, new in pairs if new is not old)

@@ -1,0 +1,172 @@
+"""Functions that assemble new arrays from elements of others: joining, repeating, padding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...ir.errors import ShapeError, UnsupportedError
+from .elementwise import copied, where
+from .promotion import as_array, convert, recorder_now, result_dtype
+from .reductions import normal_axis, sum_
+from .registry import implements
+from .shapes import atleast_1d, atleast_2d, broadcast_to, diagonal, expand_dims, many, part, shape_of
+
+if TYPE_CHECKING:
+    from .traced import TracedArray
+
+
+@implements(np.concatenate)
+def concatenate(arrays: Any, axis: int | None = 0, *, dtype: Any = None) -> TracedArray:
+    """np.concatenate."""
+    parts = [as_array(x) for x in arrays]
+    if axis is None:
+        parts, axis = [x.reshaped((x.size,)) for x in parts], 0
+    ranks = {x.ndim for x in parts}
+    if len(ranks) != 1 or 0 in ranks:
+        shapes = [x.shape for x in parts]
+        raise ShapeError(f"np.concatenate needs arrays of one rank, at least 1, got {shapes}")
+    common = np.dtype(dtype) if dtype is not None else result_dtype(parts)
+    values = [convert(x, common).value for x in parts]
+    k = normal_axis(axis, parts[0].ndim)
+    result = recorder_now().builder.emit("concatenate", values, {"axis": k}).result
+    return recorder_now().fresh(result, contiguous=all(x.contiguous for x in parts))
+
+
+@implements(np.stack)
+def stack(arrays: Any, axis: int = 0, *, dtype: Any = None) -> TracedArray:
+    """np.stack."""
+    parts = [as_array(x) for x in arrays]
+    if len({x.shape for x in parts}) != 1:
+        raise ShapeError(f"np.stack needs arrays of one shape, got {[x.shape for x in parts]}")
+    return concatenate([expand_dims(x, axis) for x in parts], axis, dtype=dtype)
+
+
+@implements(np.vstack)
+def vstack(tup: Any, *, dtype: Any = None) -> TracedArray:
+    """np.vstack."""
+    return concatenate([atleast_2d(x) for x in tup], 0, dtype=dtype)
+
+
+@implements(np.hstack)
+def hstack(tup: Any, *, dtype: Any = None) -> TracedArray:
+    """np.hstack."""
+    parts = [atleast_1d(x) for x in tup]
+    return concatenate(parts, 0 if parts[0].ndim == 1 else 1, dtype=dtype)
+
+
+@implements(np.column_stack)
+def column_stack(tup: Any) -> TracedArray:
+    """np.column_stack."""
+    parts = [as_array(x) for x in tup]
+    return concatenate([x if x.ndim > 1 else x.reshape(x.size, 1) for x in parts], 1)
+
+
+@implements(np.append)
+def append(arr: Any, values: Any, axis: int | None = None) -> TracedArray:
+    """np.append."""
+    return concatenate([arr, values], axis)
+
+
+@implements(np.roll)
+def roll(a: Any, shift: Any, axis: Any = None) -> TracedArray:
+    """np.roll by concrete shifts."""
+    x = as_array(a)
+    if axis is None:
+        return roll(x.reshaped((x.size,)), shift, 0).reshape(x.shape)
+    shifts = np.broadcast_to(np.asarray(shift), (len(many(axis)),))
+    for k, by in zip(many(axis), shifts, strict=True):
+        k, n = normal_axis(k, x.ndim), x.shape[normal_axis(k, x.ndim)]
+        cut = -int(by) % n if n else 0
+        x = concatenate([part(x, k, slice(cut, n)), part(x, k, slice(0, cut))], k)
+    return x
+
+
+@implements(np.repeat, method="repeat")
+def repeat(a: Any, repeats: Any, axis: int | None = None) -> TracedArray:
+    """np.repeat with one count for all elements."""
+    if not isinstance(repeats, (int, np.integer)):
+        raise UnsupportedError("np.repeat: only one count for all elements is supported")
+    x = as_array(a)
+    if axis is None:
+        x, axis = x.reshaped((x.size,)), 0
+    k = normal_axis(axis, x.ndim)
+    widened = expand_dims(x, k + 1)
+    spread = broadcast_to(widened, (*x.shape[: k + 1], int(repeats), *x.shape[k + 1 :]))
+    shape = (*x.shape[:k], x.shape[k] * int(repeats), *x.shape[k + 1 :])
+    return copied(spread.reshape(shape))
+
+
+@implements(np.tile)
+def tile(A: Any, reps: Any) -> TracedArray:
+    """np.tile."""
+    x, counts = as_array(A), shape_of(reps)
+    rank = max(x.ndim, len(counts))
+    sizes = (1,) * (rank - x.ndim) + x.shape
+    counts = (1,) * (rank - len(counts)) + counts
+    pairs = tuple(n for size in sizes for n in (1, size))
+    spread = tuple(n for c, size in zip(counts, sizes, strict=True) for n in (c, size))
+    shape = tuple(c * size for c, size in zip(counts, sizes, strict=True))
+    return copied(broadcast_to(x.reshape(pairs), spread).reshape(shape))
+
+
+@implements(np.pad)
+def pad(array: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Any:
+    """np.pad with one constant."""
+    if mode != "constant" or not np.isscalar(constant_values):
+        raise UnsupportedError("np.pad: only mode='constant' with one value is supported")
+    x = as_array(array)
+    widths = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).tolist()
+    low, high = tuple(w[0] for w in widths), tuple(w[1] for w in widths)
+    b = recorder_now().builder
+    if constant_values == 0:
+        return recorder_now().fresh(b.pad(x.value, low=low, high=high))
+    shape = tuple(a + n + c for a, n, c in zip(low, x.shape, high, strict=True))
+    frame = np.full_like(x, constant_values, shape=shape)
+    frame[tuple(slice(a, a + n) for a, n in zip(low, x.shape, strict=True))] = x
+    return frame
+
+
+@implements(np.diff)
+def diff(a: Any, n: int = 1, axis: int = -1) -> TracedArray:
+    """np.diff."""
+    x = as_array(a)
+    k = normal_axis(axis, x.ndim)
+    for _ in range(n):
+        after, before = part(x, k, slice(1, None)), part(x, k, slice(None, -1))
+        x = after != before if x.type.is_bool else after - before
+    return x
+
+
+@implements(np.trace, method="trace")
+def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> TracedArray:
+    """np.trace."""
+    return sum_(diagonal(a, offset, axis1, axis2), -1)
+
+
+@implements(np.diag)
+def diag(v: Any, k: int = 0) -> TracedArray:
+    """np.diag: the diagonal of a matrix, or a matrix with this diagonal."""
+    x = as_array(v)
+    if x.ndim == 2:
+        return diagonal(x, k)
+    if x.ndim != 1:
+        raise ShapeError(f"np.diag: input must be 1- or 2-d, got shape {x.shape}")
+    spread = broadcast_to(x.reshape(1, x.size), (x.size, x.size))
+    square = where(np.eye(x.size, dtype=bool), spread, 0)
+    return square if k == 0 else pad(square, ((max(-k, 0), max(k, 0)), (max(k, 0), max(-k, 0))))
+
+
+@implements(np.tril)
+def tril(m: Any, k: int = 0) -> TracedArray:
+    """np.tril."""
+    x = as_array(m)
+    return where(np.tri(*x.shape[-2:], k=k, dtype=bool), x, 0)
+
+
+@implements(np.triu)
+def triu(m: Any, k: int = 0) -> TracedArray:
+    """np.triu."""
+    x = as_array(m)
+    return where(np.tri(*x.shape[-2:], k=k - 1, dtype=bool), 0, x)

@@ -1,0 +1,156 @@
+"""Making arrays like others, copying, converting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...ir.errors import UnsupportedError
+from ...ir.types import BOOL, DTYPES, F64
+from .elementwise import copied, where
+from .handle import Handle
+from .indexing import spread
+from .promotion import as_array, as_value, lift, recorder_now, result_dtype
+from .registry import implements
+from .shapes import shape_of
+
+if TYPE_CHECKING:
+    from .traced import TracedArray
+
+
+def filled(shape: Any, fill_value: Any, dtype: Any, *, like: Handle | None = None) -> TracedArray:
+    """A new array of one (possibly traced) value. It is contiguous unless its template may not
+    be: NumPy keeps the template's layout."""
+    recorder = recorder_now()
+    value = as_value(lift(fill_value), checked_dtype(dtype))
+    extent = shape_of(shape)
+    if value.shape != extent:
+        value = spread(value, extent)
+    return recorder.fresh(value, contiguous=like is None or like.contiguous, scalar=False)
+
+
+def checked_dtype(dtype: Any) -> np.dtype:
+    """The dtype; UnsupportedError if the IR does not have it."""
+    found = np.dtype(dtype)
+    if found not in DTYPES.values():
+        raise UnsupportedError(f"dtype {found} is not supported")
+    return found
+
+
+@implements(np.full_like)
+def full_like(a: Any, fill_value: Any, dtype: Any = None, *, shape: Any = None) -> TracedArray:
+    """np.full_like."""
+    x = as_array(a)
+    same = shape is None
+    return filled(x.shape if same else shape, fill_value, dtype or x.dtype, like=x if same else None)
+
+
+@implements(np.zeros_like, np.empty_like)
+def zeros_like(a: Any, dtype: Any = None, *, shape: Any = None) -> TracedArray:
+    """np.zeros_like; np.empty_like too."""
+    return full_like(a, 0, dtype, shape=shape)
+
+
+@implements(np.ones_like)
+def ones_like(a: Any, dtype: Any = None, *, shape: Any = None) -> TracedArray:
+    """np.ones_like."""
+    return full_like(a, 1, dtype, shape=shape)
+
+
+@implements(np.zeros, np.empty)
+def zeros(shape: Any, dtype: Any = None, order: str = "C", *, device: Any = None) -> TracedArray:
+    """np.zeros(shape, like=x): an array of the step."""
+    return full(shape, 0, dtype or F64, order)
+
+
+@implements(np.ones)
+def ones(shape: Any, dtype: Any = None, order: str = "C", *, device: Any = None) -> TracedArray:
+    """np.ones(shape, like=x)."""
+    return full(shape, 1, dtype or F64, order)
+
+
+@implements(np.full)
+def full(
+    shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", *, device: Any = None
+) -> TracedArray:
+    """np.full(shape, value, like=x)."""
+    if order != "C":
+        raise UnsupportedError(f"order {order!r} is not supported; use 'C' and transpose")
+    return filled(shape, fill_value, dtype or as_array(fill_value).dtype)
+
+
+@implements(np.array, np.asarray, np.ascontiguousarray, np.asanyarray)
+def array(a: Any, dtype: Any = None, *, copy: bool | None = True) -> TracedArray:
+    """np.array(values, like=x) of concrete values or of one traced array."""
+    x = as_array(np.asarray(a) if not isinstance(a, Handle) else a)
+    return astype(x, dtype or x.dtype)
+
+
+@implements(np.arange)
+def arange(*bounds: Any, dtype: Any = None, device: Any = None) -> TracedArray:
+    """np.arange(..., like=x) of concrete bounds."""
+    return as_array(np.arange(*bounds, dtype=dtype))
+
+
+@implements(np.eye, np.identity)
+def eye(*size: Any, **options: Any) -> TracedArray:
+    """np.eye(..., like=x)."""
+    options.pop("device", None)
+    return as_array(np.eye(*size, **options))
+
+
+@implements(np.copy)
+def copy(a: Any, order: str = "K") -> TracedArray:
+    """np.copy."""
+    return copied(as_array(a), scalar=False)
+
+
+@implements(np.astype, method="astype")
+def astype(
+    x: Any, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True,
+    copy: bool = True,
+) -> TracedArray:  # fmt: skip
+    """x.astype(dtype): a copy, unless `copy` is false and nothing changes."""
+    a, to = as_array(x), checked_dtype(dtype)
+    if a.type.dtype == to and not copy and not a.weak:
+        return a
+    value = as_value(a, to)
+    scalar = a.kind != "array"
+    return recorder_now().fresh(value, contiguous=a.contiguous, scalar=scalar)
+
+
+@implements(np.copyto)
+def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
+    """np.copyto into a traced array."""
+    target = as_array(dst)
+    new = lift(src)
+    if where is not True:
+        new = masked(target, new, where)
+    target[...] = new
+
+
+def masked(target: TracedArray, new: Any, mask: Any) -> TracedArray:
+    """The target with `new` where the mask holds."""
+    return where(as_array(mask, BOOL), as_array(new, target.dtype), target)
+
+
+@implements(np.result_type)
+def result_type(*arrays_and_dtypes: Any) -> np.dtype:
+    """np.result_type; dtypes count as arrays of them."""
+    operands = [
+        np.zeros((), x) if isinstance(x, (type, np.dtype, str)) else x for x in arrays_and_dtypes
+    ]
+    return result_dtype([lift(x) for x in operands])
+
+
+@implements(np.iscomplexobj)
+def iscomplexobj(x: Any) -> bool:
+    """Never: complex arrays are not supported."""
+    return False
+
+
+@implements(np.isrealobj)
+def isrealobj(x: Any) -> bool:
+    """Always: complex arrays are not supported."""
+    return True

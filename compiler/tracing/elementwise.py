@@ -1,0 +1,395 @@
+"""Elementwise functions: NumPy's ufuncs, in the dtype of the loop NumPy would run.
+
+`DIRECT` ufuncs are one IR op. `COMPOSED` ones are written in NumPy below, on operands that have
+already been converted to that dtype.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...ir.errors import DTypeError, TraceError, UnsupportedError
+from ...ir.graph import Value
+from ...ir.types import BOOL
+from .handle import Handle
+from .promotion import (
+    Operand,
+    as_array,
+    as_value,
+    convert,
+    lift,
+    loop_dtypes,
+    recorder_now,
+    result_dtype,
+    strong_dtype,
+)
+from .registry import implements
+
+if TYPE_CHECKING:
+    from .traced import TracedArray
+
+DIRECT: dict[np.ufunc, str] = {
+    np.add: "add",
+    np.subtract: "sub",
+    np.multiply: "mul",
+    np.true_divide: "div",
+    np.floor_divide: "floor_divide",
+    np.remainder: "remainder",
+    np.power: "power",
+    np.float_power: "power",
+    np.maximum: "maximum",
+    np.minimum: "minimum",
+    np.arctan2: "arctan2",
+    np.negative: "neg",
+    np.absolute: "abs",
+    np.fabs: "abs",
+    np.sign: "sign",
+    np.exp: "exp",
+    np.log: "log",
+    np.log1p: "log1p",
+    np.expm1: "expm1",
+    np.sqrt: "sqrt",
+    np.tanh: "tanh",
+    np.sin: "sin",
+    np.cos: "cos",
+    np.floor: "floor",
+    np.ceil: "ceil",
+    np.rint: "rint",
+    np.isnan: "isnan",
+    np.isinf: "isinf",
+    np.isfinite: "isfinite",
+}
+
+COMPARISONS: dict[np.ufunc, str] = {
+    np.less: "lt",
+    np.less_equal: "le",
+    np.greater: "gt",
+    np.greater_equal: "ge",
+    np.equal: "eq",
+    np.not_equal: "ne",
+}
+
+LOGICAL: dict[np.ufunc, str] = {
+    np.logical_and: "and",
+    np.logical_or: "or",
+    np.logical_xor: "xor",
+    np.logical_not: "not",
+}
+
+BITWISE: dict[np.ufunc, str] = {
+    np.bitwise_and: "and",
+    np.bitwise_or: "or",
+    np.bitwise_xor: "xor",
+    np.invert: "not",
+}
+
+_ON_BOOL = {"add": "or", "mul": "and", "maximum": "or", "minimum": "and", "abs": None}
+"""What arithmetic means on Booleans (None: nothing happens)."""
+
+_ON_INTEGERS: dict[str, Any] = {
+    "floor": None, "ceil": None, "isnan": False, "isinf": False, "isfinite": True
+}  # fmt: skip
+"""Float functions that NumPy also has for integers: the identity (None) or a constant."""
+
+
+def apply(ufunc: np.ufunc, inputs: Sequence[Any], dtype: Any = None) -> TracedArray:
+    """Call a ufunc; at least one input is traced. UnsupportedError for one that is not known."""
+    operands = [lift(x) for x in inputs]
+    if ufunc in COMPARISONS:
+        return _compare(ufunc, operands)
+    if ufunc in LOGICAL:
+        return emit(LOGICAL[ufunc], [convert(x, BOOL) for x in operands])
+    if ufunc in BITWISE:
+        return _bitwise(ufunc, operands)
+    *wanted, _ = loop_dtypes(ufunc, operands, dtype)
+    if ufunc in DIRECT:
+        return _direct(ufunc, operands, wanted[0])
+    composed = COMPOSED.get(ufunc)
+    if composed is None:
+        raise UnsupportedError(f"np.{ufunc.__name__} is not supported; {nearest(ufunc.__name__)}")
+    return composed(*(convert(x, d) for x, d in zip(operands, wanted, strict=True)))
+
+
+def emit(op: str, operands: Sequence[Operand], dtype: np.dtype | None = None) -> TracedArray:
+    """One elementwise node on operands converted to `dtype`."""
+    recorder = recorder_now()
+    values = [as_value(x, dtype or strong_dtype(x)) for x in operands]
+    layout = all(x.contiguous for x in operands if isinstance(x, Handle))
+    return recorder.fresh(_node(op, values), contiguous=layout)
+
+
+def _node(op: str, values: Sequence[Value], **attrs: Any) -> Value:
+    return recorder_now().builder.emit(op, values, attrs).result
+
+
+def _direct(ufunc: np.ufunc, operands: Sequence[Operand], dtype: np.dtype) -> TracedArray:
+    op = DIRECT[ufunc]
+    if dtype == BOOL and op in _ON_BOOL:
+        on_bool = _ON_BOOL[op]
+        return emit(on_bool, operands, dtype) if on_bool else copied(convert(operands[0], dtype))
+    if dtype.kind in "iub" and op in _ON_INTEGERS:
+        constant = _ON_INTEGERS[op]
+        return copied(as_array(operands[0])) if constant is None else filled(operands[0], constant)
+    if dtype.kind in "iu" and op == "power":
+        return _integer_power(*operands, dtype=dtype)
+    return emit(op, operands, dtype)
+
+
+def filled(like: Operand, value: Any) -> TracedArray:
+    """A Boolean array of one value."""
+    recorder = recorder_now()
+    shape = like.type.shape if isinstance(like, Handle) else ()
+    return recorder.fresh(recorder.builder.full(shape, value, BOOL))
+
+
+def copied(x: Handle, *, scalar: bool | None = None) -> TracedArray:
+    """A new array with the value of `x` (no node: values are immutable)."""
+    return x.recorder.fresh(x.value, contiguous=x.contiguous, scalar=scalar)
+
+
+def _integer_power(base: Operand, exponent: Operand, dtype: np.dtype) -> TracedArray:
+    if isinstance(exponent, Handle):
+        raise UnsupportedError(
+            "an integer raised to a traced integer power is not supported (NumPy raises for a"
+            " negative one); convert the base first: x.astype(np.float64) ** n"
+        )
+    if exponent < 0:
+        raise DTypeError("integers to negative integer powers are not allowed; use x.astype(float)")
+    result, square = as_array(1, dtype), as_array(base, dtype)
+    n = int(exponent)
+    while n:
+        if n & 1:
+            result = emit("mul", [result, square]) if n != exponent else square
+        square, n = (emit("mul", [square, square]) if n > 1 else square), n >> 1
+    return result
+
+
+_PYTHON_COMPARISON = {
+    np.less: operator.lt, np.less_equal: operator.le, np.greater: operator.gt,
+    np.greater_equal: operator.ge, np.equal: operator.eq, np.not_equal: operator.ne,
+}  # fmt: skip
+
+
+def _compare(ufunc: np.ufunc, operands: Sequence[Operand]) -> TracedArray:
+    first, second, _ = loop_dtypes(ufunc, operands)
+    if first != second:
+        raise UnsupportedError(
+            f"comparing {first} with {second} is not supported; convert one side with astype"
+        )
+    verdict = _beyond_range(ufunc, operands, first)
+    if verdict is not None:
+        array = next(x for x in operands if isinstance(x, Handle))
+        return filled(array, verdict)
+    return emit(COMPARISONS[ufunc], operands, first)
+
+
+def _beyond_range(ufunc: np.ufunc, operands: Sequence[Operand], dtype: np.dtype) -> bool | None:
+    """The answer when a Python int lies outside the integers it is compared with (NumPy compares
+    exactly); None in all other cases."""
+    for literal in operands:
+        if isinstance(literal, Handle) or not isinstance(literal, int) or dtype.kind not in "iu":
+            continue
+        limits = np.iinfo(dtype)
+        if not limits.min <= literal <= limits.max:
+            sides = [0 if isinstance(x, Handle) else x for x in operands]
+            return bool(_PYTHON_COMPARISON[ufunc](*sides))
+    return None
+
+
+def _bitwise(ufunc: np.ufunc, operands: Sequence[Operand]) -> TracedArray:
+    *wanted, _ = loop_dtypes(ufunc, operands)
+    if wanted[0] != BOOL:
+        raise UnsupportedError(f"np.{ufunc.__name__} is supported for bool only, not {wanted[0]}")
+    return emit(BITWISE[ufunc], operands, BOOL)
+
+
+# --- composed ------------------------------------------------------------------------------
+
+
+def _select(c: TracedArray, x: Any, y: Any, *, scalar: bool | None = None) -> TracedArray:
+    dtype = result_dtype([x, y])
+    values = [as_value(c, BOOL), as_value(x, dtype), as_value(y, dtype)]
+    layout = all(a.contiguous for a in (c, x, y) if isinstance(a, Handle))
+    return recorder_now().fresh(_node("select", values), contiguous=layout, scalar=scalar)
+
+
+def _logaddexp(x: TracedArray, y: TracedArray) -> TracedArray:
+    """max(x, y) + log(1 + exp(-|x - y|)); where they are equal (also infinite) + log 2."""
+    tail = emit("softplus", [-np.abs(x - y)])
+    return np.maximum(x, y) + _select(x == y, float(np.log(2)), tail)
+
+
+def _hypot(x: TracedArray, y: TracedArray) -> TracedArray:
+    """Scaled by the larger side, so that squares neither overflow nor vanish."""
+    larger = np.maximum(np.abs(x), np.abs(y))
+    usable = (larger > 0) & np.isfinite(larger)
+    scale = _select(usable, larger, 1.0)
+    return scale * safe_sqrt((x / scale) * (x / scale) + (y / scale) * (y / scale))
+
+
+def safe_sqrt(square: TracedArray) -> TracedArray:
+    """The square root whose derivative at 0 is taken as 0: the length of a zero vector."""
+    zero = square == 0
+    return _select(zero, 0.0, np.sqrt(_select(zero, 1.0, square)))
+
+
+def _reciprocal(x: TracedArray) -> TracedArray:
+    if not x.type.is_float:
+        raise UnsupportedError(f"np.reciprocal is not supported for {x.dtype}; write 1 / x")
+    return 1.0 / x
+
+
+def _arcsin(x: TracedArray) -> TracedArray:
+    return np.arctan2(x, np.sqrt((1.0 - x) * (1.0 + x)))
+
+
+def _arccos(x: TracedArray) -> TracedArray:
+    return np.arctan2(np.sqrt((1.0 - x) * (1.0 + x)), x)
+
+
+def _sinh(x: TracedArray) -> TracedArray:
+    """From expm1 near 0, where the exponentials would cancel."""
+    small = np.abs(x) < 1.0
+    e = np.expm1(_select(small, x, 0.0))
+    return _select(small, 0.5 * (e + e / (e + 1.0)), 0.5 * np.exp(x) - 0.5 * np.exp(-x))
+
+
+def truncate(x: TracedArray) -> TracedArray:
+    """Round towards zero."""
+    return x if not x.type.is_float else _select(x < 0, np.ceil(x), np.floor(x))
+
+
+COMPOSED: dict[np.ufunc, Callable[..., TracedArray]] = {
+    np.square: lambda x: x * x,
+    np.positive: copied,
+    np.reciprocal: _reciprocal,
+    np.log2: lambda x: np.log(x) / float(np.log(2)),
+    np.log10: lambda x: np.log(x) / float(np.log(10)),
+    np.exp2: lambda x: 2.0**x,
+    np.tan: lambda x: np.sin(x) / np.cos(x),
+    np.arctan: lambda x: np.arctan2(x, 1.0),
+    np.arcsin: _arcsin,
+    np.arccos: _arccos,
+    np.sinh: _sinh,
+    np.cosh: lambda x: 0.5 * np.exp(x) + 0.5 * np.exp(-x),
+    np.hypot: _hypot,
+    np.logaddexp: _logaddexp,
+    np.trunc: truncate,
+    np.deg2rad: lambda x: x * float(np.pi / 180),
+    np.radians: lambda x: x * float(np.pi / 180),
+    np.rad2deg: lambda x: x * float(180 / np.pi),
+    np.degrees: lambda x: x * float(180 / np.pi),
+}
+
+
+@implements(np.where)
+def where(condition: Any, x: Any = None, y: Any = None) -> TracedArray:
+    """np.where with three arguments."""
+    if x is None or y is None:
+        raise TraceError(
+            "np.where with one argument has a shape that depends on the data; use the three"
+            " argument form np.where(mask, x, y)"
+        )
+    return _select(as_array(condition), lift(x), lift(y), scalar=False)
+
+
+@implements(np.clip, method="clip")
+def clip(a: Any, a_min: Any = None, a_max: Any = None, **bounds: Any) -> TracedArray:
+    """minimum(maximum(a, low), high); a bound of None is no bound."""
+    low, high = bounds.pop("min", a_min), bounds.pop("max", a_max)
+    if bounds:
+        raise UnsupportedError(f"np.clip: argument {next(iter(bounds))!r} is not supported")
+    result = as_array(a)
+    if low is not None:
+        result = np.maximum(result, low)
+    if high is not None:
+        result = np.minimum(result, high)
+    return result
+
+
+@implements(np.round, np.around, method="round")
+def round_(a: Any, decimals: int = 0) -> TracedArray:
+    """Round half to even, after scaling by 10**decimals as NumPy does."""
+    x = as_array(a)
+    if not x.type.is_float:
+        if decimals < 0:
+            raise UnsupportedError("np.round of integers to negative decimals is not supported")
+        return copied(x) if not x.type.is_bool else np.rint(x)
+    if decimals == 0:
+        return np.rint(x)
+    scale = 10.0 ** abs(decimals)
+    return np.rint(x * scale) / scale if decimals > 0 else np.rint(x / scale) * scale
+
+
+@implements(np.fix)
+def fix(x: Any) -> TracedArray:
+    """np.fix: round towards zero."""
+    return truncate(as_array(x))
+
+
+@implements(np.nan_to_num)
+def nan_to_num(
+    x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
+) -> TracedArray:
+    """np.nan_to_num."""
+    a = as_array(x)
+    if not a.type.is_float:
+        return copied(a)
+    limits = np.finfo(a.type.dtype)
+    high = float(limits.max) if posinf is None else posinf
+    low = float(limits.min) if neginf is None else neginf
+    finite = _select(np.isinf(a), _select(a > 0, high, low).astype(a.dtype), a)
+    return _select(np.isnan(a), nan, finite)
+
+
+@implements(np.isclose)
+def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
+    """np.isclose."""
+    x, y = lift(a), as_array(b)
+    close = (np.abs(x - y) <= atol + rtol * np.abs(y)) & np.isfinite(y)
+    close = close | (x == y)
+    return close | (np.isnan(x) & np.isnan(y)) if equal_nan else close
+
+
+@implements(np.allclose)
+def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
+    """np.allclose."""
+    return np.all(isclose(a, b, rtol, atol, equal_nan))
+
+
+@implements(np.array_equal)
+def array_equal(a1: Any, a2: Any) -> Any:
+    """np.array_equal; False for different shapes."""
+    x, y = as_array(a1), as_array(a2)
+    if x.shape != y.shape:
+        return recorder_now().capture(np.bool_(False))
+    return np.all(x == y)
+
+
+_NEAREST = {
+    "fmod": "use np.remainder, x % y",
+    "fmax": "use np.maximum",
+    "fmin": "use np.minimum",
+    "cbrt": "use np.sign(x) * np.abs(x) ** (1 / 3)",
+    "logaddexp2": "use np.logaddexp",
+    "heaviside": "use np.where(x > 0, 1.0, 0.0)",
+    "gcd": "compute it outside the step",
+    "left_shift": "multiply by a power of two",
+    "right_shift": "use x // 2**n",
+    "arcsinh": "use np.log(x + np.sqrt(x * x + 1))",
+    "arccosh": "use np.log(x + np.sqrt(x * x - 1))",
+    "arctanh": "use 0.5 * (np.log1p(x) - np.log1p(-x))",
+    "signbit": "use x < 0",
+    "copysign": "use np.sign(y) * np.abs(x)",
+}
+
+
+def nearest(name: str) -> str:
+    """What to write instead of an unsupported function."""
+    return _NEAREST.get(name, "write it with the functions the README lists")
+
+

@@ -1,0 +1,370 @@
+"""Indexing: an index expression is parsed once into a `Selection`, then read or written.
+
+The basic part (ints, slices, Ellipsis, newaxis, traced scalar integers) is a chain of lenses, so
+its result is a view. Integer arrays become `gather` and `scatter`, a Boolean mask becomes
+`select`; where the indexed axes end up follows NumPy's rule.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...ir.errors import BoundsError, DTypeError, ShapeError, TraceError, UnsupportedError
+from ...ir.graph import Value
+from ...ir.ops.move import full_slice
+from ...ir.types import BOOL, I64
+from .handle import Handle
+from .lenses import Permute, Pick, Reshape, Shape, Slice
+from .promotion import as_array, as_value, lift, recorder_now
+from .registry import implements
+
+if TYPE_CHECKING:
+    from .traced import TracedArray
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A parsed index. `lenses` lead to `view`; then `axes` of it are indexed by the integer
+    arrays `indices`, whose common axes come at position `front` of the result; or `mask`
+    (covering axes from `front` on) selects elements of it."""
+
+    view: TracedArray
+    axes: tuple[int, ...] = ()
+    indices: tuple[Value, ...] = ()
+    front: int = 0
+    mask: TracedArray | None = None
+
+    @property
+    def basic(self) -> bool:
+        """Whether the selection is a view."""
+        return not self.axes and self.mask is None
+
+    @property
+    def shape(self) -> Shape:
+        """The shape an integer-array selection has."""
+        rest = [n for k, n in enumerate(self.view.shape) if k not in self.axes]
+        return (*rest[: self.front], *self.batch, *rest[self.front :])
+
+    @property
+    def batch(self) -> Shape:
+        return self.indices[0].shape
+
+    def read(self) -> TracedArray:
+        """What the index selects."""
+        if self.mask is not None:
+            raise TraceError(
+                "reading x[mask] has a shape that depends on the data; use np.where(mask, x, 0),"
+                " or a reduction with where=mask"
+            )
+        if self.basic:
+            return self.view
+        recorder = recorder_now()
+        found = recorder.builder.gather(self.view.value, *self.indices, axes=self.axes)
+        leading = self.axes == (0,) and self.view.contiguous
+        result = recorder.fresh(found, contiguous=leading, scalar=False)
+        k, depth = self.front, len(self.batch)
+        if k:
+            perm = (*range(depth, depth + k), *range(depth), *range(depth + k, result.ndim))
+            result = result.view(Permute(perm))
+        return recorder.fresh(result.value, contiguous=leading)
+
+    def write(self, new: Any) -> None:
+        """Assign, converting to the array's dtype as NumPy's assignment does."""
+        value = assigned(new, self.view)
+        if self.mask is not None:
+            self.view.write(self._masked(value))
+        elif self.basic:
+            self.view.write(spread(value, self.view.shape))
+        else:
+            self.view.write(self._scattered("scatter", value))
+
+    def add(self, new: Any) -> None:
+        """Accumulate: an element selected twice receives both."""
+        value = assigned(new, self.view)
+        if self.mask is not None or self.basic:
+            raise TraceError("np.add.at needs integer indices; write x[index] += value")
+        self.view.write(self._scattered("scatter_add", value))
+
+    def _scattered(self, op: str, value: Value) -> Value:
+        b = recorder_now().builder
+        full = spread(value, self.shape)
+        k, depth = self.front, len(self.batch)
+        if k:
+            perm = (*range(k, k + depth), *range(k), *range(k + depth, len(full.shape)))
+            full = b.transpose(full, perm=perm)
+        return b.emit(op, [self.view.value, full, *self.indices], {"axes": self.axes}).result
+
+    def _masked(self, value: Value) -> Value:
+        """The value stands for a row of unknown length along the masked axes, so it must be the
+        same for each selected element."""
+        assert self.mask is not None
+        b, shape = recorder_now().builder, self.view.shape
+        first, last = self.front, self.front + self.mask.ndim
+        row = (*shape[:first], 1, *shape[last:])
+        if not _fits(value.shape, row):
+            raise TraceError(
+                f"x[mask] = value with a value of shape {value.shape} puts as many elements as the"
+                " mask selects, which depends on the data; use x[...] = np.where(mask, value, x)"
+            )
+        lead = (1,) * (len(row) - len(value.shape)) + value.shape
+        value = _reshaped(value, (*lead[:first], *(1,) * self.mask.ndim, *lead[first + 1 :]))
+        mask = _reshaped(self.mask.value, self.mask.shape + (1,) * (len(shape) - last))
+        return b.select(mask, value, self.view.value)
+
+
+def _reshaped(value: Value, shape: Shape) -> Value:
+    return value if value.shape == shape else recorder_now().builder.reshape(value, shape=shape)
+
+
+def _fits(shape: Shape, target: Shape) -> bool:
+    try:
+        return np.broadcast_shapes(shape, target) == target
+    except ValueError:
+        return False
+
+
+def spread(value: Value, shape: Shape) -> Value:
+    """Broadcast for an assignment, which also drops leading axes of extent 1."""
+    extra = max(len(value.shape) - len(shape), 0)
+    if all(n == 1 for n in value.shape[:extra]):
+        value = _reshaped(value, value.shape[extra:])
+    if not _fits(value.shape, shape):
+        raise ShapeError(f"could not broadcast input array from shape {value.shape} into {shape}")
+    return value if value.shape == shape else recorder_now().builder.broadcast(value, shape=shape)
+
+
+def assigned(new: Any, target: Handle) -> Value:
+    """The value to store, in the dtype of the target."""
+    return as_value(lift(new), target.type.dtype)
+
+
+# --- parsing -------------------------------------------------------------------------------
+
+
+@dataclass
+class _Axes:
+    """An index while it is parsed: a slice of every axis, the axes that are not dropped (None is
+    a new one), and what selects from which of them."""
+
+    spec: list[tuple[int, int, int]]
+    order: list[int | None]
+    picked: dict[int, Value]
+    arrays: dict[int, Any]
+    mask: tuple[int, TracedArray] | None = None
+
+    @property
+    def kept(self) -> list[int | None]:
+        """The axes of the result of the basic part."""
+        return [k for k in self.order if k not in self.picked or k is None]
+
+
+def select(x: TracedArray, key: Any) -> Selection:
+    """Parse an index. BoundsError for an int out of range, ShapeError for too many indices."""
+    given = list(key) if isinstance(key, tuple) else [key]
+    items = _expanded(given, x.ndim)
+    axes = _Axes([full_slice(n) for n in x.shape], [], {}, {})
+    axis = 0
+    for item in items:
+        axis += _take(x, axes, axis, item)
+    view = _basic(x, axes)
+    if axes.mask is not None:
+        if axes.arrays or axes.picked:
+            raise UnsupportedError("a traced mask cannot be combined with other index arrays")
+        return Selection(view, mask=axes.mask[1], front=axes.mask[0])
+    if axes.arrays:
+        where = tuple(axes.kept.index(k) for k in axes.arrays)
+        return Selection(view, where, _common(list(axes.arrays.values())), _front(items))
+    if not axes.kept and not any(item is Ellipsis for item in given):
+        view = recorder_now().fresh(view.value)  # one element: a scalar, not a view
+    return Selection(view)
+
+
+def _front(items: list[Any]) -> int:
+    """Where NumPy puts the axes of index arrays: at the first of them if all indices that are not
+    slices stand side by side (ints count as arrays here), else in front."""
+    advanced = [k for k, item in enumerate(items) if not _is_slice(item)]
+    if advanced != list(range(advanced[0], advanced[-1] + 1)):
+        return 0
+    return sum(_is_slice(item) for item in items[: advanced[0]])
+
+
+def _is_slice(item: Any) -> bool:
+    return item is None or isinstance(item, slice)
+
+
+def _expanded(items: list[Any], rank: int) -> list[Any]:
+    """The items with Ellipsis spelled out, one slice per axis that none of them names."""
+    items = [_normal(item) for item in items]
+    flat: list[Any] = []
+    for item in items:
+        flat.extend(item) if isinstance(item, list) else flat.append(item)
+    used = sum(_width(item) for item in flat)
+    if used > rank:
+        raise ShapeError(f"too many indices: array is {rank}-dimensional, but {used} were indexed")
+    fill = [slice(None)] * (rank - used)
+    dots = [k for k, item in enumerate(flat) if item is Ellipsis]
+    if len(dots) > 1:
+        raise ShapeError("an index can only have a single ellipsis ('...')")
+    at = dots[0] if dots else len(flat)
+    return flat[:at] + fill + flat[at + len(dots) :]
+
+
+def _width(item: Any) -> int:
+    """How many axes an index item uses."""
+    if item is None or item is Ellipsis:
+        return 0
+    return item.ndim if _is_mask(item) else 1
+
+
+def _is_mask(item: Any) -> bool:
+    return isinstance(item, Handle) and item.type.is_bool
+
+
+def _normal(item: Any) -> Any:
+    """An index item as None, Ellipsis, slice, int, integer array or traced array. A concrete mask
+    becomes the (list of) integer arrays of its true elements."""
+    if isinstance(item, Handle) and item.type.is_bool and item.type.rank == 0:
+        raise TraceError("an index of one traced bool makes the shape depend on the data")
+    if item is None or item is Ellipsis or isinstance(item, (slice, Handle)):
+        return item
+    if isinstance(item, (bool, np.bool_)):
+        raise UnsupportedError("indexing with a single True or False is not supported")
+    if isinstance(item, (int, np.integer)):
+        return int(item)
+    array = np.asarray(item)
+    if array.dtype == BOOL:
+        return list(np.nonzero(array))
+    if array.size == 0 and not isinstance(item, np.ndarray):
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iu":
+        raise DTypeError(f"an index must be integers or bool, not {array.dtype}")
+    return array
+
+
+def _take(x: TracedArray, axes: _Axes, axis: int, item: Any) -> int:
+    """Note what one item does to `axis`; returns how many axes it uses."""
+    if item is None:
+        axes.order.append(None)
+        return 0
+    if _is_mask(item):
+        if item.shape != x.shape[axis : axis + item.ndim] or axes.mask is not None:
+            raise ShapeError(f"mask of shape {item.shape} does not fit axis {axis} of {x.shape}")
+        axes.mask = (len(axes.order), item)
+        axes.order.extend(range(axis, axis + item.ndim))
+        return int(item.ndim)
+    n = x.shape[axis]
+    if isinstance(item, int):
+        axes.spec[axis] = _one(item, axis, n)
+        return 1
+    axes.order.append(axis)
+    if isinstance(item, slice):
+        axes.spec[axis] = _slice(item, n)
+    elif isinstance(item, Handle) and item.kind != "array":
+        axes.picked[axis] = _index_value(item)
+    else:  # a 0-d array too: NumPy copies there
+        _check_bounds(item, axis, n)
+        axes.arrays[axis] = item
+    return 1
+
+
+def _slice(item: slice, n: int) -> tuple[int, int, int]:
+    for bound in (item.start, item.stop, item.step):
+        if isinstance(bound, Handle):
+            raise TraceError(
+                "a slice bound is traced, so the shape would depend on the data; make it a static"
+                " argument, or use np.where with a mask over positions"
+            )
+    start, stop, step = item.indices(n)
+    length = len(range(start, stop, step))
+    if length == 0:
+        return (0, 0, 1)
+    end = start + (length - 1) * step + (1 if step > 0 else -1)
+    return (start, end, step) if length > 1 else (start, start + 1, 1)
+
+
+def _one(index: int, axis: int, n: int) -> tuple[int, int, int]:
+    if not -n <= index < n:
+        raise BoundsError(f"index {index} is out of bounds for axis {axis} with size {n}")
+    return (index % n, index % n + 1, 1)
+
+
+def _check_bounds(item: Any, axis: int, n: int) -> None:
+    if isinstance(item, np.ndarray) and item.size and not (-n <= item.min() and item.max() < n):
+        worst = item.min() if item.min() < -n else item.max()
+        raise BoundsError(f"index {worst} is out of bounds for axis {axis} with size {n}")
+
+
+def _index_value(item: Any) -> Value:
+    x = as_array(item)
+    if not x.type.is_integer:
+        raise DTypeError(f"an index must be integers or bool, not {x.dtype}")
+    return as_value(x, I64)
+
+
+def _basic(x: TracedArray, axes: _Axes) -> TracedArray:
+    """Slice every axis, drop those of ints, insert new ones, pick traced positions."""
+    lengths = [1 if k is None else len(range(*axes.spec[k])) for k in axes.order]
+    view = x.view(Slice(tuple(axes.spec))).view(Reshape(tuple(lengths)))
+    if not axes.picked:
+        return view
+    where = tuple(axes.order.index(k) for k in axes.picked)
+    return view.view(Pick(where, tuple(axes.picked.values())))
+
+
+def _common(arrays: Sequence[Any]) -> tuple[Value, ...]:
+    """Index arrays as i64 values of one shape."""
+    values = [_index_value(a) for a in arrays]
+    try:
+        shape = np.broadcast_shapes(*(v.shape for v in values))
+    except ValueError:
+        shapes = ", ".join(str(v.shape) for v in values)
+        raise ShapeError(f"index arrays of shapes {shapes} do not broadcast together") from None
+    b = recorder_now().builder
+    return tuple(v if v.shape == shape else b.broadcast(v, shape=shape) for v in values)
+
+
+# --- functions -----------------------------------------------------------------------------
+
+
+@implements(np.take, method="take")
+def take(a: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> TracedArray:
+    """np.take: out of range raises when the step runs."""
+    if mode != "raise":
+        raise UnsupportedError(f"np.take: mode {mode!r} is not supported")
+    x = as_array(a)
+    if axis is None:
+        x, axis = x.reshaped((x.size,)), 0
+    key = (slice(None),) * (axis % x.ndim) + (indices,)
+    found = select(x, key).read()
+    return recorder_now().fresh(found.value, contiguous=x.contiguous)
+
+
+@implements(np.take_along_axis)
+def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> TracedArray:
+    """np.take_along_axis."""
+    x, index = as_array(arr), as_array(indices)
+    if axis is None:
+        x, axis = x.reshaped((x.size,)), 0
+    k = operator.index(axis) % x.ndim
+    key: list[Any] = []
+    for j, n in enumerate(x.shape):
+        shape = tuple(n if i == j else 1 for i in range(x.ndim))
+        key.append(index if j == k else np.arange(n).reshape(shape))
+    return select(x, tuple(key)).read()
+
+
+@implements(np.fill_diagonal)
+def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
+    """np.fill_diagonal of a square matrix."""
+    x = as_array(a)
+    if x.ndim != 2 or wrap:
+        raise UnsupportedError("np.fill_diagonal is supported for matrices, without wrap")
+    every = np.arange(min(x.shape))
+    select(x, (every, every)).write(val)
+
+

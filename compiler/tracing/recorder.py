@@ -1,0 +1,211 @@
+"""One trace: the graph under construction and what belongs to it.
+
+A `Buffer` is an array of the step: it holds the current SSA value of that array, and every write
+gives it another one. Handles (`handle.py`) look at buffers through lenses. Gradient calls open a
+`Level`: arrays from outside it are constants there and must not be written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...ir.builder import Builder
+from ...ir.errors import ShapeError, TapelessError, TraceError
+from ...ir.graph import Value
+from ..signature import spec_of
+from . import source
+from .randomness import RandomGuard
+
+if TYPE_CHECKING:
+    from .traced import TracedArray
+
+_ACTIVE: ContextVar[Recorder | None] = ContextVar("tapeless_trace", default=None)
+
+
+def active() -> Recorder | None:
+    """The trace this thread is recording, if any."""
+    return _ACTIVE.get()
+
+
+class Level:
+    """The extent of one gradient call (or of the whole trace)."""
+
+    def __init__(self, parent: Level | None) -> None:
+        self.parent = parent
+        self.open = True
+
+    @property
+    def owner(self) -> Level:
+        """The level that owns arrays made here: this one, or when it has ended the one around."""
+        level = self
+        while not level.open and level.parent is not None:
+            level = level.parent
+        return level
+
+
+class Buffer:
+    """An array: its current value, how often it was written, and its place among the levels.
+
+    `contiguous` says whether its memory is known to be C-contiguous. `twins` are buffers that may
+    or may not share memory with this one (a reshape of unknown layout); a write to one makes the
+    others unreadable, and `lost` then says why.
+    """
+
+    __slots__ = ("value", "version", "level", "contiguous", "label", "differentiated", "twins", "lost")
+
+    def __init__(self, value: Value, level: Level, *, contiguous: bool, label: str = "") -> None:
+        self.value = value
+        self.version = 0
+        self.level = level
+        self.contiguous = contiguous
+        self.label = label
+        self.differentiated = False
+        self.twins: list[Buffer] = []
+        self.lost = ""
+
+    def link(self, other: Buffer) -> None:
+        """Note that the two may share memory."""
+        self.twins.append(other)
+        other.twins.append(self)
+
+    def write(self, value: Value) -> None:
+        """Give the array another value."""
+        self.value = value
+        self.version += 1
+        for twin in self.twins:
+            twin.lost = (
+                "whether a reshape was a view or a copy depends on a memory layout the trace does"
+                " not know, and one side of it was changed; write .copy() after the reshape"
+            )
+
+
+class Recorder:
+    """Collects the nodes of one trace."""
+
+    def __init__(self, array_type: type[TracedArray], guard: RandomGuard) -> None:
+        self.builder = Builder()
+        self.level = Level(None)
+        self.alive = True
+        self.array_type = array_type
+        self.guard = guard
+        self.weak_inputs: dict[Value, int] = {}
+        self.int_ranges: dict[tuple[int, np.dtype], None] = {}
+        self._depth = 0
+        self._tentative: tuple[object, Value] | None = None
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Make this the active trace; handles die when the block ends."""
+        token = _ACTIVE.set(self)
+        try:
+            yield
+        finally:
+            self.alive = False
+            _ACTIVE.reset(token)
+
+    @contextmanager
+    def nested_level(self) -> Iterator[Level]:
+        """Open the level of a gradient call."""
+        level = self.level = Level(self.level)
+        try:
+            yield level
+        finally:
+            level.open = False
+            assert level.parent is not None
+            self.level = level.parent
+
+    def statement(self, function: Any, args: Any, kwargs: Any) -> Any:
+        """Run one operation the user wrote: its nodes, its errors and its result get their line.
+
+        Operations it consists of run inside it and get the same line.
+        """
+        if not self.alive:
+            raise located(TraceError(_DEAD), source.user_frame())
+        if self._depth:
+            return function(*args, **kwargs)
+        frame = source.user_frame()
+        self.builder.loc = source.location(frame)
+        self._depth += 1
+        try:
+            result = function(*args, **kwargs)
+        except (TapelessError, np.exceptions.AxisError) as error:
+            raise located(_as_ours(error), frame) from None
+        finally:
+            self._depth -= 1
+        self._name(result, frame)
+        return result
+
+    def fresh(
+        self, value: Value, *, contiguous: bool = True, scalar: bool | None = None
+    ) -> TracedArray:
+        """A handle on a new array. A result of shape () is a NumPy scalar unless said otherwise."""
+        buffer = Buffer(value, self.level, contiguous=contiguous or value.type.rank < 2)
+        kind = "scalar" if (value.shape == () if scalar is None else scalar) else "array"
+        return self.array_type(self, buffer, (), kind)
+
+    def capture(self, array: Any) -> TracedArray:
+        """A concrete array or NumPy scalar used in the step, copied into the graph."""
+        spec_of(array)  # UnsupportedError for arrays of other kinds
+        scalar = isinstance(array, np.generic)
+        array = np.array(array)
+        if self.guard.drawn():
+            raise TraceError(self.guard.message)
+        return self.fresh(self._constant(array), scalar=scalar)
+
+    def _constant(self, array: np.ndarray) -> Value:
+        b = self.builder
+        flat = array.reshape(-1)
+        if array.ndim == 0 or array.size == 0:
+            return b.constant(array)
+        raw = flat.view(f"V{array.dtype.itemsize}")  # by bits: NaN equals NaN, 0.0 not -0.0
+        if (raw == raw[0]).all():
+            return b.full(array.shape, flat[0], array.dtype)
+        if array.dtype.kind in "iu" and np.array_equal(flat, np.arange(array.size)):
+            counter = b.iota(n=array.size, dtype=array.dtype)
+            return counter if array.ndim == 1 else b.reshape(counter, shape=array.shape)
+        return b.constant(array)
+
+    def _name(self, result: object, frame: FrameType | None) -> None:
+        """Name the value after the variable it is assigned to.
+
+        A library function called by the user performs several operations inside one instruction;
+        only the last of them computes what is assigned.
+        """
+        if not isinstance(result, self.array_type) or frame is None:
+            return
+        value = result.buffer.value
+        name = source.assigned_name(frame)
+        if name is None or result.lenses or value.name is not None:
+            return
+        value.name = name
+        if source.called_by_library():
+            here = (frame, frame.f_lasti)
+            if self._tentative is not None and self._tentative[0] == here:
+                self._tentative[1].name = None
+            self._tentative = here, value
+
+
+_DEAD = (
+    "an array of a finished trace is used; return it from the step instead of keeping it in a"
+    " global, a closure or an object"
+)
+
+
+def located(error: TapelessError, frame: FrameType | None) -> TapelessError:
+    """The error with the user's line at the end of its message, once."""
+    if getattr(error, "located", False):
+        return error
+    message = f"{error}, {source.place(source.location(frame))}"
+    fresh = type(error)(message)
+    fresh.located = True  # type: ignore[attr-defined]
+    return fresh
+
+
+def _as_ours(error: Exception) -> TapelessError:
+    return error if isinstance(error, TapelessError) else ShapeError(str(error))

@@ -1,0 +1,336 @@
+"""Reductions: sums, extrema, moments, norms, over any axes, in NumPy's result dtype."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...ir.errors import ShapeError, UnsupportedError
+from ...ir.types import BOOL, F64, I64
+from .elementwise import copied, safe_sqrt, where
+from .lenses import Permute
+from .promotion import as_array, convert, recorder_now
+from .registry import implements
+
+if TYPE_CHECKING:
+    from .traced import TracedArray
+
+Axis = int | Sequence[int] | None
+
+
+def normal_axes(axis: Axis, rank: int) -> tuple[int, ...]:
+    """Axes as an increasing tuple; None means all. ShapeError for one out of range or twice."""
+    if axis is None:
+        return tuple(range(rank))
+    given = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
+    found = sorted(normal_axis(k, rank) for k in given)
+    if len(set(found)) != len(found):
+        raise ShapeError(f"an axis appears twice in {given}")
+    return tuple(found)
+
+
+def normal_axis(axis: Any, rank: int) -> int:
+    """One axis counted from the front; ShapeError if it is out of range."""
+    if not hasattr(axis, "__index__"):
+        raise ShapeError(f"an axis must be an integer, not {type(axis).__name__}")
+    k = int(axis)
+    if not -rank <= k < rank:
+        raise ShapeError(f"axis {k} is out of bounds for array of dimension {rank}")
+    return k % rank
+
+
+def reduce(op: str, x: TracedArray, axis: Axis, keepdims: bool) -> TracedArray:
+    """One `reduce` node, and a reshape to put the axes back."""
+    axes = normal_axes(axis, x.ndim)
+    b = recorder_now().builder
+    value = x.value
+    if axes or op in ("any", "all"):
+        value = b.emit(op, [value], {"axes": axes}).result
+    result = recorder_now().fresh(value, contiguous=x.contiguous)
+    return _with_axes(result, x, axes) if keepdims else result
+
+
+def _with_axes(result: TracedArray, x: TracedArray, axes: tuple[int, ...]) -> TracedArray:
+    shape = tuple(1 if k in axes else n for k, n in enumerate(x.shape))
+    value = result.value
+    if value.shape != shape:
+        value = recorder_now().builder.reshape(value, shape=shape)
+    return recorder_now().fresh(value, contiguous=x.contiguous)
+
+
+def _count(x: TracedArray, axis: Axis) -> int:
+    return math.prod(x.shape[k] for k in normal_axes(axis, x.ndim))
+
+
+def _accumulator(dtype: np.dtype) -> np.dtype:
+    """The dtype NumPy sums in: small integers and bool widen to 64 bits."""
+    if dtype.kind == "u":
+        return np.dtype(np.uint64)
+    return I64 if dtype.kind in "ib" else dtype
+
+
+@implements(np.sum, method="sum")
+def sum_(
+    a: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False,
+    initial: Any = None, where: Any = True,
+) -> TracedArray:  # fmt: skip
+    """np.sum."""
+    x = as_array(a)
+    x = convert(x, np.dtype(dtype) if dtype is not None else _accumulator(x.type.dtype))
+    if x.type.is_bool:
+        return any_(x, axis, keepdims=keepdims)
+    result = reduce("sum", _only(x, where, 0), axis, keepdims)
+    return result if initial is None else result + initial
+
+
+@implements(np.mean, method="mean")
+def mean(
+    a: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False, where: Any = True
+) -> TracedArray:
+    """np.mean; NaN for no elements."""
+    x = as_array(a)
+    x = convert(x, np.dtype(dtype) if dtype is not None else _inexact(x.type.dtype))
+    total = sum_(x, axis, keepdims=keepdims, where=where)
+    return total / _counted(x, axis, keepdims, where)
+
+
+def _counted(x: TracedArray, axis: Axis, keepdims: bool, where: Any) -> Any:
+    if where is True:
+        return float(_count(x, axis))
+    chosen = np.broadcast_to(as_array(where, BOOL), x.shape)
+    return sum_(chosen, axis, x.dtype, keepdims=keepdims)
+
+
+def _inexact(dtype: np.dtype) -> np.dtype:
+    return dtype if dtype.kind == "f" else F64
+
+
+@implements(np.var, method="var")
+def var(
+    a: Any, axis: Axis = None, dtype: Any = None, *, ddof: int = 0, keepdims: bool = False,
+    correction: int | None = None,
+) -> TracedArray:  # fmt: skip
+    """np.var, in two passes: the mean first, then the squared distances from it."""
+    x = as_array(a)
+    x = convert(x, np.dtype(dtype) if dtype is not None else _inexact(x.type.dtype))
+    away = x - mean(x, axis, keepdims=True)
+    free = _count(x, axis) - (ddof if correction is None else correction)
+    return sum_(away * away, axis, keepdims=keepdims) / float(max(free, 0))
+
+
+@implements(np.std, method="std")
+def std(
+    a: Any, axis: Axis = None, dtype: Any = None, *, ddof: int = 0, keepdims: bool = False,
+    correction: int | None = None,
+) -> TracedArray:  # fmt: skip
+    """np.std; its derivative at a constant array is 0."""
+    return safe_sqrt(
+        var(a, axis, dtype, ddof=ddof, keepdims=keepdims, correction=correction)
+    )
+
+
+@implements(np.max, np.amax, method="max")
+def max_(
+    a: Any, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = True
+) -> TracedArray:
+    """np.max; ShapeError for no elements without `initial`."""
+    return _extremum("max", np.maximum, a, axis, keepdims, initial, where)
+
+
+@implements(np.min, np.amin, method="min")
+def min_(
+    a: Any, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = True
+) -> TracedArray:
+    """np.min; ShapeError for no elements without `initial`."""
+    return _extremum("min", np.minimum, a, axis, keepdims, initial, where)
+
+
+def _extremum(
+    op: str, pair: np.ufunc, a: Any, axis: Axis, keepdims: bool, initial: Any, where: Any
+) -> TracedArray:
+    x = as_array(a)
+    if where is not True and initial is None:
+        raise UnsupportedError(f"np.{op}: `where` needs `initial`, as in NumPy")
+    if x.type.is_bool:
+        return (any_ if op == "max" else all_)(x, axis, keepdims=keepdims)
+    if _count(x, axis) == 0:
+        if initial is None:
+            raise ShapeError(f"np.{op}: zero-size array of shape {x.shape} has no {op}imum")
+        shape = reduce("sum", x, axis, keepdims).shape
+        return np.broadcast_to(as_array(initial, x.dtype), shape).copy()
+    result = reduce(op, _only(x, where, initial), axis, keepdims)
+    return result if initial is None else pair(result, initial)
+
+
+def _only(x: TracedArray, chosen: Any, neutral: Any) -> TracedArray:
+    """`x` with `neutral` where the `where` argument is false."""
+    return x if chosen is True else where(chosen, x, neutral)
+
+
+@implements(np.argmax, method="argmax")
+def argmax(a: Any, axis: int | None = None, *, keepdims: bool = False) -> TracedArray:
+    """np.argmax: the first of equals, the first NaN."""
+    return _arg("argmax", a, axis, keepdims)
+
+
+@implements(np.argmin, method="argmin")
+def argmin(a: Any, axis: int | None = None, *, keepdims: bool = False) -> TracedArray:
+    """np.argmin: the first of equals, the first NaN."""
+    return _arg("argmin", a, axis, keepdims)
+
+
+def _arg(op: str, a: Any, axis: int | None, keepdims: bool) -> TracedArray:
+    x = as_array(a)
+    axes = normal_axes(axis, x.ndim)
+    flat = x if axis is not None else x.flatten()
+    if flat.type.is_bool:
+        flat = flat.astype(np.int8)
+    k = axes[0] if axis is not None else 0
+    if flat.shape[k] == 0:
+        raise ShapeError(f"np.{op}: attempt to get {op} of an empty sequence")
+    value = recorder_now().builder.emit(op, [flat.value], {"axis": k}).result
+    result = recorder_now().fresh(value, contiguous=x.contiguous)
+    return _with_axes(result, x, axes) if keepdims else result
+
+
+@implements(np.any, method="any")
+def any_(a: Any, axis: Axis = None, *, keepdims: bool = False, where: Any = True) -> TracedArray:
+    """np.any."""
+    return reduce("any", _only(as_array(a, BOOL), where, False), axis, keepdims)
+
+
+@implements(np.all, method="all")
+def all_(a: Any, axis: Axis = None, *, keepdims: bool = False, where: Any = True) -> TracedArray:
+    """np.all."""
+    return reduce("all", _only(as_array(a, BOOL), where, True), axis, keepdims)
+
+
+@implements(np.count_nonzero)
+def count_nonzero(a: Any, axis: Axis = None, *, keepdims: bool = False) -> TracedArray:
+    """np.count_nonzero."""
+    return sum_(as_array(a, BOOL), axis, keepdims=keepdims)
+
+
+@implements(np.prod, method="prod")
+def prod(
+    a: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False,
+    initial: Any = None, where: Any = True,
+) -> TracedArray:  # fmt: skip
+    """np.prod as a balanced tree of products, whose derivative is right at zeros too."""
+    x = as_array(a)
+    x = convert(x, np.dtype(dtype) if dtype is not None else _accumulator(x.type.dtype))
+    axes = normal_axes(axis, x.ndim)
+    factors = _in_front(_only(x, where, 1), axes)
+    result = _product(factors)
+    result = _with_axes(result, x, axes) if keepdims else result
+    return result if initial is None else result * initial
+
+
+def _in_front(x: TracedArray, axes: tuple[int, ...]) -> TracedArray:
+    """A copy with `axes` merged into one leading axis."""
+    rest = [k for k in range(x.ndim) if k not in axes]
+    b = recorder_now().builder
+    value = x.view(Permute((*axes, *rest))).value
+    value = b.reshape(value, shape=(_count(x, axes), *(x.shape[k] for k in rest)))
+    return recorder_now().fresh(value, scalar=False)
+
+
+def _product(x: TracedArray) -> TracedArray:
+    """The product along the leading axis: halves multiplied until one row is left."""
+    left_over: TracedArray | None = None
+    while len(x) > 1:
+        half = len(x) // 2
+        if len(x) % 2:
+            last = x[-1]
+            left_over = last if left_over is None else left_over * last
+        x = x[:half] * x[half : 2 * half]
+    result = x[0] if len(x) else np.ones_like(x, shape=x.shape[1:])
+    return copied(result if left_over is None else result * left_over)
+
+
+@implements(np.ptp)
+def ptp(a: Any, axis: Axis = None, *, keepdims: bool = False) -> TracedArray:
+    """np.ptp: maximum minus minimum."""
+    return max_(a, axis, keepdims=keepdims) - min_(a, axis, keepdims=keepdims)
+
+
+@implements(np.average)
+def average(a: Any, axis: Axis = None, weights: Any = None, *, keepdims: bool = False) -> Any:
+    """np.average with weights of the shape of `a`, or of its `axis`."""
+    if weights is None:
+        return mean(a, axis, keepdims=keepdims)
+    x, w = as_array(a), as_array(weights)
+    if w.shape != x.shape:
+        k = normal_axes(axis, x.ndim)
+        if len(k) != 1 or w.shape != (x.shape[k[0]],):
+            raise ShapeError(f"np.average: weights {w.shape} do not fit {x.shape} on axis {axis}")
+        w = w.reshape(tuple(-1 if j == k[0] else 1 for j in range(x.ndim)))
+        w = np.broadcast_to(w, x.shape)
+    total = sum_(w, axis, keepdims=keepdims)
+    return sum_(x * w, axis, keepdims=keepdims) / total
+
+
+def logaddexp_reduce(a: Any, axis: Axis, keepdims: bool) -> TracedArray:
+    """log(sum(exp(a))) over axes, as one op."""
+    x = as_array(a)
+    x = convert(x, _inexact(x.type.dtype))
+    axes = normal_axes(axis, x.ndim)
+    if len(axes) == 1:
+        value = recorder_now().builder.logsumexp(x.value, axis=axes[0])
+    else:
+        value = recorder_now().builder.logsumexp(_in_front(x, axes).value, axis=0)
+    result = recorder_now().fresh(value, contiguous=x.contiguous)
+    return _with_axes(result, x, axes) if keepdims else result
+
+
+# --- norms ---------------------------------------------------------------------------------
+
+
+@implements(np.linalg.norm)
+def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> TracedArray:
+    """np.linalg.norm: vector norms of any order; matrix norms None, 'fro', 1, -1, inf, -inf.
+
+    The derivative of the 2-norm at 0 is taken as 0.
+    """
+    a = as_array(x)
+    a = convert(a, _inexact(a.type.dtype))
+    axes = normal_axes(axis, a.ndim)
+    if (ord is None and (axis is None or len(axes) <= 2)) or (ord == "fro" and len(axes) == 2):
+        return safe_sqrt(sum_(a * a, axes, keepdims=keepdims))
+    if len(axes) == 1:
+        return _vector_norm(a, ord, axes, keepdims)
+    if len(axes) == 2:
+        return _matrix_norm(a, ord, axis if isinstance(axis, tuple) else axes, keepdims)
+    raise ShapeError(f"np.linalg.norm: order {ord!r} needs one axis or two, got {len(axes)}")
+
+
+def _vector_norm(a: TracedArray, ord: Any, axes: tuple[int, ...], keepdims: bool) -> TracedArray:
+    size = np.abs(a)
+    if ord == np.inf:
+        return max_(size, axes, keepdims=keepdims)
+    if ord == -np.inf:
+        return min_(size, axes, keepdims=keepdims)
+    if ord == 0:
+        return sum_(a != 0, axes, a.dtype, keepdims=keepdims)
+    if ord == 1:
+        return sum_(size, axes, keepdims=keepdims)
+    if ord == 2:
+        return safe_sqrt(sum_(a * a, axes, keepdims=keepdims))
+    if not isinstance(ord, (int, float)):
+        raise UnsupportedError(f"np.linalg.norm: invalid norm order {ord!r} for vectors")
+    return sum_(size ** float(ord), axes, keepdims=keepdims) ** (1.0 / ord)
+
+
+def _matrix_norm(a: TracedArray, ord: Any, axes: Sequence[int], keepdims: bool) -> TracedArray:
+    rows, columns = (normal_axis(k, a.ndim) for k in axes)
+    if ord not in (1, -1, np.inf, -np.inf):
+        raise UnsupportedError(
+            f"np.linalg.norm: matrix norm {ord!r} is not supported; use 'fro', 1, -1 or inf"
+        )
+    inner, outer = (rows, columns) if abs(ord) == 1 else (columns, rows)
+    sums = sum_(np.abs(a), inner, keepdims=True)
+    best = (max_ if ord > 0 else min_)(sums, outer, keepdims=True)
+    return best if keepdims else copied(best.reshape(reduce("sum", a, axes, False).shape), scalar=None)

@@ -1,0 +1,253 @@
+"""Views: functions whose result shares memory with their argument, in NumPy and here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...ir.errors import ShapeError, UnsupportedError
+from ...ir.ops.move import full_slice
+from .elementwise import copied
+from .lenses import Broadcast, Diagonal, Permute, Reshape, Shape, Slice
+from .promotion import as_array
+from .reductions import normal_axes, normal_axis
+from .registry import implements
+
+if TYPE_CHECKING:
+    from .traced import TracedArray
+
+
+def shape_of(shape: Any, *rest: Any) -> Shape:
+    """A shape argument: an int, a sequence, or several ints."""
+    given = (shape, *rest) if rest or not isinstance(shape, (tuple, list)) else tuple(shape)
+    return tuple(int(n) for n in given)
+
+
+def _c_order(order: Any, name: str) -> None:
+    if order not in ("C", "A", "K", None):
+        raise UnsupportedError(f"np.{name}: order {order!r} is not supported; use transpose")
+
+
+@implements(np.reshape)
+def reshape(a: Any, shape: Any, order: str = "C", *, copy: bool | None = None) -> TracedArray:
+    """np.reshape: a view where NumPy makes one."""
+    _c_order(order if order != "A" else "F", "reshape")
+    x = as_array(a)
+    result = x.reshaped(_solve(x, shape_of(shape)))
+    return copied(result, scalar=False) if copy else result
+
+
+def _solve(x: TracedArray, shape: Shape) -> Shape:
+    """The shape with its -1 replaced; ShapeError if it does not hold the elements of x."""
+    known = math.prod(n for n in shape if n != -1)
+    if shape.count(-1) == 1 and known and x.size % known == 0:
+        shape = tuple(x.size // known if n == -1 else n for n in shape)
+    if any(n < 0 for n in shape) or math.prod(shape) != x.size:
+        raise ShapeError(f"cannot reshape array of size {x.size} and shape {x.shape} into {shape}")
+    return shape
+
+
+@implements(np.ravel, method="ravel")
+def ravel(a: Any, order: str = "C") -> TracedArray:
+    """np.ravel."""
+    _c_order("F" if order in ("A", "K") and as_array(a).ndim > 1 else order, "ravel")
+    return as_array(a).reshaped((as_array(a).size,))
+
+
+@implements(np.transpose, np.permute_dims)
+def transpose(a: Any, axes: Sequence[int] | None = None) -> TracedArray:
+    """np.transpose."""
+    x = as_array(a)
+    perm = tuple(reversed(range(x.ndim))) if axes is None else tuple(axes)
+    perm = tuple(normal_axis(k, x.ndim) for k in perm)
+    if sorted(perm) != list(range(x.ndim)):
+        raise ShapeError(f"axes {tuple(axes or ())} do not match array of shape {x.shape}")
+    return x.view(Permute(perm))
+
+
+@implements(np.swapaxes, method="swapaxes")
+def swapaxes(a: Any, axis1: int, axis2: int) -> TracedArray:
+    """np.swapaxes."""
+    x = as_array(a)
+    i, j = normal_axis(axis1, x.ndim), normal_axis(axis2, x.ndim)
+    perm = list(range(x.ndim))
+    perm[i], perm[j] = j, i
+    return x.view(Permute(tuple(perm)))
+
+
+@implements(np.matrix_transpose)
+def matrix_transpose(x: Any) -> TracedArray:
+    """The last two axes swapped."""
+    return swapaxes(x, -1, -2)
+
+
+@implements(np.moveaxis)
+def moveaxis(a: Any, source: Any, destination: Any) -> TracedArray:
+    """np.moveaxis."""
+    x = as_array(a)
+    left = [normal_axis(k, x.ndim) for k in many(source)]
+    right = [normal_axis(k, x.ndim) for k in many(destination)]
+    if len(left) != len(right) or len(set(left)) != len(left) or len(set(right)) != len(right):
+        raise ShapeError(f"np.moveaxis: {source} and {destination} do not pair")
+    perm = [k for k in range(x.ndim) if k not in left]
+    for target, k in sorted(zip(right, left, strict=True)):
+        perm.insert(target, k)
+    return x.view(Permute(tuple(perm)))
+
+
+def many(axis: Any) -> Sequence[int]:
+    """One axis or several, as a sequence."""
+    return axis if isinstance(axis, (tuple, list)) else (axis,)
+
+
+@implements(np.broadcast_to)
+def broadcast_to(array: Any, shape: Any) -> TracedArray:
+    """np.broadcast_to: a read-only view."""
+    x, to = as_array(array), shape_of(shape)
+    try:
+        fits = np.broadcast_shapes(x.shape, to) == to
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ShapeError(f"cannot broadcast shape {x.shape} to {to}")
+    return x.view(Broadcast(to))
+
+
+@implements(np.broadcast_arrays)
+def broadcast_arrays(*args: Any) -> tuple[TracedArray, ...]:
+    """np.broadcast_arrays."""
+    arrays = [as_array(x) for x in args]
+    shape = np.broadcast_shapes(*(x.shape for x in arrays))
+    return tuple(broadcast_to(x, shape) for x in arrays)
+
+
+@implements(np.expand_dims)
+def expand_dims(a: Any, axis: Any) -> TracedArray:
+    """np.expand_dims."""
+    x = as_array(a)
+    rank = x.ndim + len(many(axis))
+    added = normal_axes(axis if isinstance(axis, int) else tuple(axis), rank)
+    rest = iter(x.shape)
+    return x.view(Reshape(tuple(1 if k in added else next(rest) for k in range(rank))))
+
+
+@implements(np.squeeze, method="squeeze")
+def squeeze(a: Any, axis: Any = None) -> TracedArray:
+    """np.squeeze."""
+    x = as_array(a)
+    ones = [k for k, n in enumerate(x.shape) if n == 1]
+    gone = ones if axis is None else normal_axes(axis, x.ndim)
+    if not set(gone) <= set(ones):
+        raise ShapeError(f"cannot squeeze axis {axis} of shape {x.shape}: its size is not one")
+    return x.view(Reshape(tuple(n for k, n in enumerate(x.shape) if k not in gone)))
+
+
+@implements(np.atleast_1d)
+def atleast_1d(*arrays: Any) -> Any:
+    """np.atleast_1d."""
+    found = tuple(x if x.ndim else x.view(Reshape((1,))) for x in map(as_array, arrays))
+    return found[0] if len(found) == 1 else found
+
+
+@implements(np.atleast_2d)
+def atleast_2d(*arrays: Any) -> Any:
+    """np.atleast_2d."""
+    found = tuple(
+        x if x.ndim > 1 else x.view(Reshape((1, x.size))) for x in map(as_array, arrays)
+    )
+    return found[0] if len(found) == 1 else found
+
+
+@implements(np.split, np.array_split)
+def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[TracedArray]:
+    """np.split: views. Unequal sections are those of np.array_split."""
+    x = as_array(ary)
+    k = normal_axis(axis, x.ndim)
+    n = x.shape[k]
+    if isinstance(indices_or_sections, (int, np.integer)):
+        sections = int(indices_or_sections)
+        small, larger = divmod(n, sections)
+        cuts = [j * small + min(j, larger) for j in range(sections + 1)]
+    else:
+        cuts = [0, *(int(j) for j in indices_or_sections), n]
+    return [part(x, k, slice(a, b)) for a, b in zip(cuts, cuts[1:], strict=False)]
+
+
+@implements(np.vsplit)
+def vsplit(ary: Any, indices_or_sections: Any) -> list[TracedArray]:
+    """np.vsplit."""
+    return split(ary, indices_or_sections, 0)
+
+
+@implements(np.hsplit)
+def hsplit(ary: Any, indices_or_sections: Any) -> list[TracedArray]:
+    """np.hsplit."""
+    return split(ary, indices_or_sections, 1 if as_array(ary).ndim > 1 else 0)
+
+
+@implements(np.unstack)
+def unstack(x: Any, *, axis: int = 0) -> tuple[TracedArray, ...]:
+    """np.unstack."""
+    return tuple(moveaxis(x, axis, 0))
+
+
+def part(x: TracedArray, axis: int, region: slice) -> TracedArray:
+    """A slice of one axis."""
+    spec = [full_slice(n) for n in x.shape]
+    start, stop, step = region.indices(x.shape[axis])
+    spec[axis] = (start, max(stop, start) if step > 0 else stop, step)
+    return x.view(Slice(tuple(spec)))
+
+
+@implements(np.flip)
+def flip(m: Any, axis: Any = None) -> TracedArray:
+    """np.flip: a view."""
+    x = as_array(m)
+    for k in normal_axes(axis, x.ndim):
+        if x.shape[k]:
+            x = part(x, k, slice(None, None, -1))
+    return x.view(Permute(tuple(range(x.ndim))))
+
+
+@implements(np.flipud)
+def flipud(m: Any) -> TracedArray:
+    """np.flipud."""
+    return flip(m, 0)
+
+
+@implements(np.fliplr)
+def fliplr(m: Any) -> TracedArray:
+    """np.fliplr."""
+    return flip(m, 1)
+
+
+@implements(np.diagonal, method="diagonal")
+def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> TracedArray:
+    """np.diagonal: a read-only view."""
+    x = as_array(a)
+    i, j = normal_axis(axis1, x.ndim), normal_axis(axis2, x.ndim)
+    if i == j:
+        raise ShapeError("np.diagonal: axis1 and axis2 cannot be the same")
+    return x.view(Diagonal(i, j, offset))
+
+
+@implements(np.shape)
+def shape(a: Any) -> Shape:
+    """np.shape."""
+    return as_array(a).shape
+
+
+@implements(np.ndim)
+def ndim(a: Any) -> int:
+    """np.ndim."""
+    return as_array(a).ndim
+
+
+@implements(np.size)
+def size(a: Any, axis: Any = None) -> int:
+    """np.size."""
+    x = as_array(a)
+    return math.prod(x.shape[k] for k in normal_axes(axis, x.ndim))

@@ -1,0 +1,534 @@
+"""The array a step sees while it is traced: NumPy's operators, methods and dispatch protocols."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, TypeVar
+
+import numpy as np
+
+from ...ir.errors import ShapeError, TraceError, UnsupportedError
+from ...ir.types import BOOL, F64, I64
+from . import assembly, creation, elementwise, indexing, linear, misuse, reductions, shapes
+from .handle import Handle
+from .promotion import (
+    as_value,
+    is_number,
+    lift,
+    loop_dtypes,
+    same_kind,
+    strong_dtype,
+)
+from .registry import FUNCTIONS, METHODS
+
+__all__ = ["TracedArray", "assembly"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def operation(function: F) -> F:
+    """One operation of the user's: it gets the line, and so do its errors."""
+
+    @functools.wraps(function)
+    def run(self: TracedArray, *args: Any, **kwargs: Any) -> Any:
+        return self.recorder.statement(function, (self, *args), kwargs)
+
+    return run  # type: ignore[return-value]
+
+
+class TracedArray(Handle):
+    """An array, NumPy scalar or Python number of a step that is being traced.
+
+    It has no values, only a shape and a dtype; NumPy's functions, operators and methods on it are
+    recorded. Writing to it, or to any view of it, follows NumPy's rules.
+    """
+
+    __slots__ = ()
+    __hash__ = None  # type: ignore[assignment]
+
+    # --- what is known ---------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._shape
+
+    @shape.setter
+    def shape(self, _: Any) -> NoReturn:
+        raise TraceError("assigning to x.shape is not supported; write x = x.reshape(shape)")
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.buffer.value.type.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self._shape)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self._shape)
+
+    @property
+    def itemsize(self) -> int:
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.itemsize
+
+    @property
+    def T(self) -> TracedArray:  # noqa: N802
+        return shapes.transpose(self)
+
+    @property
+    def mT(self) -> TracedArray:  # noqa: N802
+        return shapes.matrix_transpose(self)
+
+    @property
+    def real(self) -> TracedArray:
+        return self
+
+    def __repr__(self) -> str:
+        return f"TracedArray({self.type})"
+
+    def __len__(self) -> int:
+        if not self._shape:
+            raise TypeError("len() of unsized object")
+        return self._shape[0]
+
+    def __iter__(self) -> Iterator[TracedArray]:
+        if not self._shape:
+            raise TypeError("iteration over a 0-d array")
+        return (self[k] for k in range(len(self)))
+
+    # --- indexing --------------------------------------------------------------------------
+
+    @operation
+    def __getitem__(self, key: Any) -> TracedArray:
+        return indexing.select(self, key).read()
+
+    @operation
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.check_writable()
+        selection = indexing.select(self, key)
+        if selection.basic and selection.view.same_place(value):
+            return  # x[k] += v has already written through the view
+        selection.write(value)
+
+    # --- operators -------------------------------------------------------------------------
+
+    @operation
+    def _binary(self, ufunc: np.ufunc, other: Any, *, swapped: bool = False) -> Any:
+        pair = (other, self) if swapped else (self, other)
+        if self.weak and (is_number(other) or (isinstance(other, Handle) and other.weak)):
+            return _python_arithmetic(ufunc, pair)
+        if not _is_arraylike(other):
+            return NotImplemented
+        return FUNCTIONS[ufunc](*pair) if ufunc in FUNCTIONS else elementwise.apply(ufunc, pair)
+
+    @operation
+    def _unary(self, ufunc: np.ufunc) -> Any:
+        return _python_arithmetic(ufunc, (self,)) if self.weak else elementwise.apply(ufunc, (self,))
+
+    @operation
+    def _in_place(self, ufunc: np.ufunc, other: Any) -> Any:
+        """`x += v` writes into an array and rebinds a scalar, as in NumPy."""
+        if self.kind != "array":
+            return self._binary(ufunc, other)
+        if not _is_arraylike(other):
+            return NotImplemented
+        self.check_writable()
+        self._store(_call(ufunc, (self, other), {}), f"x {ufunc.__name__}= v")
+        return self
+
+    def _store(self, result: TracedArray, what: str) -> None:
+        """Write the result of a ufunc, under its casting and broadcasting rules for `out`."""
+        same_kind(result.dtype, self.dtype, what)
+        value = as_value(result, self.dtype)
+        if np.broadcast_shapes(value.shape, self.shape) != self.shape:
+            raise ShapeError(f"{what}: shape {value.shape} does not fit the output {self.shape}")
+        self.write(indexing.spread(value, self.shape))
+
+    def __add__(self, other: Any) -> Any:
+        return self._binary(np.add, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return self._binary(np.add, other, swapped=True)
+
+    def __iadd__(self, other: Any) -> Any:
+        return self._in_place(np.add, other)
+
+    def __sub__(self, other: Any) -> Any:
+        return self._binary(np.subtract, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return self._binary(np.subtract, other, swapped=True)
+
+    def __isub__(self, other: Any) -> Any:
+        return self._in_place(np.subtract, other)
+
+    def __mul__(self, other: Any) -> Any:
+        return self._binary(np.multiply, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return self._binary(np.multiply, other, swapped=True)
+
+    def __imul__(self, other: Any) -> Any:
+        return self._in_place(np.multiply, other)
+
+    def __truediv__(self, other: Any) -> Any:
+        return self._binary(np.true_divide, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return self._binary(np.true_divide, other, swapped=True)
+
+    def __itruediv__(self, other: Any) -> Any:
+        return self._in_place(np.true_divide, other)
+
+    def __floordiv__(self, other: Any) -> Any:
+        return self._binary(np.floor_divide, other)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return self._binary(np.floor_divide, other, swapped=True)
+
+    def __ifloordiv__(self, other: Any) -> Any:
+        return self._in_place(np.floor_divide, other)
+
+    def __mod__(self, other: Any) -> Any:
+        return self._binary(np.remainder, other)
+
+    def __rmod__(self, other: Any) -> Any:
+        return self._binary(np.remainder, other, swapped=True)
+
+    def __imod__(self, other: Any) -> Any:
+        return self._in_place(np.remainder, other)
+
+    def __divmod__(self, other: Any) -> Any:
+        return self // other, self % other
+
+    def __pow__(self, other: Any) -> Any:
+        return self._binary(np.power, other)
+
+    def __rpow__(self, other: Any) -> Any:
+        return self._binary(np.power, other, swapped=True)
+
+    def __ipow__(self, other: Any) -> Any:
+        return self._in_place(np.power, other)
+
+    def __matmul__(self, other: Any) -> Any:
+        return self._binary(np.matmul, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return self._binary(np.matmul, other, swapped=True)
+
+    def __imatmul__(self, other: Any) -> Any:
+        return self._in_place(np.matmul, other)
+
+    def __and__(self, other: Any) -> Any:
+        return self._binary(np.bitwise_and, other)
+
+    def __rand__(self, other: Any) -> Any:
+        return self._binary(np.bitwise_and, other, swapped=True)
+
+    def __iand__(self, other: Any) -> Any:
+        return self._in_place(np.bitwise_and, other)
+
+    def __or__(self, other: Any) -> Any:
+        return self._binary(np.bitwise_or, other)
+
+    def __ror__(self, other: Any) -> Any:
+        return self._binary(np.bitwise_or, other, swapped=True)
+
+    def __ior__(self, other: Any) -> Any:
+        return self._in_place(np.bitwise_or, other)
+
+    def __xor__(self, other: Any) -> Any:
+        return self._binary(np.bitwise_xor, other)
+
+    def __rxor__(self, other: Any) -> Any:
+        return self._binary(np.bitwise_xor, other, swapped=True)
+
+    def __ixor__(self, other: Any) -> Any:
+        return self._in_place(np.bitwise_xor, other)
+
+    def __lt__(self, other: Any) -> Any:
+        return self._binary(np.less, other)
+
+    def __le__(self, other: Any) -> Any:
+        return self._binary(np.less_equal, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return self._binary(np.greater, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return self._binary(np.greater_equal, other)
+
+    def __eq__(self, other: object) -> Any:
+        return self._binary(np.equal, other)
+
+    def __ne__(self, other: object) -> Any:
+        return self._binary(np.not_equal, other)
+
+    def __neg__(self) -> Any:
+        return self._unary(np.negative)
+
+    def __pos__(self) -> Any:
+        return self._unary(np.positive)
+
+    def __abs__(self) -> Any:
+        return self._unary(np.absolute)
+
+    def __invert__(self) -> Any:
+        return self._unary(np.invert)
+
+    def __round__(self, decimals: int = 0) -> Any:
+        return self.round(decimals)
+
+    # --- dispatch --------------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        out = kwargs.pop("out", None)
+        owners = misuse.owners(out[0]) if out and isinstance(out[0], np.ndarray) else 0
+        return self.recorder.statement(_ufunc, (ufunc, method, inputs, out, owners, kwargs), {})
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return self.recorder.statement(_function, (function, args, dict(kwargs)), {})
+
+    def __getattr__(self, name: str) -> Any:
+        if name in METHODS:
+            method = METHODS[name]
+            return lambda *args, **kwargs: self.recorder.statement(
+                _invoke, (f"x.{name}", method, (self, *args), kwargs), {}
+            )
+        if name.startswith("__") or not hasattr(np.ndarray, name):
+            raise AttributeError(f"a traced array has no attribute {name!r}")
+        raise UnsupportedError(f"ndarray.{name} is not supported inside a step")
+
+    # --- methods that are not functions of the same parameters --------------------------------
+
+    @operation
+    def reshape(self, *shape: Any, order: str = "C") -> TracedArray:
+        return shapes.reshape(self, shapes.shape_of(*shape), order)
+
+    @operation
+    def transpose(self, *axes: Any) -> TracedArray:
+        given = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
+        return shapes.transpose(self, given)
+
+    @operation
+    def flatten(self, order: str = "C") -> TracedArray:
+        if order != "C":
+            raise UnsupportedError(f"flatten: order {order!r} is not supported; use x.T.flatten()")
+        return self.reshaped_copy((self.size,))
+
+    @operation
+    def copy(self, order: str = "C") -> TracedArray:
+        kind = "array" if self.kind == "array" else "scalar"
+        return self.recorder.fresh(self.value, scalar=kind == "scalar")
+
+    @operation
+    def fill(self, value: Any) -> None:
+        self.__setitem__(..., value)
+
+    def __copy__(self) -> TracedArray:
+        return self.copy()
+
+    def __deepcopy__(self, memo: Any) -> TracedArray:
+        return self.copy()
+
+    # --- what a trace cannot give ----------------------------------------------------------
+
+    def __bool__(self) -> NoReturn:
+        raise misuse.no_truth()
+
+    def __float__(self) -> NoReturn:
+        raise misuse.no_number("float")
+
+    def __int__(self) -> NoReturn:
+        raise misuse.no_number("int")
+
+    def __complex__(self) -> NoReturn:
+        raise misuse.no_number("complex")
+
+    def __index__(self) -> NoReturn:
+        raise misuse.no_index()
+
+    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise misuse.no_array()
+
+    def __contains__(self, item: Any) -> NoReturn:
+        raise misuse.no_truth()
+
+    def item(self, *args: Any) -> NoReturn:
+        raise misuse.no_number("number")
+
+    def tolist(self) -> NoReturn:
+        raise misuse.no_number("list")
+
+
+def _is_arraylike(x: Any) -> bool:
+    return isinstance(x, (Handle, np.ndarray, np.generic, list, tuple)) or is_number(x)
+
+
+def _python_arithmetic(ufunc: np.ufunc, operands: tuple[Any, ...]) -> TracedArray:
+    """Operators between Python numbers stay Python numbers, with Python's result types."""
+    recorder = next(x.recorder for x in operands if isinstance(x, Handle))
+    dtypes = [strong_dtype(x) for x in operands]
+    floats = ufunc is np.true_divide or F64 in dtypes
+    if ufunc is np.power and dtypes[-1] == I64 and not floats:
+        exponent = operands[1]
+        if isinstance(exponent, Handle):
+            raise TraceError(
+                "the type of a Python int raised to a traced int depends on its sign; write"
+                " float(n) literals or pass a float"
+            )
+        floats = exponent < 0
+    if ufunc in elementwise.BITWISE and set(dtypes) == {BOOL}:
+        dtype = BOOL
+    else:
+        dtype = F64 if floats else I64
+    value = elementwise.apply(ufunc, [_strong(recorder, x, dtype) for x in operands]).value
+    buffer = recorder.fresh(value).buffer
+    return TracedArray(recorder, buffer, (), "scalar" if value.type.is_bool else "python")
+
+
+def _strong(recorder: Any, x: Any, dtype: np.dtype) -> TracedArray:
+    return recorder.fresh(as_value(x, dtype))
+
+
+# --- ufunc calls ---------------------------------------------------------------------------
+
+
+def _ufunc(
+    ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any, owners: int, kwargs: Any
+) -> Any:
+    if method == "at":
+        return _at(ufunc, *inputs)
+    if out is None:
+        return _methods(method)(ufunc, inputs, kwargs)
+    (target,) = out
+    if isinstance(target, Handle):
+        return _into(ufunc, method, inputs, target, kwargs)
+    if method == "__call__" and inputs[0] is target and misuse.sole_owner(owners):
+        result = _call(ufunc, inputs, kwargs)
+        same_kind(result.dtype, target.dtype, f"np.{ufunc.__name__} in place")
+        return result.astype(target.dtype)
+    raise misuse.dropped_output(target)
+
+
+def _methods(method: str) -> Callable[..., Any]:
+    table = {"__call__": _call, "reduce": _reduce, "outer": _outer}
+    if method not in table:
+        raise UnsupportedError(f"ufunc method {method!r} is not supported")
+    return table[method]
+
+
+def _call(ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: Any) -> Any:
+    options = dict(kwargs)
+    dtype = options.pop("dtype", None)
+    if options.pop("where", True) is not True:
+        raise UnsupportedError(f"np.{ufunc.__name__}: `where` needs `out`; or use np.where")
+    options.pop("casting", None)
+    _no_more(f"np.{ufunc.__name__}", {k: v for k, v in options.items() if v is not None})
+    if ufunc is np.divmod:
+        return np.floor_divide(*inputs), np.remainder(*inputs)
+    if ufunc in FUNCTIONS:
+        return FUNCTIONS[ufunc](*inputs)
+    return elementwise.apply(ufunc, inputs, dtype)
+
+
+def _into(
+    ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], target: Any, kwargs: Any
+) -> TracedArray:
+    target.check_writable()
+    options = dict(kwargs)
+    chosen = options.pop("where", True)
+    result = _methods(method)(ufunc, inputs, options)
+    if chosen is not True:
+        same_kind(result.dtype, target.dtype, f"np.{ufunc.__name__}")
+        result = creation.masked(target, result, chosen)
+    target._store(result, f"np.{ufunc.__name__} with out=")
+    return target  # type: ignore[no-any-return]
+
+
+_REDUCTIONS: dict[np.ufunc, Callable[..., Any]] = {
+    np.add: reductions.sum_,
+    np.multiply: reductions.prod,
+    np.maximum: reductions.max_,
+    np.minimum: reductions.min_,
+    np.logical_and: reductions.all_,
+    np.logical_or: reductions.any_,
+}
+
+
+def _reduce(ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: Any) -> Any:
+    options = {k: v for k, v in kwargs.items() if v is not None or k == "axis"}
+    axis = options.pop("axis", 0)
+    if ufunc is np.logaddexp:
+        keepdims = options.pop("keepdims", False)
+        _no_more("np.logaddexp.reduce", options)
+        return reductions.logaddexp_reduce(inputs[0], axis, keepdims)
+    if ufunc not in _REDUCTIONS:
+        raise UnsupportedError(f"np.{ufunc.__name__}.reduce is not supported")
+    return _invoke(f"np.{ufunc.__name__}.reduce", _REDUCTIONS[ufunc], (inputs[0], axis), options)
+
+
+def _outer(ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: Any) -> Any:
+    x, y = (shapes.as_array(a) for a in inputs)
+    return _call(ufunc, (x.reshape(x.shape + (1,) * y.ndim), y), kwargs)
+
+
+def _at(ufunc: np.ufunc, target: Any, index: Any, *value: Any) -> None:
+    """np.add.at and np.subtract.at."""
+    if not isinstance(target, Handle):
+        raise misuse.dropped_output(target)
+    if ufunc not in (np.add, np.subtract) or not value:
+        raise UnsupportedError(f"np.{ufunc.__name__}.at is not supported; np.add.at is")
+    target.check_writable()
+    selection = indexing.select(target, index)  # type: ignore[arg-type]
+    new = lift(value[0])
+    same_kind(
+        loop_dtypes(ufunc, [selection.view, new])[-1], target.type.dtype, f"np.{ufunc.__name__}.at"
+    )
+    selection.add(np.negative(new) if ufunc is np.subtract else new)
+
+
+# --- function calls ------------------------------------------------------------------------
+
+
+def _function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call what stands in for a NumPy function; UnsupportedError if nothing does."""
+    module = "np.linalg." if "linalg" in (function.__module__ or "") else "np."
+    name = module + function.__name__
+    if function not in FUNCTIONS:
+        raise UnsupportedError(f"{name} is not supported; {elementwise.nearest(function.__name__)}")
+    return _invoke(name, FUNCTIONS[function], args, kwargs)
+
+
+def _invoke(
+    name: str, implementation: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Call an implementation; UnsupportedError for an argument it does not have."""
+    out = kwargs.pop("out", None)
+    kwargs = {k: v for k, v in kwargs.items() if v is not np._NoValue}
+    try:
+        inspect.signature(implementation).bind(*args, **kwargs)
+    except TypeError as error:
+        raise UnsupportedError(f"{name}: {error} in a traced step") from None
+    if out is None:
+        return implementation(*args, **kwargs)
+    if not isinstance(out, TracedArray):
+        raise misuse.dropped_output(out)
+    out.check_writable()
+    out._store(implementation(*args, **kwargs), f"{name} with out=")
+    return out
+
+
+def _no_more(name: str, options: Any) -> None:
+    if options:
+        raise UnsupportedError(f"{name}: argument {next(iter(options))!r} is not supported")
+
+

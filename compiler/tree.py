@@ -1,0 +1,183 @@
+"""Nested containers of arrays: dicts, lists, tuples, named tuples and dataclasses.
+
+Everything else is a leaf, except None, which is part of the structure. Dicts keep their insertion
+order. A `TreeDef` is the structure without the leaves: hashable, comparable, and able to put
+other leaves in their place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Key:
+    """One step into a container: its label in IR names, and as the user writes it."""
+
+    name: str
+    access: str
+
+
+Path = tuple[Key, ...]
+
+
+def dotted(path: Path) -> str:
+    """`p.layers.0.W`, the name of a path in the IR."""
+    return ".".join(key.name for key in path)
+
+
+def access(path: Path) -> str:
+    """`['layers'][0].W`, the path as it is written in Python after the container."""
+    return "".join(key.access for key in path)
+
+
+@dataclass(frozen=True)
+class TreeDef:
+    """A structure: a leaf (`kind` None), a None, or a container of type `kind` with `keys`."""
+
+    kind: type | None
+    keys: tuple[Hashable, ...] = ()
+    children: tuple[TreeDef, ...] = ()
+
+    @cached_property
+    def size(self) -> int:
+        """Number of leaves."""
+        return 1 if self.kind is None else sum(child.size for child in self.children)
+
+    @cached_property
+    def key_paths(self) -> tuple[Path, ...]:
+        """The path of every leaf, in order."""
+        return tuple(_paths(self, ()))
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The leaves as the user reaches them from the root: `['layers'][0].W`."""
+        return tuple(access(path) for path in self.key_paths)
+
+    def unflatten(self, leaves: Iterable[Any]) -> Any:
+        """The container with these leaves, new at every level; ValueError on a wrong count."""
+        items = list(leaves)
+        if len(items) != self.size:
+            raise ValueError(f"the structure has {self.size} leaves, got {len(items)}")
+        return _build(self, iter(items))
+
+
+LEAF = TreeDef(None)
+NONE = TreeDef(type(None))
+
+
+def flatten(tree: Any) -> tuple[list[Any], TreeDef]:
+    """The leaves of `tree` from left to right, and its structure."""
+    found: list[Any] = []
+    return found, _structure(tree, found)
+
+
+def unflatten(treedef: TreeDef, leaves: Iterable[Any]) -> Any:
+    """`treedef.unflatten(leaves)`."""
+    return treedef.unflatten(leaves)
+
+
+def leaves(tree: Any) -> list[Any]:
+    """The leaves of `tree` from left to right."""
+    return flatten(tree)[0]
+
+
+def map(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
+    """Apply `function` to each leaf (and to the corresponding leaves of `rest`).
+
+    ValueError if the structures differ.
+    """
+    first, treedef = flatten(tree)
+    columns = [first]
+    for other in rest:
+        found, structure = flatten(other)
+        if structure != treedef:
+            raise ValueError(f"tree.map: structures differ: {treedef} and {structure}")
+        columns.append(found)
+    return treedef.unflatten(function(*row) for row in zip(*columns, strict=True))
+
+
+def count(tree: Any) -> int:
+    """Number of elements in all leaves: the parameter count of a network."""
+    return sum(math.prod(np.shape(leaf)) for leaf in leaves(tree))
+
+
+def is_container(x: object) -> bool:
+    """Whether `x` has children (None has not, and is no leaf either)."""
+    if isinstance(x, (dict, list, tuple)):
+        return True
+    return dataclasses.is_dataclass(x) and not isinstance(x, type)
+
+
+def children(x: Any) -> list[tuple[Hashable, Any]]:
+    """The (key, child) pairs of a container: dict keys, indices, or field names."""
+    if isinstance(x, dict):
+        return list(x.items())
+    if isinstance(x, (list, tuple)):
+        return list(enumerate(x))
+    return [(field.name, getattr(x, field.name)) for field in dataclasses.fields(x)]
+
+
+def step(kind: type, key: Hashable) -> Key:
+    """How `key` of a container of type `kind` is named and written."""
+    if issubclass(kind, dict):
+        return Key(str(key), f"[{key!r}]")
+    if issubclass(kind, (list, tuple)):
+        fields = getattr(kind, "_fields", None)
+        return Key(fields[key], f".{fields[key]}") if fields else Key(str(key), f"[{key}]")
+    return Key(str(key), f".{key}")
+
+
+def _structure(x: Any, found: list[Any]) -> TreeDef:
+    if x is None:
+        return NONE
+    if not is_container(x):
+        found.append(x)
+        return LEAF
+    pairs = children(x)
+    below = tuple(_structure(child, found) for _, child in pairs)
+    return TreeDef(type(x), tuple(key for key, _ in pairs), below)
+
+
+def _build(treedef: TreeDef, items: Iterator[Any]) -> Any:
+    if treedef.kind is None:
+        return next(items)
+    if treedef.kind is type(None):
+        return None
+    values = [_build(child, items) for child in treedef.children]
+    return rebuild(treedef.kind, treedef.keys, values)
+
+
+def rebuild(kind: type, keys: Sequence[Hashable], values: Sequence[Any]) -> Any:
+    """A container of type `kind` with these keys and children."""
+    if issubclass(kind, dict):
+        return _dict(kind, zip(keys, values, strict=True))
+    if issubclass(kind, list):
+        return kind(values)
+    if issubclass(kind, tuple):
+        return kind(*values) if hasattr(kind, "_fields") else kind(values)
+    made = object.__new__(kind)  # not __init__: a field may be init=False or converted there
+    for key, value in zip(keys, values, strict=True):
+        object.__setattr__(made, str(key), value)
+    return made
+
+
+def _dict(kind: type, pairs: Iterable[tuple[Hashable, Any]]) -> Any:
+    made = kind.__new__(kind)  # a defaultdict's __init__ does not take pairs
+    made.update(pairs)
+    return made
+
+
+def _paths(treedef: TreeDef, path: Path) -> Iterator[Path]:
+    if treedef.kind is None:
+        yield path
+        return
+    for key, child in zip(treedef.keys, treedef.children, strict=True):
+        yield from _paths(child, (*path, step(treedef.kind, key)))
