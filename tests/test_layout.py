@@ -68,6 +68,23 @@ def package_imports() -> Iterator[tuple[str, Path, str]]:
             yield f"{shown(file)}:{node.lineno}", file, module
 
 
+def test_data_files_ship() -> None:
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"][
+        "package-data"
+    ]
+    listed = {
+        file
+        for package, patterns in data.items()
+        for pattern in patterns
+        for file in ROOT.joinpath(*package.split(".")[1:]).glob(pattern)
+    }
+    folders = {file.parent for file in package_files()} - {ROOT}
+    others = {
+        f for folder in folders for f in folder.iterdir() if f.is_file() and f.suffix != ".py"
+    }
+    assert listed == others | {ROOT / "py.typed"}
+
+
 def test_imports_go_down() -> None:
     up = []
     for where, file, module in package_imports():
