@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from . import ops  # noqa: F401  (fills the registry)
 from .builder import Builder
 from .dotspec import canonical_spec, matmul_spec, outer_spec
 from .errors import TapelessError

@@ -51,7 +51,7 @@ def format_graph(graph: Graph, indent: str = "") -> str:
 
 
 def format_node(graph: Graph, node: Node) -> str:
-    """The line of one node of `graph`, for messages; also works when the graph is malformed."""
+    """The text of one node of `graph`, for messages; operands may be undefined."""
     return Names(graph).line(node, "")
 
 

@@ -13,7 +13,7 @@ from .graph import Graph, Node, Value
 from .jacobian import Delta, Factor, Form, Map, Mask, Val, refs
 from .maps import MAPS
 from .op import OPS
-from .text import format_node
+from .text import Names, format_node
 from .types import DTYPES, MAX_RANK
 
 MALFORMED: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -66,13 +66,13 @@ class _Verifier:
             self._node(node)
         for value in self.graph.results:
             if value not in self.defined:
-                self._fail(2, f"the result {value!r} is not defined")
+                self._fail(2, f"result {self._show(value)} is not defined")
         self._updates()
 
     def _node(self, node: Node) -> None:
         for value in node.operands:
             if value not in self.defined:
-                self._fail(2, f"the operand {value!r} is not defined before its use", node)
+                self._fail(2, f"operand {self._show(value)} is not defined before its use", node)
         self._record(node)
         self._types(node)
         self._contents(node)
@@ -86,7 +86,7 @@ class _Verifier:
 
     def _define(self, value: Value, node: Node | None) -> None:
         if value in self.defined:
-            self._fail(1, f"{value!r} is defined twice", node)
+            self._fail(1, f"{self._show(value)} is defined twice", node)
         self.defined.add(value)
         extents = value.type.shape
         sound = len(extents) <= MAX_RANK and all(n >= 0 for n in extents)
@@ -97,11 +97,11 @@ class _Verifier:
         inputs, targets = set(self.graph.inputs), set[Value]()
         for target, value in self.graph.updates:
             if target not in inputs:
-                self._fail(3, f"the update of {target!r} does not target an input")
+                self._fail(3, f"the update of {self._show(target)} does not target an input")
             if target in targets:
-                self._fail(3, f"the input {target!r} is updated twice")
+                self._fail(3, f"the input {self._show(target)} is updated twice")
             if target.type != value.type:
-                self._fail(3, f"the update of {target!r} has type {value.type}")
+                self._fail(3, f"the update of {self._show(target)} has type {value.type}")
             targets.add(target)
 
     def _record(self, node: Node) -> None:
@@ -142,7 +142,7 @@ class _Verifier:
             self._fail(15, "the first operand of contract is not a Jacobian", node)
         for value in node.operands[contracts:]:
             if value in self.jacobians:
-                self._fail(15, f"the Jacobian {value!r} is not contracted", node)
+                self._fail(15, f"the Jacobian {self._show(value)} is not contracted", node)
 
     def _form(self, node: Node, form: Form) -> None:
         result, wrt = node.operands[:2]
@@ -173,10 +173,10 @@ class _Verifier:
         value = node.operands[factor.v]
         extents = tuple(1 if x is None else form.extents[x] for x in factor.ix)
         if extents != value.shape:
-            self._fail(12, f"{value!r} is indexed by letters of extents {extents}", node)
+            self._fail(12, f"{self._show(value)} is indexed by letters of extents {extents}", node)
         expected = np.dtype(bool) if isinstance(factor, Mask) else node.result.type.dtype
         if value.type.dtype != expected:
-            self._fail(13, f"{value!r} is a factor where {expected} is needed", node)
+            self._fail(13, f"{self._show(value)} is a factor where {expected} is needed", node)
 
     def _map(self, node: Node, form: Form, link: Map) -> None:
         rule = MAPS.get(link.op)
@@ -196,9 +196,16 @@ class _Verifier:
         text = f"invariant {number} is broken{where}: {message}"
         raise VerifyError(text + self._cite(node) if node else f"{text}, in {self.graph.name}")
 
+    def _show(self, value: Value) -> str:
+        return Names(self.graph).definition(value)
+
     def _cite(self, node: Node) -> str:
-        line = f", in `{format_node(self.graph, node)}`"
-        return f"{line} at {node.loc}" if node.loc else line
+        """The node's text, or its first line, or only its op when it is too broken to print."""
+        try:
+            text = format_node(self.graph, node).partition("\n")[0]
+        except (TapelessError, *MALFORMED):
+            text = f"{node.op.name} .."
+        return f", in `{text}`" + (f" at {node.loc}" if node.loc else "")
 
 
 def _extents(form: Form, letters: Sequence[int]) -> tuple[int, ...]:

@@ -47,8 +47,8 @@ PIECES = [
     "%x", "%z", "%", "f64[]", "f32[2,3]", "[", "]", "(", ")", "{", "}", "->", "<-", ",", ":", "=",
     "-", "?", "I[a,i]", "0", "-1", "999999999999", "1e308", "nan", "true", "None", "@p", "#", "\n",
     'base64"AAAA"', '"', "wrt", "where", "seed", "body=", "[axes=(0,0)]", "[axes=(1.5)]",
-    "[dtype=f32]", "[perm=(true,0)]", "[shape=(99999999999999,9)]", "slice(0:3:0)", ":::", "\0", "é",
-    "²", "((((((((((", "constant", "gradient", "jacobian", "contract", "dot", "fused",
+    "[dtype=f32]", "[perm=(true,0)]", "[shape=(99999999999999,9)]", "slice(0:3:0)", ":::", "\0",
+    "é", "²", "((((((((((", "constant", "gradient", "jacobian", "contract", "dot", "fused",
 ]  # fmt: skip
 
 
@@ -127,9 +127,8 @@ LONG = {
     "extents": "f(%x:f64[" + "1," * DEEP,
     "terms": "f(%x:f64[]) {\n%J:f64[] = jacobian %x wrt %x [;] = " + "1.0 + " * DEEP,
     "deltas": "f(%x:f64[1]) {\n%J:f64[1,1] = jacobian %x wrt %x [a;i] = " + "I[a,i] " * DEEP,
-    "letters": "f(%x:f64[1]) {\n%J:f64[1,1] = jacobian %x wrt %x [a;i] = " + "".join(
-        f"I[a{k},a{k + 1}] " for k in range(DEEP)
-    ),
+    "letters": "f(%x:f64[1]) {\n%J:f64[1,1] = jacobian %x wrt %x [a;i] = "
+    + "".join(f"I[a{k},a{k + 1}] " for k in range(DEEP)),
     "operands": "f(%x:f64[1]) {\n%y:f64[1] = concatenate " + "%x, " * DEEP,
     "quotes": 'f() {\n%x:f64[] = iota [n="' + "a" * DEEP,
     "spaces": "f() {" + " \t" * DEEP + "\n" * DEEP,

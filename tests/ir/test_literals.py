@@ -89,7 +89,9 @@ def test_integers_to_the_ends_of_their_range(dtype):
 
 
 ARRAYS = st.sampled_from([F32, F64, I64, BOOL, DTYPES["u8"]]).flatmap(
-    lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=6))
+    lambda dtype: hnp.arrays(
+        dtype, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=6)
+    )
 )
 
 
@@ -134,7 +136,8 @@ def test_numpy_integers_in_attributes_print_as_integers():
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 9), st.integers(-1, 9), st.sampled_from([-3, -1, 1, 2])), max_size=4
+        st.tuples(st.integers(0, 9), st.integers(-1, 9), st.sampled_from([-3, -1, 1, 2])),
+        max_size=4,
     ),
     st.booleans(),
 )

@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-
 import tapeless.ir.ops  # noqa: F401
 from tapeless.ir.builder import Builder
 from tapeless.ir.graph import Graph, Loc, Value
 from tapeless.ir.parse import parse
 from tapeless.ir.text import clean_name, format_node
-from tapeless.ir.types import BOOL, F32, F64, I64, Type
+from tapeless.ir.types import BOOL, F64, I64, Type
 
 CANONICAL = {
     "step": """\
