@@ -1,0 +1,209 @@
+"""`compile`: the decorator, and the function it makes.
+
+A call takes one of two ways. The fast way asks each program lately used whether the arguments
+have its structure (a generated function, `unpack.py`) and exactly its shapes, dtypes and layout
+(the native checker inside the executable); the first that says yes has run. The careful way
+describes the call in full, finds or makes its program, and copies or complains (`arguments.py`).
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, overload
+
+from .call import Call, Options, Step, difference
+from .program import MISS, Fast, Program
+from .trace import is_tracing
+
+RECENT = 4
+"""Programs the fast way tries, the last used first."""
+
+
+class CompiledFunction:
+    """A step that runs as one native function per structure, shapes and dtypes of its arguments."""
+
+    def __init__(self, function: Callable[..., Any], options: Options) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.options = options
+        self._step = Step(function, options)
+        self._programs: dict[Hashable, Program] = {}
+        self._recent: tuple[Fast, ...] = ()
+        self._lock = threading.RLock()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the step natively, compiling on the first call with new types.
+
+        Updates the caller's arrays in place as the function does under NumPy; results of shape ()
+        are 0-d arrays. Raises a `TapelessError` before anything is written. Called by another step
+        that is being traced, it is traced as part of it.
+        """
+        if is_tracing():
+            return self.function(*args, **kwargs)
+        if not kwargs:
+            for fast in self._recent:
+                result = fast(args)
+                if result is not MISS:
+                    return result
+        return self._careful(args, kwargs)
+
+    def interpret(self, *args: Any, **kwargs: Any) -> Any:
+        """Like the call, in-place updates included, but run by the interpreter on the optimised
+        graph: nothing is compiled."""
+        call = self._step.call(args, kwargs)
+        program = self._program(call)
+        return program.execute(call, program.interpreter("optimized"))
+
+    def lower(self, *args: Any, **kwargs: Any) -> Program:
+        """The program for these arguments with every stage to look at; nothing is executed."""
+        return self._program(self._step.call(args, kwargs))
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """The programs made so far, in order."""
+        return tuple(self._programs.values())
+
+    def __get__(self, instance: Any, owner: type | None = None) -> CompiledFunction | BoundStep:
+        return self if instance is None else BoundStep(self, instance)
+
+    def __repr__(self) -> str:
+        return f"<compiled {self._step.name}, {len(self._programs)} programs>"
+
+    def _careful(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        call = self._step.call(args, kwargs)
+        program = self._program(call)
+        if self.options.check and not program.compiled:
+            program.verify(*args, **kwargs)
+        result = program.execute(call, program.run_native)
+        fast = program.fast
+        if fast is not None and fast not in self._recent[:1]:
+            others = [f for f in self._recent if f is not fast]
+            self._recent = (fast, *others[: RECENT - 1])
+        return result
+
+    def _program(self, call: Call) -> Program:
+        """The program that serves a call, made if there is none."""
+        key = call.described.key
+        program = self._programs.get(key)
+        if program is None:
+            with self._lock:
+                program = self._programs.get(key)
+                if program is None:
+                    program = Program(self._step, call, self._reason(call))
+                    self._programs[key] = program
+        return program
+
+    def _reason(self, call: Call) -> str:
+        """Why a call needs a program of its own: what it changes against the closest one."""
+        changes = [difference(p.described, call.described) for p in self._programs.values()]
+        return min(changes, key=len, default="first call")
+
+
+@dataclass(frozen=True)
+class BoundStep:
+    """A compiled method bound to its instance."""
+
+    step: CompiledFunction
+    instance: Any
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """See `CompiledFunction.__call__`."""
+        return self.step(self.instance, *args, **kwargs)
+
+    def interpret(self, *args: Any, **kwargs: Any) -> Any:
+        """See `CompiledFunction.interpret`."""
+        return self.step.interpret(self.instance, *args, **kwargs)
+
+    def lower(self, *args: Any, **kwargs: Any) -> Program:
+        """See `CompiledFunction.lower`."""
+        return self.step.lower(self.instance, *args, **kwargs)
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """See `CompiledFunction.programs`."""
+        return self.step.programs
+
+
+Decorator = Callable[[Callable[..., Any]], CompiledFunction]
+
+
+@overload
+def compile(fn: Callable[..., Any]) -> CompiledFunction: ...
+
+
+@overload
+def compile(
+    fn: None = None,
+    *,
+    static_argnames: str | Iterable[str] = ...,
+    optimize: bool = ...,
+    threads: int | None = ...,
+    cache: bool = ...,
+    check: bool = ...,
+) -> Decorator: ...
+
+
+@overload
+def compile(
+    fn: Callable[..., Any],
+    *,
+    static_argnames: str | Iterable[str] = ...,
+    optimize: bool = ...,
+    threads: int | None = ...,
+    cache: bool = ...,
+    check: bool = ...,
+) -> CompiledFunction: ...
+
+
+def compile(
+    fn: Callable[..., Any] | None = None,
+    *,
+    static_argnames: str | Iterable[str] = (),
+    optimize: bool = True,
+    threads: int | None = None,
+    cache: bool = True,
+    check: bool = False,
+) -> CompiledFunction | Decorator:
+    """Compile a step written in NumPy; a decorator, with or without arguments.
+
+    static_argnames: parameters whose value is part of the program (hashable), such as a number
+        that decides a loop's length.
+    optimize: False keeps the graph as derived, without the optimising passes.
+    threads: number of threads a step may use; None leaves it to tapeless, which uses one.
+    cache: whether generated files may be kept between runs.
+    check: verify the graph after every pass, and compare all stages and the native code on the
+        first call of every program (VerifyError names the guilty pass).
+
+    TypeError for arguments of the wrong kind, ValueError for a name that is no parameter.
+    """
+    options = Options(
+        (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames),
+        bool(optimize),
+        _threads(threads),
+        bool(cache),
+        bool(check),
+    )
+    if fn is None:
+        return lambda function: _compiled(function, options)
+    return _compiled(fn, options)
+
+
+def _compiled(fn: Callable[..., Any], options: Options) -> CompiledFunction:
+    if isinstance(fn, CompiledFunction):
+        raise TypeError(f"{fn.__name__} is compiled already")
+    if not callable(fn):
+        raise TypeError(f"compile takes a function, not {type(fn).__name__}")
+    return CompiledFunction(fn, options)
+
+
+def _threads(threads: int | None) -> int | None:
+    if threads is None:
+        return None
+    if isinstance(threads, bool) or not isinstance(threads, int):
+        raise TypeError(f"threads must be a positive int or None, not {threads!r}")
+    if threads < 1:
+        raise ValueError(f"threads must be at least 1, not {threads}")
+    return threads

@@ -1,0 +1,91 @@
+"""The careful path of a call: explain what is wrong, make copies where layout demands it.
+
+The native checker accepts arguments that are exactly what the program was compiled for and says
+no to all others. This module is what happens then: it raises the error that names the argument,
+or turns odd but legal arguments (strided, Fortran-ordered, unaligned) into plain copies, and
+writes the copies of updated arguments back afterwards. Nothing is written before all checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..ir.errors import AliasError, ReadOnlyError, ScalarRangeError
+from ..ir.types import dtype_name
+
+Array = NDArray[Any]
+
+OVERLAP_WORK = 100_000
+"""Effort spent on proving that two interleaved strided arrays share no element."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One graph input as the caller knows it: `p['W1']`, and whether the step writes it."""
+
+    access: str
+    updated: bool
+
+
+def check(parameters: Sequence[Parameter], leaves: Sequence[Any]) -> None:
+    """ReadOnlyError for an updated array that cannot be written, AliasError for one that
+    overlaps another argument (overlap among arrays that are only read is fine)."""
+    for parameter, leaf in zip(parameters, leaves, strict=True):
+        if parameter.updated and not leaf.flags.writeable:
+            raise ReadOnlyError(
+                f"argument {parameter.access} is updated by the step but is read-only;"
+                " pass a writable copy"
+            )
+    arrays = [(p, x) for p, x in zip(parameters, leaves, strict=True) if isinstance(x, np.ndarray)]
+    for (p, x), (q, y) in combinations(arrays, 2):
+        if (p.updated or q.updated) and overlap(x, y):
+            updated, other = (p, q) if p.updated else (q, p)
+            raise AliasError(
+                f"argument {updated.access} is updated by the step and overlaps argument"
+                f" {other.access} in memory; pass a copy of one of them"
+            )
+
+
+def overlap(x: Array, y: Array) -> bool:
+    """Whether two arrays share an element; taken as true when that is too hard to rule out."""
+    try:
+        return np.shares_memory(x, y, max_work=OVERLAP_WORK)
+    except np.exceptions.TooHardError:
+        return True
+
+
+def check_ranges(
+    ranges: Sequence[tuple[int, np.dtype[Any]]],
+    parameters: Sequence[Parameter],
+    leaves: Sequence[Any],
+) -> None:
+    """ScalarRangeError for a Python int that does not fit the dtype it is used with."""
+    for position, dtype in ranges:
+        limits = np.iinfo(dtype)
+        if not limits.min <= leaves[position] <= limits.max:
+            raise ScalarRangeError(
+                f"argument {parameters[position].access}: Python integer {leaves[position]} is"
+                f" out of bounds for {dtype_name(dtype)}"
+            )
+
+
+def plain(leaf: Any) -> Any:
+    """The array as an aligned, C-contiguous, native `ndarray`: itself, or a copy. Numbers pass."""
+    if not isinstance(leaf, np.ndarray):
+        return leaf
+    if type(leaf) is np.ndarray and leaf.flags.c_contiguous and leaf.flags.aligned:
+        return leaf
+    return np.array(leaf, order="C", subok=False)
+
+
+def restore(leaves: Sequence[Any], used: Sequence[Any], parameters: Sequence[Parameter]) -> None:
+    """Write updated arguments that were copied by `plain` back to the caller's arrays."""
+    for parameter, original, copy in zip(parameters, leaves, used, strict=True):
+        if parameter.updated and copy is not original:
+            np.copyto(original, copy)

@@ -1,0 +1,300 @@
+"""A `Program`: one specialisation of a step, open to inspection at every stage.
+
+Tracing and lowering happen when the program is made, native compilation when it is first run or
+asked about. Running comes in two ways that share everything but the executor: native code and
+the interpreter both take one array or number per graph input and return (results, values of the
+updates already written).
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..ir.errors import ShapeError, VerifyError
+from ..ir.graph import Graph
+from ..runtime.interpreter import interpret
+from . import arguments
+from .arguments import Parameter
+from .call import Call, Step, copied, copy_arrays, difference
+from .native import NativeProgram, build
+from .pipeline import STAGES, STEPS, lower
+from .reports import (
+    CostReport,
+    Listing,
+    MemoryReport,
+    Phase,
+    TimingReport,
+    cost_report,
+    memory_report,
+)
+from .signature import ArraySpec, Described, StaticSpec, argument_name
+from .table import seconds_text
+from .trace import trace
+from .tree import LEAF
+from .unpack import make_unpack
+from .verification import VerifyReport, Version, verify
+from .zeros import ZeroReport, zero_report
+
+Array = NDArray[Any]
+Executor = Callable[[Sequence[Any]], Sequence[Array]]
+Fast = Callable[[tuple[Any, ...]], Any]
+
+MISS: Final = object()
+"""What the fast way of a call returns when the arguments are not this program's."""
+
+
+class Program:
+    """A step specialised on one structure, its shapes and dtypes. See `CompiledFunction.lower`."""
+
+    stages: tuple[str, ...] = STAGES
+
+    def __init__(self, step: Step, call: Call, reason: str = "first call") -> None:
+        self._step = step
+        self._lock = threading.Lock()
+        self._reason = reason
+        self._native: NativeProgram | None = None
+        self.name = step.name
+        self.described = call.described
+        start = time.perf_counter()
+        self.traced = trace(
+            step.function,
+            call.bound.args,
+            call.bound.kwargs,
+            name=step.name,
+            static_argnames=step.options.static_argnames,
+        )
+        self._trace_seconds = time.perf_counter() - start
+        options = step.options
+        self._lowered = lower(self.traced.graph, optimize=options.optimize, verify=options.check)
+        self.parameters = _parameters(call.described, self.traced.graph)
+
+    # --- inspection ----------------------------------------------------------------------
+
+    def ir(self, stage: str = "optimized") -> str:
+        """The IR text of a stage."""
+        return str(self.graph(stage))
+
+    def graph(self, stage: str = "optimized") -> Graph:
+        """The graph of a stage; ValueError for a name not in `stages`."""
+        try:
+            return self._lowered.graphs[stage]
+        except KeyError:
+            raise ValueError(f"no stage {stage!r}; the stages are {', '.join(STAGES)}") from None
+
+    def diff(self, a: str, b: str) -> str:
+        """What changed between two stages, as a unified diff of their IR texts."""
+        lines = difflib.unified_diff(
+            self.ir(a).splitlines(), self.ir(b).splitlines(), a, b, lineterm=""
+        )
+        return "\n".join(lines)
+
+    def zeros(self) -> ZeroReport:
+        """Every Jacobian that was never built: which, how large, how few elements are not
+        structural zeros, and what stands in its place."""
+        return zero_report(self.name, self.graph("autodiff"))
+
+    def memory(self) -> MemoryReport:
+        """Arguments, results, intermediates and the arena they share."""
+        return memory_report(self.name, self.graph("planned"))
+
+    def cost(self) -> CostReport:
+        """Arithmetic and memory traffic of the stage `optimized`, op by op."""
+        return cost_report(self.name, self.graph("optimized"))
+
+    def timings(self) -> TimingReport:
+        """Where compilation spent its time; native phases once there is native code."""
+        phases = [Phase("trace", "trace", self._trace_seconds)]
+        phases += [
+            Phase(t.stage, t.name, t.seconds, (t.before, t.after)) for t in self._lowered.timings
+        ]
+        if self.compiled:
+            phases += [Phase("native", name, seconds) for name, seconds in self.native.timings]
+        return TimingReport(self.name, tuple(phases), dict(self._lowered.fired))
+
+    def source(self) -> Listing:
+        """The generated Python source that Numba compiles; `.path` is the file it lies in."""
+        return Listing(self.native.source, "python", self.native.path)
+
+    def llvm(self) -> Listing:
+        """The optimised LLVM IR of the native step."""
+        return Listing(self.native.llvm(), "llvm")
+
+    def asm(self) -> Listing:
+        """The machine code of the native step, disassembled."""
+        return Listing(self.native.asm(), "asm")
+
+    # --- execution -----------------------------------------------------------------------
+
+    @property
+    def compiled(self) -> bool:
+        """Whether there is native code yet."""
+        return self._native is not None
+
+    @property
+    def native(self) -> NativeProgram:
+        """The native step, compiled on first use."""
+        if self._native is None:
+            with self._lock:
+                if self._native is None:
+                    self._native = self._build()
+        return self._native
+
+    def _build(self) -> NativeProgram:
+        start = time.perf_counter()
+        made = build(self.graph("planned"))
+        if os.environ.get("TAPELESS_LOG") == "1":
+            seconds = seconds_text(time.perf_counter() - start)
+            print(f"tapeless: {self.name} compiled in {seconds} ({self._reason})", file=sys.stderr)
+        return made
+
+    def run_native(self, leaves: Sequence[Any]) -> Sequence[Array]:
+        """The executor that runs native code."""
+        outputs = self.native.call(tuple(leaves))
+        if outputs is None:
+            raise VerifyError(f"{self.name}: the native code refused arguments of its own types")
+        return outputs
+
+    def interpreter(self, stage: str) -> Executor:
+        """The executor that interprets a stage, writing updates once every value is known."""
+        graph = self.graph(stage)
+        targets = [graph.inputs.index(target) for target, _ in graph.updates]
+
+        def run(leaves: Sequence[Any]) -> Sequence[Array]:
+            outputs, updates = interpret(graph, self.typed(leaves))
+            for position, value in zip(targets, updates, strict=True):
+                np.copyto(leaves[position], value)
+            return outputs
+
+        return run
+
+    def typed(self, leaves: Sequence[Any]) -> list[Array]:
+        """The leaves as arrays of the types the graph takes; Python numbers become 0-d arrays."""
+        inputs = self.traced.graph.inputs
+        return [np.asarray(x, v.type.dtype) for x, v in zip(leaves, inputs, strict=True)]
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the native step: like the compiled function, for arguments of this program's
+        structure, shapes and dtypes (ShapeError for others)."""
+        return self.execute(self._call(args, kwargs), self.run_native)
+
+    def interpret(self, stage: str, *args: Any, **kwargs: Any) -> Any:
+        """Run the graph of a stage with the interpreter, on copies of the arguments; returns what
+        the step returns."""
+        self._call(args, kwargs)
+        copies = self._step.call(*copy_arrays(args, kwargs))
+        return self.execute(copies, self.interpreter(stage))
+
+    def verify(self, *args: Any, **kwargs: Any) -> VerifyReport:
+        """Run every stage and the native code on copies of the arguments and compare them.
+
+        Returns the largest differences; VerifyError names the first guilty pass, the op and the
+        user's line.
+        """
+        leaves = [arguments.plain(x) for x in self._call(args, kwargs).described.leaves]
+        stages = [Version(stage, self.graph(stage)) for stage in STAGES]
+        arrays = self.typed(leaves)
+        return verify(self.name, stages, self._passes, lambda: self._native_results(leaves), arrays)
+
+    def _native_results(self, leaves: Sequence[Any]) -> list[Array]:
+        """Results and updated arrays of the native step, run on copies."""
+        copies = [copied(leaf) for leaf in leaves]
+        outputs = self.run_native(copies)
+        graph = self.traced.graph
+        return [*outputs, *(copies[graph.inputs.index(target)] for target, _ in graph.updates)]
+
+    def _passes(self, stage: str) -> Iterator[Version]:
+        """The graph after each pass of a stage."""
+        graph = self.graph(STAGES[STAGES.index(stage) - 1])
+        for step in STEPS:
+            if step.stage == stage and (self._step.options.optimize or step.required):
+                graph = step.run(graph)
+                yield Version(step.name, graph)
+
+    def execute(self, call: Call, run: Executor) -> Any:
+        """Check the arguments, run, write updates and rebound slots, build the result.
+
+        Raises AliasError, ReadOnlyError, ScalarRangeError or BoundsError before anything is
+        written.
+        """
+        leaves = call.described.leaves
+        arguments.check(self.parameters, leaves)
+        arguments.check_ranges(self.traced.int_ranges, self.parameters, leaves)
+        used = [arguments.plain(leaf) for leaf in leaves]
+        outputs = run(used)
+        arguments.restore(leaves, used, self.parameters)
+        return self._finish(call.bound.arguments, outputs)
+
+    def _finish(self, bound: Mapping[str, Any], outputs: Sequence[Array]) -> Any:
+        """Bring the caller's containers up to date and build the return value."""
+        tree = self.traced.result_tree
+        self.traced.rebinds.replay(bound, outputs[tree.arrays :])
+        return tree.unflatten(outputs[: tree.arrays])
+
+    # --- the fast way of a call ----------------------------------------------------------
+
+    @cached_property
+    def fast(self) -> Fast | None:
+        """A function of a positional call's arguments that runs the native step, or returns MISS,
+        having done nothing, if they are not exactly this program's. None if every call needs care:
+        arguments by keyword only, or arrays that are not contiguous."""
+        specs = self.described.specs
+        strided = any(isinstance(s, ArraySpec) and not s.contiguous for s in specs)
+        if strided or not self._step.positional:
+            return None
+        names = self._step.names
+        count = len(names)
+        unpack = make_unpack(self.described.treedef.children, specs)
+        ranges = [(k, np.iinfo(d)) for k, d in self.traced.int_ranges]
+        limits = [(k, int(r.min), int(r.max)) for k, r in ranges]
+        call = self.native.call
+        finish = self._finish
+        single = self.traced.result_tree.treedef == LEAF and self.traced.result_tree.arrays == 1
+        plain = single and not self.traced.rebinds.slots
+
+        def fast(args: tuple[Any, ...]) -> Any:
+            if len(args) != count:
+                return MISS
+            leaves = unpack(*args)
+            if leaves is None:
+                return MISS
+            for k, low, high in limits:
+                if not low <= leaves[k] <= high:
+                    return MISS
+            outputs = call(leaves)
+            if outputs is None:
+                return MISS
+            return outputs[0] if plain else finish(dict(zip(names, args, strict=True)), outputs)
+
+        return fast
+
+    def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
+        """The call, if it is one that this program serves."""
+        call = self._step.call(args, kwargs)
+        reason = difference(self.described, call.described)
+        if reason:
+            raise ShapeError(f"{self.name}: this program was lowered for other arguments: {reason}")
+        return call
+
+
+def _parameters(described: Described, graph: Graph) -> tuple[Parameter, ...]:
+    """One per graph input: the leaves that are not static."""
+    updated = {target for target, _ in graph.updates}
+    moving = [
+        argument_name(described.treedef, k)
+        for k, spec in enumerate(described.specs)
+        if not isinstance(spec, StaticSpec)
+    ]
+    return tuple(
+        Parameter(access, value in updated)
+        for access, value in zip(moving, graph.inputs, strict=True)
+    )
