@@ -58,14 +58,16 @@ class NativeModule:
 
     @property
     def address(self) -> int:
-        """The C function `int64_t step(void **table)`."""
+        """The C function `int64_t step(void **table)`; keep this object while calling it."""
         return self.linked.addresses[self.driver_name]
 
     @cached_property
     def call(self) -> Callable[[int], int]:
         """The step as a Python function of the table's address. It keeps the GIL: matrix products
         change OpenBLAS's thread count for a moment, and Ctrl-C waits for the end of the step."""
-        return ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(self.address)
+        function = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(self.address)
+        function.machine_code = self.linked  # type: ignore[attr-defined]  # keeps it loaded
+        return function
 
     def llvm(self) -> str:
         """LLVM text: each distinct kernel as optimised by Numba, then the driver."""

@@ -1,0 +1,205 @@
+"""Compiling generated source: modules, shared kernels, files, and the driver's grammar."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from tapeless.runtime.canonical import canonical
+from tapeless.runtime.driver import SEGMENT
+from tapeless.runtime.engine import compile_source, kernel_store, run_plain
+from tapeless.runtime.kernel import KernelSpec
+
+HEADER = '"""A test."""\nfrom tapeless.runtime.kernel import *\n\n\n'
+DOUBLE = """def k0(x0, y0, n0):
+    for i in range(n0):
+        y0[i] = x0[i] * f32(2.0)
+
+
+"""
+SPEC = KernelSpec("k0", ("f32", "f32"), 1)
+
+
+def compile_text(text: str, *specs: KernelSpec, path=None):
+    return compile_source(HEADER + text, path, specs)
+
+
+def call(module, *arrays: np.ndarray) -> int:
+    table = np.array([a.ctypes.data for a in arrays], np.uintp)
+    return module.call(table.ctypes.data)
+
+
+def driver(*statements: str) -> str:
+    return "def step(t):\n" + "".join(f"    {s}\n" for s in statements) + "    return 0\n"
+
+
+def test_a_module_runs_and_reports():
+    module = compile_text(DOUBLE + driver("k0(f32_at(t, 0), f32_at(t, 1), 3)"), SPEC)
+    x, y = np.arange(3, dtype=np.float32), np.zeros(3, np.float32)
+    assert call(module, x, y) == 0
+    np.testing.assert_array_equal(y, [0, 2, 4])
+    assert module.address
+    assert "define i64 @step" in module.llvm()
+    assert "step:" in module.asm()
+    assert set(module.timings) == {"kernels", "driver"}
+
+
+def test_kernels_that_differ_only_in_names_are_compiled_once():
+    twin = DOUBLE.replace("k0", "k1").replace("x0", "source").replace("[i]", "[j]")
+    text = DOUBLE + twin.replace("for i", "for j") + driver(
+        "k0(f32_at(t, 0), f32_at(t, 1), 3)", "k1(f32_at(t, 1), f32_at(t, 2), 3)"
+    )
+    module = compile_text(text, SPEC, KernelSpec("k1", ("f32", "f32"), 1))
+    assert module.kernels["k0"] is module.kernels["k1"]
+    assert module.reused >= 1
+    arrays = [np.ones(3, np.float32) for _ in range(3)]
+    assert call(module, *arrays) == 0
+    np.testing.assert_array_equal(arrays[2], [4, 4, 4])
+
+
+def test_kernels_of_other_dtypes_or_constants_are_not_shared():
+    function = ast.parse(DOUBLE).body[0]
+    assert isinstance(function, ast.FunctionDef)
+    store = kernel_store()
+    first, _ = store.get(function, SPEC, "a.py")
+    again, found = store.get(function, KernelSpec("k0", ("f32", "f32"), 1), "b.py")
+    assert found and again is first
+    other, _ = store.get(function, KernelSpec("k0", ("f64", "f64"), 1), "a.py")
+    assert other is not first
+    changed = ast.parse(DOUBLE.replace("2.0", "3.0")).body[0]
+    assert isinstance(changed, ast.FunctionDef)
+    assert canonical(changed) != canonical(function)
+
+
+def test_canonical_form_does_not_confuse_swapped_operands():
+    one = ast.parse("def k(a, b, n):\n    b[0] = a[0] - n").body[0]
+    two = ast.parse("def k(a, b, n):\n    a[0] = b[0] - n").body[0]
+    assert isinstance(one, ast.FunctionDef) and isinstance(two, ast.FunctionDef)
+    assert canonical(one) != canonical(two)
+
+
+def test_source_lies_in_a_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("TAPELESS_CACHE", str(tmp_path))
+    text = DOUBLE + driver("k0(f32_at(t, 0), f32_at(t, 1), 3)")
+    module = compile_text(text, SPEC)
+    assert module.path.startswith(str(tmp_path))
+    with open(module.path) as file:
+        assert file.read() == module.source == HEADER + text
+    chosen = tmp_path / "chosen.py"
+    assert compile_text(text, SPEC, path=chosen).path == str(chosen)
+
+
+def test_without_a_writable_folder_it_still_compiles(tmp_path, monkeypatch):
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    monkeypatch.setenv("TAPELESS_CACHE", str(blocked))
+    module = compile_text(DOUBLE + driver("k0(f32_at(t, 0), f32_at(t, 1), 3)"), SPEC)
+    assert module.path.startswith("<tapeless")
+
+
+def test_a_long_driver_is_cut_and_runs_in_order():
+    count = 3 * SEGMENT + 5
+    statement = "gemm_f32(False, False, 1, 1, 1, 1.0, f32_at(t, 0), 1, f32_at(t, 1), 1, 1.0, f32_at(t, 2), 1)"
+    module = compile_text(driver(*[statement] * count))
+    arrays = [np.ones(1, np.float32), np.ones(1, np.float32), np.zeros(1, np.float32)]
+    assert call(module, *arrays) == 0
+    assert arrays[2][0] == count
+
+
+def test_a_failed_check_stops_the_driver_anywhere():
+    check = """def k1(i0, n0):
+    for i in range(n0):
+        if i0[i] < 0 or i0[i] >= 10:
+            return 1
+    return 0
+
+
+"""
+    statements = ["k0(f32_at(t, 0), f32_at(t, 1), 1)"] * SEGMENT
+    text = DOUBLE + check + driver(
+        *statements, "if k1(i64_at(t, 2), 2): return 4", "k0(f32_at(t, 1), f32_at(t, 3), 1)"
+    )
+    module = compile_text(text, SPEC, KernelSpec("k1", ("i64",), 1))
+    one, index = np.ones(1, np.float32), np.array([1, 10])
+    arrays = [one, np.zeros(1, np.float32), index, np.zeros(1, np.float32)]
+    assert call(module, *arrays) == 4
+    assert arrays[3][0] == 0
+    assert run_plain(module.source, arrays) == 4
+    index[1] = 9
+    assert call(module, *arrays) == 0
+    assert arrays[3][0] == 4
+
+
+def test_scalar_loads_convert():
+    text = driver(
+        "gemm_f64(False, False, 1, 1, 1, -f32_at(t, 0)[1], f64_at(t, 1), 1, f64_at(t, 1), 1, "
+        "0.0, f64_at(t, 2), 1)"
+    )
+    module = compile_text(text)
+    out = np.zeros(1)
+    assert call(module, np.array([9, 2], np.float32), np.array([3.0]), out) == 0
+    assert out[0] == -18
+
+
+@pytest.mark.parametrize(
+    ("statement", "complaint"),
+    [
+        ("k9(f32_at(t, 0))", "not defined"),
+        ("k0(f32_at(t, 0), 3)", "takes 3 operands"),
+        ("k0(f64_at(t, 0), f32_at(t, 1), 3)", "f64"),
+        ("k0(f32_at(t, 0), f32_at(t, 1), 2.5)", "2.5"),
+        ("k0(f32_at(t, 0), f32_at(t, 1), n)", "grammar"),
+        ("x = 1", "grammar"),
+        ("if k0(f32_at(t, 0), f32_at(t, 1), 1): return 1", "nothing"),
+        ("return 0", "grammar"),
+    ],
+)
+def test_statements_outside_the_grammar_are_refused(statement, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        compile_text(DOUBLE + driver(statement), SPEC)
+
+
+def test_a_driver_must_end_with_its_status():
+    with pytest.raises(ValueError, match="return 0"):
+        compile_text(DOUBLE + "def step(t):\n    k0(f32_at(t, 0), f32_at(t, 1), 3)\n", SPEC)
+
+
+def test_a_spec_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="3 parameters"):
+        compile_text(DOUBLE + driver("k0(f32_at(t, 0), f32_at(t, 1), 3)"), KernelSpec("k0", ("f32",)))
+
+
+def test_compiling_from_many_threads():
+    results: list[float] = []
+
+    def work(factor: int) -> None:
+        text = DOUBLE.replace("2.0", f"{factor}.0") + driver("k0(f32_at(t, 0), f32_at(t, 1), 1)")
+        out = np.zeros(1, np.float32)
+        call(compile_text(text, SPEC), np.ones(1, np.float32), out)
+        results.append(float(out[0]))
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in (11, 12, 13, 11)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == [11, 11, 12, 13]
+
+
+def test_importing_the_engine_imports_neither_numba_nor_llvmlite():
+    code = (
+        "import sys, tapeless.runtime.engine, tapeless.runtime.callpath;"
+        "assert not {'numba', 'llvmlite'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=_environment())
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
