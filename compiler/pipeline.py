@@ -35,6 +35,7 @@ from ..passes.rules import RulePass
 from ..passes.simplify import simplify
 from ..passes.stable import stable
 from ..passes.transposes import absorb_transposes
+from .memory import plan_memory
 
 STAGES: Final = (
     "trace", "stable", "autodiff", "jacobian-free", "optimized", "fused", "planned",
@@ -59,6 +60,7 @@ STEPS: Final = (
     Step("stable", fold, "patterns are written with numbers, not with arithmetic on numbers"),
     Step("stable", cse, "patterns name a value twice; it must be one value"),
     Step("stable", stable, "no later pass may repair the derivative of an unstable form"),
+    Step("stable", cse, "several patterns may end in the same softmax"),
     Step("stable", reassociate, "the derivative inherits the cheap order of contractions"),
     Step("autodiff", autodiff, "expands derivatives into explicit Jacobians", required=True),
     Step("jacobian-free", jacobian_free, "contracts Jacobians away, zeros first", required=True),
@@ -70,9 +72,9 @@ STEPS: Final = (
     Step("optimized", decompose, "fusion and code generation know primitives only", required=True),
     Step("optimized", cse, "softmax and log-sum-exp of the same logits share their parts"),
     Step("optimized", simplify, "the parts meet their surroundings"),
-    Step("optimized", fold, "simplification brings numbers together"),
-    Step("optimized", cse, "and makes values equal"),
+    Step("optimized", cse, "simplification makes values equal"),
     Step("optimized", dce, "what is left over"),
+    Step("planned", plan_memory, "order, places in one arena, updates in place", required=True),
 )
 
 

@@ -3,7 +3,7 @@
     %a:f64[8] = mul %x, 1.0
     %b:f64[8] = neg %a
     %y:f64[8] = add %b, %z
- =>
+=>
     %y:f64[8] = sub %z, %x
 
 `x + 0.0` is not x for x = -0.0, `x * 0.0` not 0 for x = inf, `x - x` not 0 for NaN: no such rules

@@ -3,7 +3,7 @@
     %a:f64[3] = exp %x
     %b:f64[3] = exp %x
     %y:f64[3] = mul %a, %b
- =>
+=>
     %a:f64[3] = exp %x
     %y:f64[3] = mul %a, %a
 

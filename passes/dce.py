@@ -2,10 +2,10 @@
 
     %h:f64[3] = tanh %x
     %u:f64[3] = exp %x
- } -> %h
- =>
+} -> %h
+=>
     %h:f64[3] = tanh %x
- } -> %h
+} -> %h
 
 Every op is pure, so nothing else is lost; a gather that is dropped takes its bounds check along.
 """

@@ -1,7 +1,7 @@
 """Spell softmax and log-sum-exp out in primitives, shifted by the maximum.
 
     %p:f64[4,3] = softmax %z [axis=1]
- =>
+=>
     %m:f64[4]   = max %z [axes=(1)]
     %k:f64[4,1] = reshape %m [shape=(4,1)]
     %d:f64[4,3] = sub %z, %k
@@ -16,6 +16,7 @@ log-sum-exp of the same logits share all but their last op once equal expression
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from ..ir.graph import Value
@@ -46,4 +47,14 @@ def _shifted_exp(site: Site, x: Value, axes: tuple[int, ...]) -> Value:
     return site.b.exp(site.b.sub(x, expand_reduced(site.b, top, x.type, axes)))
 
 
-decompose: Final = RulePass("decompose", (softmax_parts, logsumexp_parts))
+@rule("eye")
+def eye_parts(site: Site) -> Value:
+    """eye[i, j] = (i == j), counting the elements of a shape in order"""
+    b, attrs = site.b, site.node.attrs
+    n = math.prod(attrs["shape"])
+    position = b.iota(n=n)
+    equal = b.eq(b.reshape(position, shape=(n, 1)), position)
+    return b.reshape(b.cast(equal, dtype=attrs["dtype"]), shape=site.result.shape)
+
+
+decompose: Final = RulePass("decompose", (softmax_parts, logsumexp_parts, eye_parts))

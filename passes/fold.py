@@ -2,7 +2,7 @@
 
     %a:f64[2] = constant [1.0, 2.0]
     %b:f64[2] = mul %a, 3.0
- =>
+=>
     %b:f64[2] = constant [3.0, 6.0]
 
 Tensors of equal elements stay scalars that are broadcast, and nothing larger than `LIMIT` elements

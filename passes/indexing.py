@@ -2,7 +2,7 @@
 
     %a:f64[5] = add_at 0.0, %v [1:3]
     %y:f64[5] = add %x, %a
- =>
+=>
     %y:f64[5] = add_at %x, %v [1:3]
 
 Adding into an array of zeros and then adding that array is one accumulation. Where x is -0.0 and
@@ -12,8 +12,13 @@ x instead of to each other first.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
+
 from ..ir.graph import Node, Value
 from ..ir.ops.move import SliceSpec, full_slice
+from .movement import ELEMENTWISE
 from .patterns import p, x, y, z
 from .rules import Rule, Site, rule
 
@@ -85,6 +90,72 @@ def read_beside_what_was_added(site: Site, x: Value, u: Value, **_: Value) -> Va
     return site.b.slice(x, spec=read)
 
 
+@rule("gather", "scatter", "scatter_add")
+def every_index(site: Site) -> Value | None:
+    """gather(x, 0..n-1) = x, scatter(x, v, 0..n-1) = v, scatter_add(x, v, 0..n-1) = x + v along
+    the first axis"""
+    *_, index = site.operands
+    if site.node.attrs["axes"] != (0,) or not _counts(site, index, site.operands[0].shape[0]):
+        return None
+    if site.node.op.name == "gather":
+        return site.operands[0]
+    x, v, _ = site.operands
+    to_zeros = site.node.op.name == "scatter" or site.uniform(x) == 0
+    return v if to_zeros else site.b.add(x, v)
+
+
+@rule("sum")
+def sum_of_scattered(site: Site) -> Value | None:
+    """sum_j scatter_add(0, v, i, j) = scatter_add(0, v, i), without the axis j. Only where another
+    reader of the scattered array keeps the check that j is in range. Rounds differently."""
+    node = site.producer(site.operands[0], "scatter_add")
+    if node is None or site.used_once(site.operands[0]) or site.uniform(node.operands[0]) != 0:
+        return None
+    (x, v, *indices), axes, gone = node.operands, node.attrs["axes"], site.node.attrs["axes"]
+    kept = [(a, i) for a, i in zip(axes, indices, strict=True) if a not in gone]
+    batch = np.broadcast_shapes(*(i.shape for _, i in kept)) if kept else ()
+    if not (kept and set(gone) <= set(axes) and v.shape[: len(batch)] == batch):
+        return None
+    if len(batch) != v.type.rank - (x.type.rank - len(axes)):
+        return None
+    zeros = site.b.full(site.result.shape, 0, x.type.dtype)
+    left = tuple(a - sum(g < a for g in gone) for a, _ in kept)
+    return site.b.scatter_add(zeros, v, *(i for _, i in kept), axes=left)
+
+
+@rule("gather")
+def gather_below_elementwise(site: Site) -> Value | None:
+    """gather(f(x, y), i) = f(gather(x, i), gather(y, i)) when every axis is indexed and fewer
+    elements are left to compute"""
+    whole, *indices = site.operands
+    node = site.producer(whole, *ELEMENTWISE)
+    axes = site.node.attrs["axes"]
+    if node is None or not site.used_once(whole) or len(axes) != whole.type.rank:
+        return None
+    if site.result.type.size >= whole.type.size or whole.shape not in (
+        v.shape for v in node.operands
+    ):
+        return None
+    index = dict(zip(axes, indices, strict=True))
+    parts = [_gathered(site, v, index, whole.type.rank) for v in node.operands]
+    return site.b.emit(node.op, parts, node.attrs).results[0]
+
+
+def _gathered(site: Site, x: Value, index: Mapping[int, Value], rank: int) -> Value:
+    """`x`, broadcast to `rank`, gathered at an index for each axis."""
+    axes = [a for a in range(rank) if a >= rank - x.type.rank and x.shape[a - rank] != 1]
+    x = site.b.reshape(x, shape=tuple(n for n in x.shape if n != 1))
+    if not axes:
+        return x
+    return site.b.gather(x, *(index[a] for a in axes), axes=tuple(range(len(axes))))
+
+
+def _counts(site: Site, value: Value, n: int) -> bool:
+    """Whether `value` is 0, 1, .. n-1."""
+    node = site.producer(value, "iota")
+    return node is not None and node.attrs["n"] == n
+
+
 def _is_whole(spec: SliceSpec, shape: tuple[int, ...]) -> bool:
     return all(s == full_slice(n) for s, n in zip(spec, shape, strict=True))
 
@@ -102,4 +173,7 @@ RULES: tuple[Rule, ...] = (
     overwrite,
     read_what_was_written,
     read_beside_what_was_added,
+    every_index,
+    sum_of_scattered,
+    gather_below_elementwise,
 )

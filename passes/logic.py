@@ -1,11 +1,11 @@
 """Rules for Booleans, selections and conversions. All are exact.
 
-   %m:f64[8] = select %c, %g, 0.0
-   %t:f64[8] = mul %m, %h
-   %y:f64[8] = select %c, %t, 0.0
+    %m:f64[8] = select %c, %g, 0.0
+    %t:f64[8] = mul %m, %h
+    %y:f64[8] = select %c, %t, 0.0
 =>
-   %t:f64[8] = mul %g, %h
-   %y:f64[8] = select %c, %t, 0.0
+    %t:f64[8] = mul %g, %h
+    %y:f64[8] = select %c, %t, 0.0
 """
 
 from __future__ import annotations

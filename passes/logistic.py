@@ -3,7 +3,7 @@
     %e:f64[8] = exp %z
     %s:f64[8] = add 1.0, %e
     %y:f64[8] = log %s
- =>
+=>
     %y:f64[8] = softplus %z
 
 Written in exponentials these overflow, and their derivatives lose every digit, long before the

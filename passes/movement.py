@@ -1,11 +1,11 @@
 """Rules for the ops that move elements. All are exact.
 
-   %a:f64[3,1] = reshape %x [shape=(3,1)]
-   %b:f64[3,4] = broadcast %a [shape=(3,4)]
-   %y:f64[3,4] = mul %w, %b
+    %a:f64[3,1] = reshape %x [shape=(3,1)]
+    %b:f64[3,4] = broadcast %a [shape=(3,4)]
+    %y:f64[3,4] = mul %w, %b
 =>
-   %a:f64[3,1] = reshape %x [shape=(3,1)]
-   %y:f64[3,4] = mul %w, %a
+    %a:f64[3,1] = reshape %x [shape=(3,1)]
+    %y:f64[3,4] = mul %w, %a
 """
 
 from __future__ import annotations

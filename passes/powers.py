@@ -1,7 +1,7 @@
 """Powers with a small constant exponent, as NumPy itself computes them.
 
     %y:f32[8] = power %x, 2.0
- =>
+=>
     %y:f32[8] = mul %x, %x
 
 `x ** 2` squares, `x ** 0.5` is `sqrt`, `x ** -1` is `1 / x` in NumPy too; higher powers by repeated

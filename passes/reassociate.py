@@ -3,7 +3,7 @@
     %a:f64[64,64] = matmul %w3, %w2
     %b:f64[64,64] = matmul %a, %w1
     %y:f64[64]    = matmul %b, %x
- =>
+=>
     %a:f64[64] = matmul %w1, %x
     %b:f64[64] = matmul %w2, %a
     %y:f64[64] = matmul %w3, %b

@@ -2,7 +2,7 @@
 
     %b:f64[32,10] = broadcast %x [shape=(32,10)]
     %y:f64[10]    = sum %b [axes=(0)]
- =>
+=>
     %y:f64[10]    = mul %x, 32.0
 
 Sums change their order of additions here and there, and with it the last bits.
@@ -24,7 +24,8 @@ REDUCTIONS = ("sum", "max", "min", "any", "all")
 
 @rule(*REDUCTIONS)
 def reduce_single_elements(site: Site) -> Value | None:
-    """reduce(x) = reshape(x) over axes of extent 1, or over none"""
+    """reduce(x) = reshape(x) over axes of extent 1, or over none. A -0.0 stays; NumPy's sum of
+    nothing but -0.0 is 0.0."""
     (x,) = site.operands
     if any(x.shape[a] != 1 for a in site.node.attrs["axes"]):
         return None
@@ -97,7 +98,7 @@ def dot_of_negation(site: Site, x: Value, y: Value, z: Value) -> Value | None:
 @rule(p.dot(p.mul(x, c, name="z"), y), p.dot(y, p.mul(x, c, name="z")))
 def dot_of_scaled(site: Site, x: Value, c: Value, y: Value, z: Value) -> Value | None:
     """dot(x * c, y) = dot(x, y) * c for a scalar c, where the result is smaller than x. Rounds
-    differently."""
+    differently; an infinite c meets sums that cancel."""
     if c.shape != () or not site.used_once(z) or x.type.size <= site.result.type.size:
         return None
     operands = (x, y) if site.operands[0] is z else (y, x)
@@ -107,7 +108,7 @@ def dot_of_scaled(site: Site, x: Value, c: Value, y: Value, z: Value) -> Value |
 @rule(p.sum(p.dot(x, y, name="z")))
 def sum_of_dot(site: Site, x: Value, y: Value, z: Value) -> Value | None:
     """sum_i dot(x, y) = dot(sum_i x, y) for i an axis of x alone; if both have it, the contraction
-    sums it. Rounds differently."""
+    sums it. Rounds differently; an infinite y meets sums that cancel."""
     if not site.used_once(z):
         return None
     spec = parse_spec(site.producers[z].attrs["spec"])

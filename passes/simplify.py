@@ -1,23 +1,25 @@
-"""Algebraic simplification: the rules of arithmetic, logic, powers, moves, reductions and indexing.
+"""Algebraic simplification: the rules of arithmetic, logic, powers, moves, reductions and indexing,
+and those of constant folding, for the numbers that they bring together.
 
-   %t:f64[3,4] = transpose %x [perm=(1,0)]
-   %u:f64[4,3] = transpose %t [perm=(1,0)]
-   %v:f64[4,3] = mul %u, -1.0
-   %y:f64[4,3] = add %z, %v
+    %t:f64[3,4] = transpose %x [perm=(1,0)]
+    %u:f64[4,3] = transpose %t [perm=(1,0)]
+    %v:f64[4,3] = mul %u, -1.0
+    %y:f64[4,3] = add %z, %v
 =>
-   %y:f64[4,3] = sub %z, %x
+    %y:f64[4,3] = sub %z, %x
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from . import arithmetic, indexing, logic, movement, powers, reductions
+from . import arithmetic, fold, indexing, logic, movement, powers, reductions
 from .rules import RulePass
 
 simplify: Final = RulePass(
     "simplify",
     (
+        *fold.RULES,
         *arithmetic.RULES,
         *powers.RULES,
         *logic.RULES,

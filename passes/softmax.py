@@ -5,7 +5,7 @@
     %k:f64[4,1] = reshape %s [shape=(4,1)]
     %p:f64[4,3] = div %e, %k
     %l:f64[4,3] = log %p
- =>
+=>
     %s:f64[4]   = logsumexp %z [axis=1]
     %k:f64[4,1] = reshape %s [shape=(4,1)]
     %l:f64[4,3] = sub %z, %k

@@ -3,7 +3,7 @@
     %e:f64[4,3] = exp %z
     %s:f64[4]   = sum %e [axes=(1)]
     %t:f64[4]   = log %s
- =>
+=>
     %t:f64[4]   = logsumexp %z [axis=1]
 
 The derivative of `-log(softmax(z))[y]` as written is not finite at logits of 1e4, and no later

@@ -2,7 +2,7 @@
 
     %t:f64[128,32] = transpose %x [perm=(1,0)]
     %g:f64[128,10] = matmul %t, %d
- =>
+=>
     %g:f64[128,10] = matmul %x, %d [ta]
 
 A contraction reads its operands and writes its result in any order of axes for the same price.
@@ -14,6 +14,7 @@ from typing import Final
 
 from ..ir.dotspec import DotSpec, canonical_spec, parse_spec
 from ..ir.graph import Value
+from .movement import reshape_of_reshape, transpose_of_transpose, unmoved
 from .patterns import p, x, y
 from .rules import Rule, RulePass, Site, rule
 from .views import axis_map
@@ -72,6 +73,14 @@ def _dot(site: Site, x: Value, y: Value, spec: DotSpec) -> Value:
     return site.b.dot(x, y, spec=canonical_spec(str(spec)))
 
 
-RULES: Final[tuple[Rule, ...]] = (transposed_operand, transposed_result, unit_axes, operand_order)
+RULES: Final[tuple[Rule, ...]] = (
+    unmoved,
+    reshape_of_reshape,
+    transpose_of_transpose,
+    transposed_operand,
+    transposed_result,
+    unit_axes,
+    operand_order,
+)
 
 absorb_transposes: Final = RulePass("absorb_transposes", RULES)

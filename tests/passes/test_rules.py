@@ -1,0 +1,87 @@
+"""Every rule: a golden text of what it does, and that it keeps values."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from rewriting import Case, assert_same_values, read_cases, write_cases
+from tapeless.ir.parse import parse
+from tapeless.ir.verify import verify
+from tapeless.passes.decompose import decompose
+from tapeless.passes.fold import fold
+from tapeless.passes.rules import RulePass
+from tapeless.passes.simplify import simplify
+from tapeless.passes.stable import stable
+from tapeless.passes.transposes import absorb_transposes
+
+PASSES = {p.__name__: p for p in (stable, simplify, fold, absorb_transposes, decompose)}
+GOLDEN = Path(__file__).parent / "golden"
+CASES = {name: read_cases(GOLDEN / f"{name}.ir") for name in PASSES}
+EACH = pytest.mark.parametrize(
+    ("name", "case"),
+    [pytest.param(name, c, id=f"{name}-{c.rule}") for name, cs in CASES.items() for c in cs],
+)
+
+INEXACT = re.compile(r"\brounds?\b|digits|-0\.0", re.IGNORECASE)
+"""How the identity of a rule says that it changes floating-point results."""
+
+
+@EACH
+def test_text(name: str, case: Case) -> None:
+    before = parse(case.before)
+    after = PASSES[name](before)
+    verify(after, after=name)
+    assert str(after) == case.after
+    assert str(before) == case.before, "the pass changed its argument"
+
+
+@EACH
+def test_fires(name: str, case: Case) -> None:
+    assert PASSES[name].run(parse(case.before)).fired[case.rule] > 0
+
+
+@EACH
+def test_idempotent(name: str, case: Case) -> None:
+    after = PASSES[name](parse(case.before))
+    assert PASSES[name](after) is after
+
+
+@EACH
+def test_values(name: str, case: Case) -> None:
+    """What a rule does to NaN, infinities and signed zeros is nothing, unless it says so."""
+    before, result = parse(case.before), PASSES[name].run(parse(case.before))
+    told = [r.identity for r in PASSES[name].rules if result.fired[r.name]]
+    exact = name in ("simplify", "fold") and not any(INEXACT.search(text) for text in told)
+    finite = name == "stable" or any("infinite" in text for text in told)
+    assert_same_values(before, result.graph, exact=exact, special=not finite)
+
+
+@EACH
+def test_skip(name: str, case: Case) -> None:
+    run = PASSES[name].run(parse(case.before), skip={case.rule})
+    assert run.fired[case.rule] == 0
+
+
+def test_every_rule_has_a_case() -> None:
+    cases = {case.rule for cases in CASES.values() for case in cases}
+    assert cases == {rule.name for run in PASSES.values() for rule in run.rules}
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_every_rule_states_its_identity(name: str) -> None:
+    assert all(rule.identity for rule in PASSES[name].rules)
+
+
+def test_update(request: pytest.FixtureRequest) -> None:
+    """`pytest --update-golden` rewrites what stands after `=>`."""
+    if not request.config.getoption("--update-golden"):
+        pytest.skip("only with --update-golden")
+    for name, cases in CASES.items():
+        new = [c._replace(after=_after(PASSES[name], c)) for c in cases]
+        write_cases(GOLDEN / f"{name}.ir", new)
+
+
+def _after(run: RulePass, case: Case) -> str:
+    return str(run(parse(case.before)))
