@@ -7,7 +7,7 @@ after each call.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -144,15 +144,19 @@ class Snapshot:
         """What differs now, and the values it needs as extra outputs of the graph."""
         outputs = _Outputs()
         slots = []
-        for path, container, before in self._containers.values():
-            now = _content(container)
-            if len(now) == len(before) and all(
-                k == j and x is y for (k, x), (j, y) in zip(before, now, strict=True)
-            ):
-                continue
+        for path, now in self.modified():
             content = tuple((key, self._recipe(x, (*path, key), outputs)) for key, x in now)
             slots.append(Slots(path, content))
         return Rebinds(tuple(slots)), outputs.values
+
+    def modified(self) -> Iterator[tuple[Path, list[tuple[Hashable, Any]]]]:
+        """The containers whose content is not what it was, with what they hold now."""
+        for path, container, before in self._containers.values():
+            now = _content(container)
+            if len(now) != len(before) or any(
+                k != j or x is not y for (k, x), (j, y) in zip(before, now, strict=True)
+            ):
+                yield path, now
 
     def _recipe(self, x: Any, place: Path, outputs: _Outputs) -> Recipe:
         if isinstance(x, Handle):
@@ -171,7 +175,7 @@ class Snapshot:
             return Original(self._paths[id(x)])
         if x.kind == "array" and x.buffer.label:
             raise TraceError(
-                f"a view of argument {x.buffer.label} is stored in {_spell(place)}; it would share"
+                f"a view of argument {x.buffer.label} is stored in {spell(place)}; it would share"
                 " memory with it from then on. Store a .copy()"
             )
         return outputs.add(x)
@@ -207,6 +211,7 @@ def _content(x: Any) -> list[tuple[Hashable, Any]]:
     return content
 
 
-def _spell(path: Path) -> str:
+def spell(path: Path) -> str:
+    """A path as the user writes it: `p['W1']`."""
     first, *rest = path
     return f"{first}{''.join(f'[{key!r}]' for key in rest)}"

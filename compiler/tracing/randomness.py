@@ -6,6 +6,7 @@ generator and every generator the step's function can reach by name are compared
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -36,6 +37,7 @@ class RandomGuard:
 
 def _reachable(fn: Callable[..., Any]) -> Iterator[np.random.Generator]:
     """Generators among the globals a function names and the variables it closes over."""
+    fn = inspect.unwrap(fn)
     code = getattr(fn, "__code__", None)
     if code is None:
         return
