@@ -40,23 +40,26 @@ def dense_jacobian(form: Form, operands: Sequence[np.ndarray], dtype: np.dtype) 
 def _dense_term(
     form: Form, term: Term, operands: Sequence[np.ndarray], dtype: np.dtype
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One term over all its letters, then summed over those no header names."""
-    product = np.full(form.extents, term.coef, dtype)
-    support = np.ones(form.extents, bool)
+    """One term over all its letters, then summed over those no header names. A letter to sum that
+    only other terms mention does not count here."""
+    headers, used = form.rank_a + form.rank_z, set(term.letters)
+    extents = tuple(n if x < headers or x in used else 1 for x, n in enumerate(form.extents))
+    product = np.full(extents, term.coef, dtype)
+    support = np.ones(extents, bool)
     for factor in term.factors:
         match factor:
             case Delta(i, j):
-                eye = np.eye(form.extents[i], dtype=bool)
-                support &= spread(eye, (i, j), form.extents)
+                eye = np.eye(extents[i], dtype=bool)
+                support &= spread(eye, (i, j), extents)
             case Val(v, ix):
-                product *= spread(operands[v], ix, form.extents)
+                product *= spread(operands[v], ix, extents)
             case Mask(v, ix):
-                support &= spread(operands[v], ix, form.extents)
+                support &= spread(operands[v], ix, extents)
             case Map():
-                matrix = dense_map(factor, [operands[v] for v in factor.operands], form.extents)
-                support &= spread(matrix != 0, factor.letters, form.extents)
-                product *= spread(matrix, factor.letters, form.extents).astype(dtype)
-    summed = tuple(range(form.rank_a + form.rank_z, len(form.extents)))
+                matrix = dense_map(factor, [operands[v] for v in factor.operands], extents)
+                support &= spread(matrix != 0, factor.letters, extents)
+                product *= spread(matrix, factor.letters, extents).astype(dtype)
+    summed = tuple(range(headers, len(extents)))
     kept = np.where(support, product, np.zeros((), dtype))
     return np.asarray(kept.sum(axis=summed, dtype=dtype)), np.asarray(support.any(axis=summed))
 
@@ -66,8 +69,9 @@ def spread(array: Any, ix: Sequence[Letter | None], extents: Sequence[int]) -> A
     array = np.asarray(array)
     array = array.reshape([n for n, x in zip(array.shape, ix, strict=True) if x is not None])
     letters = [x for x in ix if x is not None]
-    for letter in {x for x in letters if letters.count(x) > 1}:
-        first, second = (k for k, x in enumerate(letters) if x == letter)
+    while repeated := [x for x in letters if letters.count(x) > 1]:
+        letter = repeated[0]
+        first, second, *_ = (k for k, x in enumerate(letters) if x == letter)
         array = np.diagonal(array, axis1=first, axis2=second)
         letters = [x for k, x in enumerate(letters) if k not in (first, second)] + [letter]
     order = sorted(range(len(letters)), key=lambda k: letters[k])
