@@ -1,0 +1,290 @@
+"""Fuse elementwise ops, and the reductions of what they compute, into regions: one kernel each.
+
+    %d:f32[32,10] = sub %z, %m
+    %e:f32[32,10] = exp %d
+    %s:f32[32] = sum %e [axes=(1)]
+ =>
+    %e:f32[32,10], %s:f32[32] = fused %z, %m body=..{
+      %d:f32[32,10] = sub %z, %m
+      %e:f32[32,10] = exp %d
+      %s:f32[32] = sum %e [axes=(1)]
+    } -> %e, %s
+
+A node joins the region of one of its operands, or one that reads the same array, when the result
+is a region (`ir/arrange.py`: one loop nest, nothing expensive computed twice), no larger than the
+bounds below, and no path leaves the region and comes back. Then regions that feed the same node
+merge. Views, counters and scalar constants cost nothing; every region that reads one gets its own.
+Results do not change, except that a sum may add in another order.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from ..ir.arrange import as_region
+from ..ir.builder import Builder, keep
+from ..ir.graph import Graph, Node, Value
+from ..ir.op import OPS
+from ..ir.region import is_view
+
+MAX_NODES: Final = 40
+MAX_BUFFERS: Final = 16
+MAX_PHASES: Final = 4
+
+
+def fuse(graph: Graph) -> Graph:
+    """Group what can run as one loop nest into `fused` nodes."""
+    return _Fusion(graph).run()
+
+
+class _Unit:
+    """A region under construction, or a single node that cannot be in one. `ancestors` is a bit
+    set of unit numbers, `inputs` the units it reads directly."""
+
+    def __init__(self, number: int, node: Node, fusable: bool) -> None:
+        self.number = number
+        self.nodes = [node]
+        self.fusable = fusable
+        self.ancestors = 0
+        self.inputs: set[_Unit] = set()
+
+    @property
+    def bit(self) -> int:
+        return 1 << self.number
+
+
+class _Fusion:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.position = {node: k for k, node in enumerate(graph.nodes)}
+        self.leaving = set(graph.results)
+        self.unit: dict[Node, _Unit] = {}
+        self.units: list[_Unit] = []
+        self.readers: dict[Value, list[_Unit]] = {}
+
+    def run(self) -> Graph:
+        for node in self.graph.nodes:
+            if not is_free(node):
+                self._add(node)
+        if all(self._stays(unit) for unit in self.units):
+            return self.graph
+        return self._emit()
+
+    # Growing the regions
+
+    def _add(self, node: Node) -> None:
+        fusable = node.op.kind in ("elementwise", "reduce")
+        new = _Unit(len(self.units), node, fusable)
+        new.inputs = set(self._feeding([node]))
+        new.ancestors = self._above(new.inputs)
+        self.units.append(new)
+        self.unit[node] = new
+        if fusable:
+            for unit in self._candidates(node, new):
+                new = self._merge(unit, new) or new
+        for value in sources(self.graph, node.operands):
+            self.readers.setdefault(value, []).append(new)
+
+    def _feeding(self, nodes: Iterable[Node]) -> Iterator[_Unit]:
+        for node in nodes:
+            for value in sources(self.graph, node.operands):
+                producer = self.graph.producer.get(value)
+                if producer is not None:
+                    yield self.unit[producer]
+
+    def _above(self, units: Iterable[_Unit]) -> int:
+        bits = 0
+        for unit in units:
+            bits |= unit.ancestors | unit.bit
+        return bits
+
+    def _candidates(self, node: Node, new: _Unit) -> list[_Unit]:
+        """Regions to join: those that feed the node, then those that read the same arrays; the
+        latest first."""
+        feeding = [u for u in new.inputs if u.fusable]
+        sharing = [
+            self.unit[unit.nodes[0]]
+            for value in sources(self.graph, node.operands)
+            if value.shape == node.operands[0].shape and value.type.size > 1
+            for unit in self.readers.get(value, ())
+            if unit.fusable
+        ]
+        feeding.sort(key=lambda u: -u.number)
+        sharing.sort(key=lambda u: -u.number)
+        return list(dict.fromkeys([*feeding, *sharing[:4]]))
+
+    def _merge(self, one: _Unit, two: _Unit) -> _Unit | None:
+        """Merge two regions if the result is one; the merged region."""
+        if one is two or not self._independent(one, two):
+            return None
+        nodes = sorted([*one.nodes, *two.nodes], key=self.position.__getitem__)
+        if not self._fits(nodes):
+            return None
+        one.nodes = nodes
+        for node in two.nodes:
+            self.unit[node] = one
+        self.units.remove(two)
+        one.inputs = (one.inputs | two.inputs) - {one, two}
+        for unit in self.units:
+            if two in unit.inputs:
+                unit.inputs = (unit.inputs - {two}) | {one}
+        for readers in (self.readers.get(v, []) for n in two.nodes for v in sources(self.graph, n.operands)):
+            readers[:] = [one if u is two else u for u in readers]
+        bits = one.ancestors | two.ancestors
+        one.ancestors = bits & ~one.bit & ~two.bit
+        for unit in self.units:
+            if unit.ancestors & (one.bit | two.bit):
+                unit.ancestors |= bits | one.bit
+        return one
+
+    def _independent(self, one: _Unit, two: _Unit) -> bool:
+        """Whether no path between the two runs through a third unit."""
+        pair = {one, two}
+        return not any(
+            self._above([u]) & other.bit
+            for unit, other in ((one, two), (two, one))
+            for u in unit.inputs - pair
+        )
+
+    def _fits(self, nodes: list[Node]) -> bool:
+        if len(nodes) > MAX_NODES:
+            return False
+        body = self._body(nodes)
+        if len(body.inputs) + len(body.outputs) > MAX_BUFFERS:
+            return False
+        region = as_region(body)
+        return region is not None and region.phases <= MAX_PHASES
+
+    def _body(self, nodes: list[Node]) -> Graph:
+        """The nodes, with the views and constants they read, as a graph over the original values."""
+        members = {v for node in nodes for v in node.results}
+        free: dict[Node, None] = {}
+        inputs: dict[Value, None] = {}
+
+        def read(value: Value) -> None:
+            if value in members:
+                return
+            node = self.graph.producer.get(value)
+            if node is None or not is_free(node):
+                inputs[value] = None
+                return
+            for operand in node.operands:
+                read(operand)
+            free[node] = None
+
+        for node in nodes:
+            for value in node.operands:
+                read(value)
+        inside = set(nodes)
+        outputs = [
+            v for v in members if v in self.leaving or any(u not in inside for u in self._users(v))
+        ]
+        outputs.sort(key=lambda v: self.position[self.graph.producer[v]])
+        every = sorted([*free, *nodes], key=self.position.__getitem__)
+        return Graph("body", tuple(inputs), tuple(every), tuple(outputs))
+
+    def _users(self, value: Value) -> Iterator[Node]:
+        """Who reads a value: directly, or through free nodes; those as well if they leave."""
+        for node in self.graph.users.get(value, ()):
+            if not is_free(node):
+                yield node
+                continue
+            if node.result in self.leaving:
+                yield node
+            yield from self._users(node.result)
+
+    # Writing the new graph
+
+    def _stays(self, unit: _Unit) -> bool:
+        """A single node that reads its operands as they are needs no region around it."""
+        (first, *more) = unit.nodes
+        if more or not unit.fusable:
+            return not more
+        absorbed = [self.graph.producer.get(v) for v in first.operands]
+        return not any(n is not None and is_free(n) and n.op.name != "constant" for n in absorbed)
+
+    def _emit(self) -> Graph:
+        b = Builder()
+        env: dict[Value, Value] = {v: v for v in self.graph.inputs}
+        for unit in self._ordered():
+            if self._stays(unit):
+                node = unit.nodes[0]
+                operands = tuple(self._outer(b, env, v) for v in node.operands)
+                env.update(zip(node.results, keep(b, node, operands), strict=True))
+            else:
+                self._emit_region(b, env, unit)
+        outputs = tuple(self._outer(b, env, v) for v in self.graph.outputs)
+        updates = tuple((a, self._outer(b, env, v)) for a, v in self.graph.updates)
+        return Graph(self.graph.name, self.graph.inputs, tuple(b.nodes), outputs, updates)
+
+    def _outer(self, b: Builder, env: dict[Value, Value], value: Value) -> Value:
+        """The value in the new graph; a free node is written where it is first needed."""
+        if value not in env:
+            node = self.graph.producer[value]
+            operands = tuple(self._outer(b, env, v) for v in node.operands)
+            env[value] = keep(b, node, operands)[0]
+        return env[value]
+
+    def _emit_region(self, b: Builder, env: dict[Value, Value], unit: _Unit) -> None:
+        body = self._body(unit.nodes)
+        region = as_region(body)
+        assert region is not None, "only regions are merged, and single nodes are regions"
+        spilled = [v for v in region.spills() if v not in body.outputs]
+        outputs = (*body.outputs, *spilled)
+        operands = tuple(self._outer(b, env, v) for v in body.inputs)
+        last = unit.nodes[-1]
+        with b.at(last.loc, "fuse"):
+            names = [v.name for v in outputs]
+            fresh = _fresh_body(body, outputs)
+            node = b.emit(OPS["fused"], operands, {"body": fresh}, names=names)
+        env.update(zip(outputs, node.results, strict=True))
+
+    def _ordered(self) -> Iterator[_Unit]:
+        """Units after what they read, as close to the order of their last nodes as possible."""
+        followers: dict[_Unit, list[_Unit]] = {unit: [] for unit in self.units}
+        waiting = {}
+        for unit in self.units:
+            feeding = {u for u in self._feeding(unit.nodes) if u is not unit}
+            waiting[unit] = len(feeding)
+            for other in feeding:
+                followers[other].append(unit)
+        ready = [(self.position[u.nodes[-1]], u.number, u) for u in self.units if not waiting[u]]
+        heapq.heapify(ready)
+        while ready:
+            *_, unit = heapq.heappop(ready)
+            yield unit
+            for other in followers[unit]:
+                waiting[other] -= 1
+                if not waiting[other]:
+                    heapq.heappush(ready, (self.position[other.nodes[-1]], other.number, other))
+
+
+def is_free(node: Node) -> bool:
+    """A node that costs nothing inside a region: a view, a counter, a scalar constant."""
+    scalar = node.op.name == "constant" and node.result.shape == ()
+    return scalar or node.op.name == "iota" or is_view(node)
+
+
+def sources(graph: Graph, values: Iterable[Value]) -> Iterator[Value]:
+    """The values read once free nodes are seen through."""
+    for value in values:
+        node = graph.producer.get(value)
+        if node is not None and is_free(node):
+            yield from sources(graph, node.operands)
+        else:
+            yield value
+
+
+def _fresh_body(body: Graph, outputs: tuple[Value, ...]) -> Graph:
+    """A copy of the body with values of its own."""
+    b = Builder()
+    env: dict[Value, Value] = {v: Value(v.type, v.name) for v in body.inputs}
+    for node in body.nodes:
+        results = tuple(Value(v.type, v.name) for v in node.results)
+        operands = tuple(env[v] for v in node.operands)
+        b.nodes.append(Node(node.op, operands, results, node.attrs, node.loc, node.origin))
+        env.update(zip(node.results, results, strict=True))
+    inputs = tuple(env[v] for v in body.inputs)
+    return Graph("body", inputs, tuple(b.nodes), tuple(env[v] for v in outputs))

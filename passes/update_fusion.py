@@ -1,0 +1,223 @@
+"""Contract straight into the array that is updated: no gradient array at all.
+
+    %g:f32[784,128] = matmul %x, %gz [ta]
+    %s:f32[784,128] = mul %lr, %g
+    %v:f32[784,128] = sub %W, %s
+    %W <- %v
+ =>
+    %a:f32[] = neg %lr
+    %v:f32[784,128] = dot_acc %W, %x, %gz, %a [ba,bc->ac]
+    %W <- %v
+
+The new value may be any sum and difference of the old one and of contractions, with scalar factors
+anywhere, as long as nothing else reads the parts. A sum of contractions that is not an update is
+accumulated in the first one. Results change by rounding only: factors are multiplied first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..ir.builder import Builder, keep, with_nodes
+from ..ir.graph import Graph, Node, Value
+from ..ir.ops.constant import scalar_constant
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A product of scalars: sign, factors and divisors."""
+
+    negative: bool = False
+    factors: tuple[Value, ...] = ()
+    divisors: tuple[Value, ...] = ()
+
+    @property
+    def is_one(self) -> bool:
+        return self == Scale()
+
+    def negated(self) -> Scale:
+        return replace(self, negative=not self.negative)
+
+
+@dataclass(frozen=True)
+class Term:
+    """One summand: `scale * value`."""
+
+    scale: Scale
+    value: Value
+
+
+def fuse_updates(graph: Graph) -> Graph:
+    """Turn updates by contractions, and sums of contractions, into `dot_acc` chains."""
+    chains = _Chains(graph).find()
+    if not chains:
+        return graph
+    b = Builder()
+    env: dict[Value, Value] = {v: v for v in graph.inputs}
+    emitter = _Emitter(b, graph, env)
+    for node in graph.nodes:
+        chain = chains.get(node.results[0])
+        with b.at(node.loc, "fuse_updates"):
+            if chain is None:
+                results = keep(b, node, tuple(env[v] for v in node.operands))
+            else:
+                results = (emitter.chain(chain),)
+                results[0].name = node.result.name
+        env.update(zip(node.results, results, strict=True))
+    return with_nodes(graph, _live(graph, b.nodes, env), env)
+
+
+Chain = tuple[Value, tuple[Term, ...]]
+"""The value accumulated into, and the contractions added to it."""
+
+
+class _Chains:
+    """Finds the values that are chains of accumulated contractions."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.leaving = set(graph.results)
+
+    def find(self) -> dict[Value, Chain]:
+        chains: dict[Value, Chain] = {}
+        inner: set[Value] = set()
+        for target, value in self.graph.updates:
+            if value in self.graph.producer and value not in chains:
+                self._add(chains, inner, value, target)
+        for node in reversed(self.graph.nodes):
+            value = node.results[0]
+            if node.op.name in ("add", "sub") and value not in inner and value not in chains:
+                self._add(chains, inner, value, None)
+        return chains
+
+    def _add(
+        self, chains: dict[Value, Chain], inner: set[Value], value: Value, target: Value | None
+    ) -> None:
+        seen: list[Value] = []
+        terms = list(self._terms(value, value, Scale(), seen))
+        chain = self._chain(terms, target)
+        if chain is not None and value.type.is_float:
+            chains[value] = chain
+            inner.update(seen)
+
+    def _chain(self, terms: list[Term], target: Value | None) -> Chain | None:
+        start = next(
+            (t for t in terms if t.scale.is_one and (self._dot(t.value) if target is None else t.value is target)),
+            None,
+        )  # fmt: skip
+        if start is None or len(terms) < 2:
+            return None
+        rest = tuple(t for t in terms if t is not start)
+        return (start.value, rest) if all(self._dot(t.value) for t in rest) else None
+
+    def _dot(self, value: Value) -> bool:
+        node = self.graph.producer.get(value)
+        return node is not None and node.op.name == "dot" and self._used_once(value)
+
+    def _used_once(self, value: Value) -> bool:
+        users = self.graph.users.get(value, ())
+        return len(users) == 1 and users[0].operands.count(value) == 1 and value not in self.leaving
+
+    def _terms(
+        self, value: Value, root: Value, scale: Scale, seen: list[Value]
+    ) -> Iterator[Term]:
+        """The summands of a tree of + - and scalings, left to right."""
+        node = self.graph.producer.get(value)
+        parts = self._parts(node, root, scale) if node is not None else None
+        if parts is None or (value is not root and not self._used_once(value)):
+            yield Term(scale, value)
+            return
+        seen.append(value)
+        for part, part_scale in parts:
+            yield from self._terms(part, root, part_scale, seen)
+
+    def _parts(self, node: Node, root: Value, scale: Scale) -> list[tuple[Value, Scale]] | None:
+        """What a node adds up, None when it is no sum or scaling of whole tensors."""
+        shape = root.shape
+        if node.op.name in ("add", "sub") and all(v.shape == shape for v in node.operands):
+            x, y = node.operands
+            return [(x, scale), (y, scale.negated() if node.op.name == "sub" else scale)]
+        if node.op.name == "neg":
+            return [(node.operands[0], scale.negated())]
+        if node.op.name == "mul":
+            for value, other in (node.operands, node.operands[::-1]):
+                factor = self._scalar(other)
+                if factor is not None and value.shape == shape != ():
+                    return [(value, replace(scale, factors=(*scale.factors, factor)))]
+        if node.op.name == "div":
+            value, other = node.operands
+            factor = self._scalar(other)
+            if factor is not None and value.shape == shape != ():
+                return [(value, replace(scale, divisors=(*scale.divisors, factor)))]
+        return None
+
+    def _scalar(self, value: Value) -> Value | None:
+        """The number of shape () that fills a value, if there is one."""
+        node = self.graph.producer.get(value)
+        while value.shape != () and node is not None and node.op.name in ("broadcast", "reshape"):
+            value = node.operands[0]
+            node = self.graph.producer.get(value)
+        return value if value.shape == () else None
+
+
+class _Emitter:
+    """Writes chains; every distinct scale factor is computed once."""
+
+    def __init__(self, b: Builder, graph: Graph, env: Mapping[Value, Value]) -> None:
+        self.b, self.graph, self.env = b, graph, env
+        self.alphas: dict[tuple[Scale, np.dtype], Value] = {}
+
+    def chain(self, chain: Chain) -> Value:
+        """The accumulated value."""
+        start, terms = chain
+        total = self.env[start]
+        for term in terms:
+            dot = self.graph.producer[term.value]
+            x, y = (self.env[v] for v in dot.operands)
+            alpha = self._alpha(term.scale, total.type.dtype)
+            total = self.b.dot_acc(total, x, y, alpha, spec=dot.attrs["spec"])
+        return total
+
+    def _alpha(self, scale: Scale, dtype: np.dtype) -> Value:
+        key = scale, dtype
+        if key not in self.alphas:
+            self.alphas[key] = self._product(scale, dtype)
+        return self.alphas[key]
+
+    def _product(self, scale: Scale, dtype: np.dtype) -> Value:
+        """The scale as one number: known factors are multiplied now, the others when it runs."""
+        known, b = dtype.type(-1.0 if scale.negative else 1.0), self.b
+        factors, divisors = [], []
+        for values, unknown in ((scale.factors, factors), (scale.divisors, divisors)):
+            for value in values:
+                number = scalar_constant(self.graph.producer, value)
+                if number is None:
+                    unknown.append(self.env[value])
+                else:
+                    known = known * number if unknown is factors else known / number
+        total = None
+        for factor in factors:
+            total = factor if total is None else b.mul(total, factor)
+        if total is None:
+            total = b.constant(known, dtype)
+        elif known == -1:
+            total = b.neg(total)
+        elif known != 1:
+            total = b.mul(total, b.constant(known, dtype))
+        for divisor in divisors:
+            total = b.div(total, divisor)
+        return total
+
+
+def _live(graph: Graph, nodes: list[Node], env: Mapping[Value, Value]) -> list[Node]:
+    """The nodes that still lead to a result."""
+    wanted = {env[v] for v in graph.results}
+    kept = []
+    for node in reversed(nodes):
+        if not wanted.isdisjoint(node.results):
+            wanted.update(node.operands)
+            kept.append(node)
+    return kept[::-1]
