@@ -18,7 +18,7 @@ import ctypes
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -125,16 +125,16 @@ def _multiplies(blas: Blas) -> bool:
     """alpha op(A) op(B) + beta C on small matrices, in every transpose form and both precisions:
     a wrong integer width or calling convention shows here and not in a user's result."""
     forms = [(ta, tb) for ta in (False, True) for tb in (False, True)]
-    return all(
-        _gemm_agrees(blas, letter, ta, tb) for letter in "sd" for ta, tb in forms
-    ) and all(_gemv_agrees(blas, letter, ta) for letter in "sd" for ta in (False, True))
+    return all(_gemm_agrees(blas, letter, ta, tb) for letter in "sd" for ta, tb in forms) and all(
+        _gemv_agrees(blas, letter, ta) for letter in "sd" for ta in (False, True)
+    )
 
 
 _C_FLOAT = {"s": ctypes.c_float, "d": ctypes.c_double}
 _DTYPE = {"s": np.float32, "d": np.float64}
 
 
-def _function(blas: Blas, name: str, layout: str) -> ctypes._CFuncPtr:
+def _function(blas: Blas, name: str, layout: str) -> Callable[..., None]:
     """A routine as a ctypes function; layout letters: e enum, i integer, f float, p pointer."""
     integer = ctypes.c_int64 if blas.int_bits == 64 else ctypes.c_int32
     kinds = {"e": ctypes.c_int, "i": integer, "f": _C_FLOAT[name[0]], "p": ctypes.c_void_p}

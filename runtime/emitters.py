@@ -23,8 +23,9 @@ def _constant(like: Any, number: float) -> ir.Constant:
     return ir.Constant(like.type, number)
 
 
-def _arithmetic(float_name: str, integer_name: str, kind: str, b: ir.IRBuilder, x: Any, y: Any) -> Any:
-    return getattr(b, float_name if kind == "f" else integer_name)(x, y)
+def _arithmetic(names: tuple[str, str], kind: str, b: ir.IRBuilder, x: Any, y: Any) -> Any:
+    """The builder's method for floats or for integers."""
+    return getattr(b, names[kind != "f"])(x, y)
 
 
 def _add_reassoc(kind: str, b: ir.IRBuilder, x: Any, y: Any) -> Any:
@@ -169,10 +170,10 @@ def _llvm(name: str, kind: str, b: ir.IRBuilder, *operands: Any) -> Any:
 
 
 EMITTERS: dict[str, tuple[int, Emit]] = {
-    "add": (2, partial(_arithmetic, "fadd", "add")),
-    "sub": (2, partial(_arithmetic, "fsub", "sub")),
-    "mul": (2, partial(_arithmetic, "fmul", "mul")),
-    "div": (2, partial(_arithmetic, "fdiv", "sdiv")),
+    "add": (2, partial(_arithmetic, ("fadd", "add"))),
+    "sub": (2, partial(_arithmetic, ("fsub", "sub"))),
+    "mul": (2, partial(_arithmetic, ("fmul", "mul"))),
+    "div": (2, partial(_arithmetic, ("fdiv", "sdiv"))),
     "add_reassoc": (2, _add_reassoc),
     "neg": (1, _neg),
     "abs": (1, _abs),

@@ -172,7 +172,7 @@ def _link_driver(
         callees[spec.name] = Callee(compiled.symbol, parameters, True, compiled.returns_status)
     text = translate(function, callees)
     imports = {kernel.symbol: kernel.address for kernel in kernels.values()}
-    if any(f"@\"{callee.symbol}\"" in text for callee in _routine_callees().values()):
+    if any(f'@"{callee.symbol}"' in text for callee in _routine_callees().values()):
         from .routines import export_routines
 
         imports |= export_routines()

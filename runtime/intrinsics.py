@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable
 from functools import cache, partial
-from typing import Any
+from typing import Any, ClassVar
 
 from llvmlite import ir
 from numba.core import types
@@ -113,9 +113,7 @@ def _zero(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
     size = _bytes(context, builder, args[0], args[1])
     function = builder.module.declare_intrinsic("llvm.memset", [_BYTE_POINTER, size.type])
     byte = ir.Constant(ir.IntType(8), 0)
-    builder.call(
-        function, [builder.bitcast(args[0], _BYTE_POINTER), byte, size, _NOT_VOLATILE]
-    )
+    builder.call(function, [builder.bitcast(args[0], _BYTE_POINTER), byte, size, _NOT_VOLATILE])
     return context.get_dummy_value()
 
 
@@ -140,7 +138,7 @@ def _register(word: Any, result: Any, operands: Iterable[Any], emit: Emit) -> No
 
     class Template(ConcreteTemplate):  # type: ignore[misc]
         key = word
-        cases = [signature(result, *operands)]
+        cases: ClassVar[list[Any]] = [signature(result, *operands)]
 
     _TYPINGS.globals.append((word, types.Function(Template)))
     _EMITTERS.functions.append((emit, word, tuple(operands)))
@@ -176,8 +174,7 @@ def _register_operation(word: Any, op: str, dtype: str) -> None:
     elif op == "select":
         _register(word, kind, [types.boolean, kind, kind], _plain(_select))
     elif op in kernel.VECMATH:
-        emit = partial(_vector_function, op, dtype)
-        _register(word, kind, [kind], emit)
+        _register(word, kind, [kind], partial(_vector_function, op, dtype))
     else:
         arity, emit = EMITTERS[op]
         result = types.boolean if op in PREDICATES else kind

@@ -40,12 +40,15 @@ Values (t is a dtype name: bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64)
                  nothing.  Maxima: `acc = maximum_f32(acc, x0[i])`, from `-inf`. Integers: plain +.
 
 Routines, in kernels and drivers (buffers are row-major)
-    gemm_t(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)   C = alpha op(A) op(B) + beta C;
-                                                   op(A) is (m, k), op(B) is (k, n); t is f32 or f64;
-                                                   beta == 0 does not read C
-    gemv_t(ta, m, n, alpha, a, lda, x, incx, beta, y, incy)   y = alpha op(A) x + beta y; A is (m, n)
-    ger_t(m, n, alpha, x, incx, y, incy, a, lda)              A = A + alpha x y^T; A is (m, n)
-    copy(target, source, n), zero(target, n)       n elements; dtypes equal; no overlap
+    gemm_t(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+        C = alpha op(A) op(B) + beta C, where op(A) is (m, k) and op(B) is (k, n); t is f32 or f64;
+        beta == 0 does not read C
+    gemv_t(ta, m, n, alpha, a, lda, x, incx, beta, y, incy)
+        y = alpha op(A) x + beta y, where A itself is (m, n)
+    ger_t(m, n, alpha, x, incx, y, incy, a, lda)
+        A = A + alpha x y^T, where A is (m, n)
+    copy(target, source, n), zero(target, n)
+        n elements; dtypes equal; no overlap
 """
 
 from __future__ import annotations
@@ -94,6 +97,12 @@ VECMATH = {
 """The functions of `runtime/vecmath.py`, evaluated here on NumPy scalars."""
 
 
+def _power(x: Scalar, y: Scalar) -> Scalar:
+    """x ** y by the loop for arrays: for one number and y = 0.5 NumPy takes sqrt, whose values
+    differ at -inf and in the last place."""
+    return np.power([x, x], [y, y])[0]
+
+
 ELEMENTWISE: dict[str, tuple[Sequence[str], Callable[..., Scalar]]] = {
     "add": (NUMBERS, np.add),
     "sub": (NUMBERS, np.subtract),
@@ -104,7 +113,7 @@ ELEMENTWISE: dict[str, tuple[Sequence[str], Callable[..., Scalar]]] = {
     "sign": (NUMBERS, np.sign),
     "floor_divide": (NUMBERS, np.floor_divide),
     "remainder": (NUMBERS, np.remainder),
-    "power": (FLOATS, np.power),
+    "power": (FLOATS, _power),
     "maximum": (ANY, np.maximum),
     "minimum": (ANY, np.minimum),
     "arctan2": (FLOATS, np.arctan2),

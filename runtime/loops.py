@@ -11,7 +11,7 @@ from .intrinsics import routine_operands
 from .kernel import VOCABULARY
 from .numba_kernels import compile_function
 
-SOURCE = '''
+SOURCE = """
 def gemm(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
     for i in range(m):
         for j in range(n):
@@ -64,7 +64,7 @@ def ger(m, n, alpha, x, incx, y, incy, a, lda):
         factor = alpha * x[i * incx]
         for j in range(n):
             a[i * lda + j] += factor * y[j * incy]
-'''
+"""
 
 
 def compile_loops(routine: str, dtype: str) -> int:

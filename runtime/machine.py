@@ -115,4 +115,4 @@ def _is_writable(folder: Path) -> bool:
     """Whether files can be created in the folder or, before it exists, where it would go."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    return os.access(folder, os.W_OK)
+    return folder.is_dir() and os.access(folder, os.W_OK)

@@ -33,7 +33,7 @@ class CompiledFunction:
         return str(self.library.get_asm_str())
 
 
-def _flags() -> compiler.Flags:
+def _flags() -> Any:
     """Nothing that raises, allocates or touches the interpreter; buffers do not alias.
 
     `contract` lets a product and a sum become one FMA, which rounds less; every other freedom

@@ -52,7 +52,8 @@ def _compiled() -> Linked:
     imports = {f"blas_{name}": address for name, address in blas.addresses.items()}
     imports |= {"get_threads": blas.get_threads, "set_threads": blas.set_threads}
     text = "\n".join(_blas_function(blas, *word.split("_")) for word in routine_words())
-    return link(text + _with_threads(blas), exports, imports)
+    common = "\ndeclare i64 @llvm.umax.i64(i64, i64)\n"
+    return link(text + common + _with_threads(blas), exports, imports)
 
 
 def parameter_types(routine: str, dtype: str) -> list[str]:
@@ -125,13 +126,12 @@ def _work(routine: str) -> list[str]:
 
 def _with_threads(blas: Blas) -> str:
     """`lower_threads` sets one thread for small work and returns the count to restore, or 0."""
-    common = "\ndeclare i64 @llvm.umax.i64(i64, i64)\n"
     if not (blas.get_threads and blas.set_threads):
-        return common + """
+        return """
 define internal i32 @lower_threads(i64 %work) { ret i32 0 }
 define internal void @restore_threads(i32 %threads) { ret void }
 """
-    return common + f"""
+    return f"""
 declare i32 @get_threads()
 declare void @set_threads(i32)
 define internal i32 @lower_threads(i64 %work) {{

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from tapeless.runtime.callpath import Entry, Item, Reason, failure, native_entry
 from tapeless.runtime.engine import compile_source
 from tapeless.runtime.kernel import KernelSpec
@@ -18,16 +17,20 @@ ITEMS = [
 ]
 
 
+def table(slots: int) -> np.ndarray:
+    return np.zeros(slots, np.uintp)
+
+
 class Subclass(np.ndarray):
     pass
 
 
-def good() -> list:
+def good() -> list[np.ndarray]:
     return [np.zeros((3, 4), F32), np.zeros((), F64), np.zeros((0, 5), I64), np.ones(4, F32)]
 
 
-def replaced(index: int, value: object) -> tuple:
-    arrays = good()
+def replaced(index: int, value: object) -> tuple[object, ...]:
+    arrays: list[object] = [*good()]
     arrays[index] = value
     return tuple(arrays)
 
@@ -42,7 +45,7 @@ def misaligned() -> np.ndarray:
     return np.zeros(49, np.uint8)[1:].view(F32).reshape(3, 4)
 
 
-def overlapping() -> tuple:
+def overlapping() -> tuple[object, ...]:
     arrays = good()
     arrays[3] = arrays[0][1]
     return tuple(arrays)
@@ -79,13 +82,13 @@ def test_the_native_form_is_in_use_here():
 @pytest.mark.parametrize("name", ODD)
 def test_odd_inputs_name_reason_and_item(name, native):
     arrays, reason, item = ODD[name]
-    result = failure(Entry(ITEMS, 4, 0, native=native)(arrays))
+    result = failure(Entry(ITEMS, table(4), 0, native=native)(arrays))
     assert (result.reason, result.item) == (reason, item)
 
 
 @pytest.mark.parametrize("native", [True, False])
 def test_a_good_call_fills_the_table(native):
-    entry = Entry(ITEMS, 5, 0, native=native)
+    entry = Entry(ITEMS, table(5), 0, native=native)
     arrays = tuple(good())
     entry.table[4] = 77
     assert entry.is_native == native
@@ -96,7 +99,7 @@ def test_a_good_call_fills_the_table(native):
 
 @pytest.mark.parametrize("native", [True, False])
 def test_overlap_names_both_arrays(native):
-    result = failure(Entry(ITEMS, 4, 0, native=native)(overlapping()))
+    result = failure(Entry(ITEMS, table(4), 0, native=native)(overlapping()))
     assert (result.reason, result.item, result.other) == (Reason.OVERLAP, 0, 3)
 
 
@@ -104,7 +107,7 @@ def test_overlap_names_both_arrays(native):
 def test_overlap_among_read_only_arrays_is_fine(native):
     items = [Item(F32, (4,), 0), Item(F32, (4,), 1), Item(F32, (2,), 2, updated=True)]
     base = np.zeros(10, F32)
-    entry = Entry(items, 3, 0, native=native)
+    entry = Entry(items, table(3), 0, native=native)
     assert entry((base[:4], base[2:6], base[6:8])) == 0  # neighbours do not overlap
     assert failure(entry((base[:4], base[2:6], base[5:7]))).reason == Reason.OVERLAP
 
@@ -113,14 +116,14 @@ def test_overlap_among_read_only_arrays_is_fine(native):
 def test_empty_updated_arrays_never_overlap(native):
     base = np.zeros((2, 3), F32)
     items = [Item(F32, (0, 3), 0, updated=True), Item(F32, (2, 3), 1)]
-    assert Entry(items, 2, 0, native=native)((base[1:1], base)) == 0
+    assert Entry(items, table(2), 0, native=native)((base[1:1], base)) == 0
 
 
 @pytest.mark.parametrize("native", [True, False])
 def test_read_only_inputs_that_are_not_updated_pass(native):
     arrays = good()
     arrays[3].flags.writeable = False
-    assert Entry(ITEMS, 4, 0, native=native)(tuple(arrays)) == 0
+    assert Entry(ITEMS, table(4), 0, native=native)(tuple(arrays)) == 0
 
 
 @pytest.mark.parametrize("native", [True, False])
@@ -146,8 +149,9 @@ def step(t):
     k1(f32_at(t, 0), 4)
     return 0
 '''
-    module = compile_source(source, None, [KernelSpec("k0", ("f32",)), KernelSpec("k1", ("f32",), 1)])
-    entry = Entry([Item(F32, (4,), 0, updated=True)], 1, module.address, native=native)
+    specs = [KernelSpec("k0", ("f32",)), KernelSpec("k1", ("f32",), 1)]
+    module = compile_source(source, None, specs)
+    entry = Entry([Item(F32, (4,), 0, updated=True)], table(1), module.address, native=native)
     x = np.zeros(4, F32)
     assert entry((x,)) == 0
     assert entry((x[::-1],)) < 0

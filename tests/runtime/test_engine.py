@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 import threading
 
 import numpy as np
 import pytest
-
 from tapeless.runtime.canonical import canonical
 from tapeless.runtime.driver import SEGMENT
-from tapeless.runtime.engine import compile_source, kernel_store, run_plain
+from tapeless.runtime.engine import NativeModule, compile_source, kernel_store, run_plain
 from tapeless.runtime.kernel import KernelSpec
 
 HEADER = '"""A test."""\nfrom tapeless.runtime.kernel import *\n\n\n'
@@ -29,7 +29,7 @@ def compile_text(text: str, *specs: KernelSpec, path=None):
     return compile_source(HEADER + text, path, specs)
 
 
-def call(module, *arrays: np.ndarray) -> int:
+def call(module: NativeModule, *arrays: np.ndarray) -> int:
     table = np.array([a.ctypes.data for a in arrays], np.uintp)
     return module.call(table.ctypes.data)
 
@@ -51,9 +51,8 @@ def test_a_module_runs_and_reports():
 
 def test_kernels_that_differ_only_in_names_are_compiled_once():
     twin = DOUBLE.replace("k0", "k1").replace("x0", "source").replace("[i]", "[j]")
-    text = DOUBLE + twin.replace("for i", "for j") + driver(
-        "k0(f32_at(t, 0), f32_at(t, 1), 3)", "k1(f32_at(t, 1), f32_at(t, 2), 3)"
-    )
+    calls = ["k0(f32_at(t, 0), f32_at(t, 1), 3)", "k1(f32_at(t, 1), f32_at(t, 2), 3)"]
+    text = DOUBLE + twin.replace("for i", "for j") + driver(*calls)
     module = compile_text(text, SPEC, KernelSpec("k1", ("f32", "f32"), 1))
     assert module.kernels["k0"] is module.kernels["k1"]
     assert module.reused >= 1
@@ -104,7 +103,8 @@ def test_without_a_writable_folder_it_still_compiles(tmp_path, monkeypatch):
 
 def test_a_long_driver_is_cut_and_runs_in_order():
     count = 3 * SEGMENT + 5
-    statement = "gemm_f32(False, False, 1, 1, 1, 1.0, f32_at(t, 0), 1, f32_at(t, 1), 1, 1.0, f32_at(t, 2), 1)"
+    factors = "f32_at(t, 0), 1, f32_at(t, 1), 1"
+    statement = f"gemm_f32(False, False, 1, 1, 1, 1.0, {factors}, 1.0, f32_at(t, 2), 1)"
     module = compile_text(driver(*[statement] * count))
     arrays = [np.ones(1, np.float32), np.ones(1, np.float32), np.zeros(1, np.float32)]
     assert call(module, *arrays) == 0
@@ -121,9 +121,8 @@ def test_a_failed_check_stops_the_driver_anywhere():
 
 """
     statements = ["k0(f32_at(t, 0), f32_at(t, 1), 1)"] * SEGMENT
-    text = DOUBLE + check + driver(
-        *statements, "if k1(i64_at(t, 2), 2): return 4", "k0(f32_at(t, 1), f32_at(t, 3), 1)"
-    )
+    statements += ["if k1(i64_at(t, 2), 2): return 4", "k0(f32_at(t, 1), f32_at(t, 3), 1)"]
+    text = DOUBLE + check + driver(*statements)
     module = compile_text(text, SPEC, KernelSpec("k1", ("i64",), 1))
     one, index = np.ones(1, np.float32), np.array([1, 10])
     arrays = [one, np.zeros(1, np.float32), index, np.zeros(1, np.float32)]
@@ -171,7 +170,7 @@ def test_a_driver_must_end_with_its_status():
 
 def test_a_spec_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="3 parameters"):
-        compile_text(DOUBLE + driver("k0(f32_at(t, 0), f32_at(t, 1), 3)"), KernelSpec("k0", ("f32",)))
+        compile_text(DOUBLE + driver(), KernelSpec("k0", ("f32",)))
 
 
 def test_compiling_from_many_threads():
@@ -200,6 +199,4 @@ def test_importing_the_engine_imports_neither_numba_nor_llvmlite():
 
 
 def _environment() -> dict[str, str]:
-    import os
-
     return os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from tapeless.ir.types import DTYPES
 from tapeless.runtime import kernel
 from tapeless.runtime.emitters import EMITTERS, PREDICATES
@@ -238,7 +237,8 @@ def step(t):
 def test_gemv_and_ger(dtype, ta):
     rows, columns = (5, 3) if ta else (3, 5)
     source = f"""def step(t):
-    gemv_{dtype}({ta}, 3, 5, 2.0, {dtype}_at(t, 0), 5, {dtype}_at(t, 1), 1, 0.5, {dtype}_at(t, 2), 2)
+    gemv_{dtype}({ta}, 3, 5, 2.0, {dtype}_at(t, 0), 5, {dtype}_at(t, 1), 1,
+        0.5, {dtype}_at(t, 2), 2)
     ger_{dtype}(3, 5, -1.0, {dtype}_at(t, 3), 1, {dtype}_at(t, 4), 1, {dtype}_at(t, 0), 5)
     return 0
 """

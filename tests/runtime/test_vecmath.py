@@ -1,30 +1,33 @@
-"""Elementary functions: error in ulp over the whole range, special values, and that they vectorise."""
+"""Elementary functions: error in ulp over the whole range, special values, vectorised loops."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
-
+from numpy.typing import NDArray
 from tapeless.ir.types import DTYPES
 from tapeless.runtime import vecmath
 from tapeless.runtime.engine import compile_source
 from tapeless.runtime.kernel import VECMATH, KernelSpec
 from tapeless.runtime.lanes import ArrayLanes
 
-Array = np.ndarray
+Array = NDArray[Any]
 LIMIT = {"f32": 2.0, "f64": 4.0}
 CASES = [(name, dtype) for name in VECMATH for dtype in LIMIT]
 
 
 def _sigmoid(x: Array) -> Array:
     small = np.exp(-np.abs(x))
-    return np.where(x < 0, small / (1 + small), 1 / (1 + small))
+    result: Array = np.where(x < 0, small / (1 + small), 1 / (1 + small))
+    return result
 
 
 def _softplus(x: Array) -> Array:
-    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+    result: Array = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+    return result
 
 
 def reference(name: str, x: Array) -> Array:
@@ -87,7 +90,8 @@ def step(t):
 
 def plain(name: str, x: Array) -> Array:
     with np.errstate(all="ignore"):
-        return VECMATH[name](ArrayLanes(dtype_of(x)), x)
+        result: Array = VECMATH[name](ArrayLanes(dtype_of(x)), x)
+        return result
 
 
 def ulp_error(actual: Array, exact: Array) -> Array:
@@ -100,7 +104,8 @@ def ulp_error(actual: Array, exact: Array) -> Array:
         infinite = ~finite & ~np.isnan(rounded)
         assert np.array_equal(actual[infinite], rounded[infinite])
         unit = np.spacing(np.maximum(np.abs(rounded), np.finfo(dtype).tiny)).astype(exact.dtype)
-        return np.where(finite, np.abs(actual.astype(exact.dtype) - exact) / unit, 0).astype(float)
+        error = np.abs(actual.astype(exact.dtype) - exact) / unit
+        return np.where(finite, error, 0).astype(float)
 
 
 @pytest.mark.parametrize("run", [plain, native])

@@ -1,0 +1,140 @@
+"""Finding BLAS, its self-test, its threads, and the loops that stand in for it."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tapeless.ir.types import DTYPES
+from tapeless.runtime import blas
+from tapeless.runtime.engine import compile_source
+from tapeless.runtime.loops import compile_loops
+
+HEADER = '"""A test."""\nfrom tapeless.runtime.kernel import *\n\n\n'
+needs_blas = pytest.mark.skipif(blas.find() is None, reason="NumPy brought no usable BLAS")
+
+
+@needs_blas
+def test_the_self_test_notices_a_wrong_routine():
+    found = blas.find()
+    assert found is not None
+    swapped = {**found.addresses, "sgemv": found.addresses["dgemv"]}
+    assert blas._multiplies(found)
+    assert not blas._multiplies(dataclasses.replace(found, addresses=swapped))
+
+
+def test_it_can_be_switched_off(monkeypatch):
+    monkeypatch.setenv("TAPELESS_BLAS", "off")
+    assert blas.find.__wrapped__() is None
+
+
+@needs_blas
+def test_threads_are_restored_after_small_products_and_kept_for_large_ones():
+    found = blas.find()
+    assert found is not None
+    if found.threads is None:
+        pytest.skip("this BLAS has no thread count to ask for")
+    set_threads = ctypes.CFUNCTYPE(None, ctypes.c_int)(found.set_threads)
+    before = found.threads
+    module = compile_source(
+        HEADER
+        + """def step(t):
+    gemm_f32(False, False, 8, 8, 8, 1.0, f32_at(t, 0), 8, f32_at(t, 1), 8, 0.0, f32_at(t, 2), 8)
+    return 0
+""",
+        None,
+        [],
+    )
+    arrays = [np.ones(64, np.float32) for _ in range(3)]
+    table = np.array([a.ctypes.data for a in arrays], np.uintp)
+    try:
+        for count in (1, 2):
+            set_threads(count)
+            assert module.call(table.ctypes.data) == 0
+            assert found.threads == count
+    finally:
+        set_threads(before)
+    np.testing.assert_array_equal(arrays[2], 8)
+
+
+def test_prefers_loops_only_for_small_products():
+    assert blas.prefers_loops(4, 8, 2)
+    assert not blas.prefers_loops(32, 784, 128)
+
+
+KINDS = {"i": ctypes.c_int64, "p": ctypes.c_void_p}
+LAYOUTS = {"gemm": "iiiiifpipifpi", "gemv": "iiifpipifpi", "ger": "iifpipipi"}
+
+
+def loops(routine: str, dtype: str):
+    """The fallback as a Python function."""
+    number = ctypes.c_float if dtype == "f32" else ctypes.c_double
+    kinds = [KINDS.get(letter, number) for letter in LAYOUTS[routine]]
+    kind = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, *kinds)
+    function = kind(compile_loops(routine, dtype))
+    scratch = np.zeros(2)
+
+    def call(*arguments):
+        pointers = [a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments]
+        assert function(scratch.ctypes.data, scratch[1:].ctypes.data, *pointers) == 0
+
+    return call
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0, -0.5])
+@pytest.mark.parametrize("ta", [False, True])
+@pytest.mark.parametrize("tb", [False, True])
+@pytest.mark.parametrize(("dtype", "rtol"), [("f32", 1e-4), ("f64", 1e-12)])
+def test_loop_gemm(dtype, rtol, ta, tb, beta):
+    rng = np.random.default_rng(3)
+    m, n, k = 5, 19, 11
+    numpy_dtype = DTYPES[dtype]
+    shapes = ((m, k), (k, n), (m, n))
+    a, b, c = (np.asarray(rng.normal(size=s), numpy_dtype) for s in shapes)
+    left, right = (np.ascontiguousarray(x.T if t else x) for x, t in ((a, ta), (b, tb)))
+    out = np.full_like(c, np.nan) if beta == 0 else c.copy()
+    lda, ldb = left.shape[1], right.shape[1]
+    loops("gemm", dtype)(ta, tb, m, n, k, 2.0, left, lda, right, ldb, beta, out, n)
+    np.testing.assert_allclose(out, 2 * a @ b + (beta * c if beta else 0), rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize("ta", [False, True])
+@pytest.mark.parametrize("beta", [0.0, 0.5])
+def test_loop_gemv_and_ger(ta, beta):
+    rng = np.random.default_rng(3)
+    a = rng.normal(size=(3, 5))
+    rows, columns = (5, 3) if ta else (3, 5)
+    x, y = rng.normal(size=2 * columns), rng.normal(size=rows)
+    out = np.full_like(y, np.nan) if beta == 0 else y.copy()
+    loops("gemv", "f64")(ta, 3, 5, 2.0, a, 5, x, 2, beta, out, 1)
+    np.testing.assert_allclose(out, 2 * (a.T if ta else a) @ x[::2] + (beta * y if beta else 0))
+    u, v, updated = rng.normal(size=3), rng.normal(size=5), a.copy()
+    loops("ger", "f64")(3, 5, -1.0, u, 1, v, 1, updated, 5)
+    np.testing.assert_allclose(updated, a - np.outer(u, v))
+
+
+def test_generated_code_works_without_blas():
+    code = """
+import numpy as np
+from tapeless.ir.types import DTYPES
+from tapeless.runtime import blas
+from tapeless.runtime.engine import compile_source
+assert blas.find() is None
+module = compile_source('''from tapeless.runtime.kernel import *
+def step(t):
+    gemm_f64(False, True, 2, 3, 4, 1.0, f64_at(t, 0), 4, f64_at(t, 1), 4, 0.0, f64_at(t, 2), 3)
+    return 0
+''', None, [])
+a, b, c = np.arange(8.0).reshape(2, 4), np.arange(12.0).reshape(3, 4), np.zeros((2, 3))
+table = np.array([x.ctypes.data for x in (a, b, c)], np.uintp)
+assert module.call(table.ctypes.data) == 0
+np.testing.assert_array_equal(c, a @ b.T)
+"""
+    paths = os.pathsep.join(path for path in sys.path if path)
+    environment = os.environ | {"TAPELESS_BLAS": "off", "PYTHONPATH": paths}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
