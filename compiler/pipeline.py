@@ -29,12 +29,14 @@ from ..passes.cse import cse
 from ..passes.dce import dce
 from ..passes.decompose import decompose
 from ..passes.fold import fold
+from ..passes.fuse import fuse
 from ..passes.jacobian_free import jacobian_free
 from ..passes.reassociate import reassociate
 from ..passes.rules import RulePass
 from ..passes.simplify import simplify
 from ..passes.stable import stable
 from ..passes.transposes import absorb_transposes
+from ..passes.update_fusion import fuse_updates
 from .memory import plan_memory
 
 STAGES: Final = (
@@ -64,16 +66,17 @@ STEPS: Final = (
     Step("stable", reassociate, "the derivative inherits the cheap order of contractions"),
     Step("autodiff", autodiff, "expands derivatives into explicit Jacobians", required=True),
     Step("jacobian-free", jacobian_free, "contracts Jacobians away, zeros first", required=True),
+    Step("optimized", decompose, "code generation knows primitives only", required=True),
     Step("optimized", fold, "derivatives of constants and counts are constants"),
     Step("optimized", cse, "forward and backward pass share much, simplify counts the readers"),
     Step("optimized", simplify, "neutral elements, signs, moves and selections cost nothing more"),
     Step("optimized", absorb_transposes, "a contraction reads in any order of axes"),
     Step("optimized", reassociate, "with transposes gone, chains of contractions are visible"),
-    Step("optimized", decompose, "fusion and code generation know primitives only", required=True),
-    Step("optimized", cse, "softmax and log-sum-exp of the same logits share their parts"),
-    Step("optimized", simplify, "the parts meet their surroundings"),
+    Step("optimized", simplify, "new contractions have new surroundings"),
     Step("optimized", cse, "simplification makes values equal"),
     Step("optimized", dce, "what is left over"),
+    Step("fused", fuse_updates, "an update that is a contraction needs no gradient array"),
+    Step("fused", fuse, "what is left runs in few loops over memory"),
     Step("planned", plan_memory, "order, places in one arena, updates in place", required=True),
 )
 
@@ -110,7 +113,7 @@ def lower(
     if until not in STAGES:
         raise ValueError(f"no stage {until!r}; the stages are {', '.join(STAGES)}")
     skip = _skipped()
-    dump = _dumper(graph)
+    dump = _Dump(graph)
     lowered = Lowered({"trace": graph})
     if verify:
         verify_graph(graph, after="trace")
@@ -165,20 +168,24 @@ def _skippable() -> Iterator[str]:
                 yield from (rule.name for rule in step.run.rules)
 
 
-def _dumper(graph: Graph) -> Callable[[str, Graph], None]:
-    """What TAPELESS_DUMP asks to do with the IR after a pass: print it, file it, or nothing."""
-    target = os.environ.get("TAPELESS_DUMP", "")
-    if not target:
-        return lambda title, graph: None
-    if target == "-":
-        return lambda title, graph: print(f"# {title}\n{graph}", file=sys.stderr)
-    digest = hashlib.sha256(str(graph).encode()).hexdigest()[:8]
-    folder = Path(target) / f"{graph.name}-{digest}"
-    folder.mkdir(parents=True, exist_ok=True)
-    written: list[str] = []
+class _Dump:
+    """What TAPELESS_DUMP asks for: the IR after each pass that changes its text, printed or filed
+    in a folder of the graph's own."""
 
-    def write(title: str, graph: Graph) -> None:
-        written.append(title)
-        (folder / f"{len(written) - 1:02d}-{title}.ir").write_text(f"{graph}\n")
+    def __init__(self, graph: Graph) -> None:
+        self.target = os.environ.get("TAPELESS_DUMP", "")
+        self.folder: Path | None = None
+        self.texts: list[str] = []
+        if self.target not in ("", "-"):
+            digest = hashlib.sha256(str(graph).encode()).hexdigest()[:8]
+            self.folder = Path(self.target) / f"{graph.name}-{digest}"
+            self.folder.mkdir(parents=True, exist_ok=True)
 
-    return write
+    def __call__(self, title: str, graph: Graph) -> None:
+        if not self.target or (text := f"{graph}\n") in self.texts[-1:]:
+            return
+        if self.folder is not None:
+            (self.folder / f"{len(self.texts):02d}-{title}.ir").write_text(text)
+        else:
+            print(f"# {title}\n{text}", file=sys.stderr)
+        self.texts.append(text)

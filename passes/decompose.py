@@ -21,7 +21,12 @@ from typing import Final
 
 from ..ir.graph import Value
 from ..ir.ops.reduce import expand_reduced
+from .patterns import Var, match_node, p, x, y
 from .rules import RulePass, Site, rule
+from .views import below_moves, replay
+
+LOGSUMEXP: Final = p.select(p.isfinite(Var("m")), p.add(Var("m"), Var("l")), Var("m"))
+"""What `logsumexp_parts` makes: m is the maximum, l the logarithm of the shifted sum."""
 
 
 @rule("softmax")
@@ -42,6 +47,18 @@ def logsumexp_parts(site: Site) -> Value:
     return b.select(b.isfinite(top), b.add(top, b.log(total)), top)
 
 
+@rule(p.sub(x, y))
+def log_softmax_parts(site: Site, x: Value, y: Value) -> Value | None:
+    """x - logsumexp(u) = (x - m) - log(sum(exp(u - m))) with m = max(u): near the maximum the first
+    difference is exact, where m + log(..) would round. NaN, not -inf, beside an infinite m."""
+    total, moves = below_moves(site, y)
+    node = site.producer(total, "select")
+    for found in match_node(site.producers, LOGSUMEXP, node) if node is not None else ():
+        top, log_total = (replay(site, moves, found[name]) for name in ("m", "l"))
+        return site.b.sub(site.b.sub(x, top), log_total)
+    return None
+
+
 def _shifted_exp(site: Site, x: Value, axes: tuple[int, ...]) -> Value:
     top = site.b.max(x, axes=axes)
     return site.b.exp(site.b.sub(x, expand_reduced(site.b, top, x.type, axes)))
@@ -57,4 +74,6 @@ def eye_parts(site: Site) -> Value:
     return b.reshape(b.cast(equal, dtype=attrs["dtype"]), shape=site.result.shape)
 
 
-decompose: Final = RulePass("decompose", (softmax_parts, logsumexp_parts, eye_parts))
+decompose: Final = RulePass(
+    "decompose", (softmax_parts, logsumexp_parts, log_softmax_parts, eye_parts)
+)

@@ -22,6 +22,9 @@ from .movement import ELEMENTWISE
 from .patterns import p, x, y, z
 from .rules import Rule, Site, rule
 
+FAR_FEWER = 4
+"""How many times smaller a gather must be to be computed apart from the whole array."""
+
 
 @rule(p.add(x, y))
 def accumulate(site: Site, x: Value, y: Value) -> Value | None:
@@ -126,15 +129,16 @@ def sum_of_scattered(site: Site) -> Value | None:
 @rule("gather")
 def gather_below_elementwise(site: Site) -> Value | None:
     """gather(f(x, y), i) = f(gather(x, i), gather(y, i)) when every axis is indexed and fewer
-    elements are left to compute"""
+    elements are left to compute: far fewer if f(x, y) has other readers, who may then be fused
+    with it"""
     whole, *indices = site.operands
     node = site.producer(whole, *ELEMENTWISE)
     axes = site.node.attrs["axes"]
-    if node is None or not site.used_once(whole) or len(axes) != whole.type.rank:
+    if node is None or len(axes) != whole.type.rank:
         return None
-    if site.result.type.size >= whole.type.size or whole.shape not in (
-        v.shape for v in node.operands
-    ):
+    if all(v.shape != whole.shape for v in node.operands):
+        return None
+    if site.result.type.size * (1 if site.used_once(whole) else FAR_FEWER) >= whole.type.size:
         return None
     index = dict(zip(axes, indices, strict=True))
     parts = [_gathered(site, v, index, whole.type.rank) for v in node.operands]
