@@ -14,3 +14,37 @@ Autodiff without a tape: the derivative is a transformation of a static graph th
 at every stage, `print(step.lower(p, x, y, 0.1).ir("autodiff"))`.
 """
 
+from tapeless import ir
+from tapeless.compiler import tree
+from tapeless.compiler.api import BoundStep, CompiledFunction, compile
+from tapeless.compiler.check import check_grads
+from tapeless.compiler.compare import Comparison, compare
+from tapeless.compiler.program import Program
+from tapeless.compiler.transforms import grad, hessian, jacobian, jvp, value_and_grad, vjp
+from tapeless.ir import errors
+from tapeless.library import nn, optim
+from tapeless.runtime.interpreter import interpret
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BoundStep",
+    "Comparison",
+    "CompiledFunction",
+    "Program",
+    "check_grads",
+    "compare",
+    "compile",
+    "errors",
+    "grad",
+    "hessian",
+    "interpret",
+    "ir",
+    "jacobian",
+    "jvp",
+    "nn",
+    "optim",
+    "tree",
+    "value_and_grad",
+    "vjp",
+]

@@ -193,7 +193,7 @@ def compile(
 
 def _compiled(fn: Callable[..., Any], options: Options) -> CompiledFunction:
     if isinstance(fn, CompiledFunction):
-        raise TypeError(f"{fn.__name__} is compiled already")
+        raise TypeError(f"{fn!r} is compiled already")
     if not callable(fn):
         raise TypeError(f"compile takes a function, not {type(fn).__name__}")
     return CompiledFunction(fn, options)

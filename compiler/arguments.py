@@ -54,8 +54,9 @@ def check(parameters: Sequence[Parameter], leaves: Sequence[Any]) -> None:
 
 def overlap(x: Array, y: Array) -> bool:
     """Whether two arrays share an element; taken as true when that is too hard to rule out."""
+    # NumPy's stubs know only the two special values of max_work.
     try:
-        return np.shares_memory(x, y, max_work=OVERLAP_WORK)
+        return np.shares_memory(x, y, max_work=OVERLAP_WORK)  # type: ignore[arg-type]
     except np.exceptions.TooHardError:
         return True
 

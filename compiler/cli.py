@@ -103,7 +103,7 @@ def _cache(options: argparse.Namespace) -> str:
 
 
 def load(target: str) -> tuple[CompiledFunction, tuple[Any, ...]]:
-    """The compiled function `FILE:FUNC` names and its example arguments; UsageError if not there."""
+    """The compiled function `FILE:FUNC` names and its example arguments, or UsageError."""
     file, _, name = target.rpartition(":")
     if not file or not name:
         raise UsageError(f"{target!r} is not FILE:FUNC, such as train.py:step")
@@ -112,7 +112,9 @@ def load(target: str) -> tuple[CompiledFunction, tuple[Any, ...]]:
     if step is None:
         raise UsageError(f"{file} has no {name!r}")
     if not isinstance(step, CompiledFunction):
-        raise UsageError(f"{name} in {file} is not a compiled function; decorate it with @tl.compile")
+        raise UsageError(
+            f"{name} in {file} is not a compiled function; decorate it with @tl.compile"
+        )
     return step, _example_args(module, file, name)
 
 

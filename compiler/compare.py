@@ -16,6 +16,8 @@ from .call import copy_arrays
 from .table import Table, seconds_text
 from .verification import relative
 
+Run = Callable[..., Any]
+
 ROUNDS = 7
 """The median of this many rounds is reported."""
 
@@ -109,17 +111,17 @@ def compare(
     program = step.lower(*args, **kwargs)
     program.native  # noqa: B018  compiles, if it has not run yet
     naive = CompiledFunction(step.function, replace(step.options, optimize=False))
-    runs: list[tuple[str, Callable[..., Any]]] = [
-        ("interpreted, naive", naive.interpret),
-        ("interpreted, optimised", step.interpret),
-        ("compiled", program.run),
-    ]
+    runs: dict[str, Run] = {
+        "interpreted, naive": naive.interpret,
+        "interpreted, optimised": step.interpret,
+        "compiled": step,
+    }
     samples = _samples(args, kwargs) if samples is None else samples
-    results = [_once(run, args, kwargs) for _, run in runs]
-    times = [_time(run, args, kwargs, seconds) for _, run in runs]
+    results = [_once(run, args, kwargs) for run in runs.values()]
+    times = _times(list(runs.values()), args, kwargs, seconds)
     rows = tuple(
         Timing(name, us, samples, times[0] / us, _difference(results[0], result))
-        for (name, _), us, result in zip(runs, times, results, strict=True)
+        for name, us, result in zip(runs, times, results, strict=True)
     )
     return Comparison(program.name, rows, program.timings().seconds)
 
@@ -130,26 +132,28 @@ def _samples(args: Sequence[Any], kwargs: Mapping[str, Any]) -> int | None:
     return extents.pop() if len(extents) == 1 else None
 
 
-def _once(run: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+def _once(run: Run, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
     """Everything one step leaves behind: results and the arguments after it."""
     own_args, own_kwargs = copy_arrays(args, kwargs)
     result = run(*own_args, **own_kwargs)
     return tree.leaves((result, own_args, own_kwargs))
 
 
-def _time(
-    run: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], seconds: float
-) -> float:
-    """Median microseconds per step. Each round starts from the given arguments, so that no
-    executor meets weights the others do not."""
-    once = _round(run, args, kwargs, 1)
-    steps = max(1, int(seconds / ROUNDS / max(once, 1e-7)))
-    return 1e6 * sorted(_round(run, args, kwargs, steps) for _ in range(ROUNDS))[ROUNDS // 2]
+def _times(
+    runs: Sequence[Run], args: Sequence[Any], kwargs: Mapping[str, Any], seconds: float
+) -> list[float]:
+    """Median microseconds per step of each. Their rounds take turns, so that a disturbance hits
+    all alike, and start from the given arguments, so that none meets weights the others do not."""
+    once = [_round(run, args, kwargs, 1) for run in runs]
+    steps = [max(1, int(seconds / ROUNDS / max(time, 1e-7))) for time in once]
+    rounds = [
+        [_round(run, args, kwargs, count) for run, count in zip(runs, steps, strict=True)]
+        for _ in range(ROUNDS)
+    ]
+    return [1e6 * sorted(column)[ROUNDS // 2] for column in zip(*rounds, strict=True)]
 
 
-def _round(
-    run: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], steps: int
-) -> float:
+def _round(run: Run, args: Sequence[Any], kwargs: Mapping[str, Any], steps: int) -> float:
     own_args, own_kwargs = copy_arrays(args, kwargs)
     start = time.perf_counter()
     for _ in range(steps):

@@ -170,7 +170,7 @@ class Program:
         targets = [graph.inputs.index(target) for target, _ in graph.updates]
 
         def run(leaves: Sequence[Any]) -> Sequence[Array]:
-            outputs, updates = interpret(graph, self.typed(leaves))
+            outputs, updates = interpret(graph, *self.typed(leaves))
             for position, value in zip(targets, updates, strict=True):
                 np.copyto(leaves[position], value)
             return outputs
@@ -232,13 +232,7 @@ class Program:
         used = [arguments.plain(leaf) for leaf in leaves]
         outputs = run(used)
         arguments.restore(leaves, used, self.parameters)
-        return self._finish(call.bound.arguments, outputs)
-
-    def _finish(self, bound: Mapping[str, Any], outputs: Sequence[Array]) -> Any:
-        """Bring the caller's containers up to date and build the return value."""
-        tree = self.traced.result_tree
-        self.traced.rebinds.replay(bound, outputs[tree.arrays :])
-        return tree.unflatten(outputs[: tree.arrays])
+        return self.traced.finish(call.bound.arguments, outputs)
 
     # --- the fast way of a call ----------------------------------------------------------
 
@@ -248,16 +242,16 @@ class Program:
         having done nothing, if they are not exactly this program's. None if every call needs care:
         arguments by keyword only, or arrays that are not contiguous."""
         specs = self.described.specs
-        strided = any(isinstance(s, ArraySpec) and not s.contiguous for s in specs)
-        if strided or not self._step.positional:
-            return None
-        names = self._step.names
+        names = self.described.treedef.keys
         count = len(names)
+        strided = any(isinstance(s, ArraySpec) and not s.contiguous for s in specs)
+        if strided or not self._step.positional or names != self._step.names[:count]:
+            return None
         unpack = make_unpack(self.described.treedef.children, specs)
         ranges = [(k, np.iinfo(d)) for k, d in self.traced.int_ranges]
         limits = [(k, int(r.min), int(r.max)) for k, r in ranges]
         call = self.native.call
-        finish = self._finish
+        finish = self.traced.finish
         single = self.traced.result_tree.treedef == LEAF and self.traced.result_tree.arrays == 1
         plain = single and not self.traced.rebinds.slots
 

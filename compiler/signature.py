@@ -92,9 +92,17 @@ def parameters(fn: Callable[..., Any]) -> inspect.Signature:
 def bind(
     signature: inspect.Signature, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> inspect.BoundArguments:
-    """Arguments by parameter name, defaults filled in; TypeError as in a plain call."""
+    """Arguments by parameter name; TypeError as in a plain call.
+
+    A default that is not overridden is a constant of the function, unless it is an array or a
+    container, which the step could write to: those are arguments like any other.
+    """
     bound = signature.bind(*args, **kwargs)
+    given = set(bound.arguments)
     bound.apply_defaults()
+    for name, value in list(bound.arguments.items()):
+        if name not in given and not (isinstance(value, np.ndarray) or tree.is_container(value)):
+            del bound.arguments[name]
     return bound
 
 

@@ -42,7 +42,8 @@ def bytes_text(count: int) -> str:
     """`1.5 KiB`, `411 MiB`."""
     power = min(max(count.bit_length() - 1, 0) // 10, len(_UNITS) - 1)
     size = count / 1024**power
-    return f"{size:.0f} {_UNITS[power]}" if power == 0 or size >= 100 else f"{size:.3g} {_UNITS[power]}"
+    digits = f"{size:.0f}" if power == 0 or size >= 100 else f"{size:.3g}"
+    return f"{digits} {_UNITS[power]}"
 
 
 def seconds_text(seconds: float) -> str:

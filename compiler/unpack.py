@@ -41,7 +41,11 @@ def make_unpack(arguments: Sequence[TreeDef], specs: Sequence[Spec]) -> Unpack:
     names = ", ".join(f"a{k}" for k in range(len(arguments)))
     items = "".join(f"{item}, " for item in writer.items).removesuffix(" ")
     source = "\n".join(
-        [f"def unpack({names}):", *(f"    {line}" for line in writer.lines), f"    return ({items})"]
+        [
+            f"def unpack({names}):",
+            *(f"    {line}" for line in writer.lines),
+            f"    return ({items})",
+        ]
     )
     scope: dict[str, Any] = {f"C{k}": value for k, value in enumerate(writer.constants)}
     exec(compile(source, "<tapeless unpack>", "exec"), scope)

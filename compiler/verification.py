@@ -7,7 +7,7 @@ values both graphs have by name are compared to find the op and the user's line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..ir.errors import UnsupportedError, VerifyError
+from ..ir.evaluate import evaluate
 from ..ir.graph import Graph, Node
 from ..ir.ops.autodiff import REQUESTS
 from ..ir.text import Names, format_node
@@ -68,7 +69,7 @@ class Version:
 def verify(
     name: str,
     stages: Sequence[Version],
-    passes: Callable[[str], Sequence[Version]],
+    passes: Callable[[str], Iterable[Version]],
     native: Execute,
     leaves: Sequence[Array],
 ) -> VerifyReport:
@@ -93,7 +94,8 @@ def verify(
     assert reference is not None and before is not None  # the last stages always run
     computed = [np.asarray(x) for x in native()]
     if not agree(reference, computed):
-        raise VerifyError(f"{name}: {_difference(before.graph, reference, computed)} in native code")
+        what = _difference(before.graph, reference, computed)
+        raise VerifyError(f"{name}: {what} in native code")
     rows.append(StageCheck("native", error(reference, computed)))
     return VerifyReport(name, tuple(rows))
 
@@ -129,7 +131,7 @@ def _interpreted(graph: Graph, leaves: Sequence[Array]) -> tuple[str, list[Array
     if any(node.op.name in REQUESTS for node in graph.nodes):
         return "derivatives are not expanded yet", None
     try:
-        outputs, updates = interpret(graph, leaves)
+        outputs, updates = interpret(graph, *leaves)
     except UnsupportedError:
         return "Jacobians too large to build", None
     return "", [*outputs, *updates]
@@ -169,7 +171,7 @@ def _named_values(graph: Graph, leaves: Sequence[Array]) -> list[tuple[str, Node
             if value.name is not None and isinstance(array, np.ndarray):
                 found.append((names.use(value).removeprefix("%"), node, array))
 
-    interpret(graph, leaves, observe)
+    evaluate(graph, leaves, observe)
     return found
 
 

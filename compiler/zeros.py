@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
 
-from ..ir.graph import Graph, Loc, Node
+from ..ir.builder import Builder, keep
+from ..ir.graph import Graph, Loc, Node, Value
 from ..ir.jacobian import Delta, Factor, Form, Letter, Map, Term
 from ..ir.text import Names, format_form
 from ..ir.types import dtype_name
@@ -118,7 +119,7 @@ def _row(graph: Graph, node: Node, names: Names) -> Zero:
         nbytes=type_.nbytes,
         form=format_form(form, uses),
         loc=node.loc,
-        instead=_instead(graph, node),
+        instead=_instead(graph, names, node),
     )
 
 
@@ -194,32 +195,38 @@ def _pairs(link: Map, src: int, dst: int) -> int:
         case "slice" | "reshape" | "gather" | "erase_at":
             return dst
         case "erase":
-            return dst - math.prod(len(range(*s)) for s in dict(link.attrs)["spec"])
+            region: int = math.prod(len(range(*s)) for s in dict(link.attrs)["spec"])
+            return dst - region
     return src * dst
 
 
 # --- what stands in place ------------------------------------------------------------------
 
 
-def _instead(graph: Graph, jacobian: Node) -> tuple[str, ...]:
+def _instead(graph: Graph, names: Names, jacobian: Node) -> tuple[str, ...]:
     """The ops one contraction of this Jacobian comes to, by eliminating it on its own."""
     contract = next(n for n in graph.users[jacobian.result] if n.op.name == "contract")
-    needed = dict.fromkeys((*jacobian.operands, *contract.operands[1:]))
-    constants = [
-        producer
-        for v in needed
-        if (producer := graph.producer.get(v)) is not None and producer.op.name == "constant"
-    ]
-    literal = {node.result for node in constants}
-    alone = Graph(
-        graph.name,
-        tuple(v for v in needed if v not in literal),
-        (*constants, jacobian, contract),
-        (contract.result,),
-    )
-    left = jacobian_free(alone)
-    names = Names(left)
-    nodes = [node for node in left.nodes if node.results[0] not in names.hidden]
+    left = jacobian_free(_alone(graph, names, jacobian, contract))
+    shown = Names(left)
+    nodes = [node for node in left.nodes if node.results[0] not in shown.hidden]
     if not nodes:
-        return (f"{names.use(left.outputs[0])} itself",)
-    return tuple(names.line(node, "").partition(" = ")[2] for node in nodes)
+        return (f"{shown.use(left.outputs[0])} itself",)
+    return tuple(shown.line(node, "").partition(" = ")[2] for node in nodes)
+
+
+def _alone(graph: Graph, names: Names, jacobian: Node, contract: Node) -> Graph:
+    """A graph of just these two nodes; its inputs have the names they have in `graph`."""
+    b = Builder()
+    env: dict[Value, Value] = {}
+    inputs = []
+    for value in dict.fromkeys((*jacobian.operands, *contract.operands[1:])):
+        producer = graph.producer.get(value)
+        if producer is not None and producer.op.name == "constant":
+            b.nodes.append(producer)
+            continue
+        env[value] = Value(value.type, names.use(value).removeprefix("%"))
+        inputs.append(env[value])
+    for node in (jacobian, contract):
+        results = keep(b, node, tuple(env.get(v, v) for v in node.operands))
+        env.update(zip(node.results, results, strict=True))
+    return Graph(graph.name, tuple(inputs), tuple(b.nodes), (env[contract.result],))

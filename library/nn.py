@@ -8,15 +8,15 @@ values and derivatives stay right at 0, at large arguments and at infinity.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..ir.errors import DTypeError, ShapeError
 
-Array = NDArray[Any]
-Reduction = Literal["mean", "sum", "none"]
+Array: TypeAlias = Any
+"""A NumPy array or, inside a trace, what stands for one."""
+Reduction: TypeAlias = Literal["mean", "sum", "none"]
 
 
 # --- activations ---------------------------------------------------------------------------
@@ -77,11 +77,10 @@ def log_softmax(x: Array, axis: int = -1) -> Array:
     return x - logsumexp(x, axis=axis, keepdims=True)
 
 
-def logsumexp(
-    x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False
-) -> Array:
+def logsumexp(x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
     """log(sum(exp(x))) over `axis` (all axes by default) without overflow; -inf if all are."""
-    return np.logaddexp.reduce(x, axis=axis, keepdims=keepdims)
+    # NumPy's stubs want a literal keepdims.
+    return np.logaddexp.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
 
 
 def maxout(x: Array, pieces: int, axis: int = -1) -> Array:
@@ -158,9 +157,7 @@ def cross_entropy(
     return _reduce(-np.sum(target * log_probs, axis=axis), reduction)
 
 
-def binary_cross_entropy(
-    input: Array, target: Array, *, reduction: Reduction = "mean"
-) -> Array:
+def binary_cross_entropy(input: Array, target: Array, *, reduction: Reduction = "mean") -> Array:
     """-(y log p + (1 - y) log(1 - p)) of probabilities p; inf where p contradicts y."""
     target = _targets("binary_cross_entropy", input, target)
     return _reduce(-(xlogy(target, input) + xlogy(1 - target, 1 - input)), reduction)

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..compiler import tree
 from ..ir.errors import DTypeError
@@ -30,7 +29,6 @@ Params = Any
 State = dict[str, Any]
 Scalar = Any
 """A Python number, a NumPy scalar, or a traced scalar."""
-Array = NDArray[Any]
 
 
 class Optimizer(Protocol):
@@ -113,9 +111,7 @@ def sgd(lr: Scalar, momentum: float = 0.0, nesterov: bool = False) -> SGD:
     return SGD(lr, momentum, nesterov)
 
 
-def adam(
-    lr: Scalar = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
-) -> Adam:
+def adam(lr: Scalar = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8) -> Adam:
     """Adam. Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015."""
     return Adam(lr, betas, eps)
 

@@ -65,9 +65,9 @@ def reference_adam(steps, lr, b1, b2, eps):
         g = gradients(p)
         m = tl.tree.map(lambda m, g: b1 * m + (1 - b1) * g, m, g)
         v = tl.tree.map(lambda v, g: b2 * v + (1 - b2) * g**2, v, g)
-        p = tl.tree.map(
-            lambda p, m, v: p - lr * (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + eps), p, m, v
-        )
+        mean = tl.tree.map(lambda m, t=t: m / (1 - b1**t), m)
+        spread = tl.tree.map(lambda v, t=t: np.sqrt(v / (1 - b2**t)) + eps, v)
+        p = tl.tree.map(lambda p, m, s: p - lr * m / s, p, mean, spread)
     return p
 
 
