@@ -106,7 +106,7 @@ def copy(a: Any, order: str = "K") -> TracedArray:
     return copied(as_array(a), scalar=False)
 
 
-@implements(np.astype, method="astype")
+@implements(method="astype")
 def astype(
     x: Any, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True,
     copy: bool = True,

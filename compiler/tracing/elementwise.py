@@ -14,13 +14,14 @@ import numpy as np
 
 from ...ir.errors import DTypeError, TraceError, UnsupportedError
 from ...ir.graph import Value
-from ...ir.types import BOOL
+from ...ir.types import BOOL, I64
 from .handle import Handle
 from .promotion import (
     Operand,
     as_array,
     as_value,
     convert,
+    is_number,
     lift,
     loop_dtypes,
     recorder_now,
@@ -168,6 +169,17 @@ def _integer_power(base: Operand, exponent: Operand, dtype: np.dtype) -> TracedA
     return result
 
 
+_FAST_POWERS: dict[Any, np.ufunc] = {2: np.square, 0.5: np.sqrt, -1: np.reciprocal}
+
+
+def raised(base: TracedArray, exponent: Any) -> TracedArray:
+    """`base ** exponent`: for a few literals NumPy's operator is not np.power but exact."""
+    fast = _FAST_POWERS.get(exponent) if is_number(exponent) else None
+    if fast is None or base.kind != "array" or not (base.type.is_float or fast is np.square):
+        return apply(np.power, (base, exponent))
+    return apply(fast, (base,))
+
+
 _PYTHON_COMPARISON = {
     np.less: operator.lt, np.less_equal: operator.le, np.greater: operator.gt,
     np.greater_equal: operator.ge, np.equal: operator.eq, np.not_equal: operator.ne,
@@ -184,7 +196,8 @@ def _compare(ufunc: np.ufunc, operands: Sequence[Operand]) -> TracedArray:
     if verdict is not None:
         array = next(x for x in operands if isinstance(x, Handle))
         return filled(array, verdict)
-    return emit(COMPARISONS[ufunc], operands, first)
+    exact = any(isinstance(x, Handle) and x.weak for x in operands) and np.can_cast(first, I64)
+    return emit(COMPARISONS[ufunc], operands, I64 if exact and first != BOOL else first)
 
 
 def _beyond_range(ufunc: np.ufunc, operands: Sequence[Operand], dtype: np.dtype) -> bool | None:

@@ -188,12 +188,6 @@ def hsplit(ary: Any, indices_or_sections: Any) -> list[TracedArray]:
     return split(ary, indices_or_sections, 1 if as_array(ary).ndim > 1 else 0)
 
 
-@implements(np.unstack)
-def unstack(x: Any, *, axis: int = 0) -> tuple[TracedArray, ...]:
-    """np.unstack."""
-    return tuple(moveaxis(x, axis, 0))
-
-
 def part(x: TracedArray, axis: int, region: slice) -> TracedArray:
     """A slice of one axis."""
     spec = [full_slice(n) for n in x.shape]

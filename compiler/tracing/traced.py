@@ -16,6 +16,7 @@ from . import assembly, creation, elementwise, indexing, linear, misuse, reducti
 from .handle import Handle
 from .promotion import (
     as_value,
+    convert,
     is_number,
     lift,
     loop_dtypes,
@@ -127,6 +128,8 @@ class TracedArray(Handle):
             return _python_arithmetic(ufunc, pair)
         if not _is_arraylike(other):
             return NotImplemented
+        if ufunc is np.power and not swapped:
+            return elementwise.raised(self, other)
         return FUNCTIONS[ufunc](*pair) if ufunc in FUNCTIONS else elementwise.apply(ufunc, pair)
 
     @operation
@@ -390,13 +393,10 @@ def _python_arithmetic(ufunc: np.ufunc, operands: tuple[Any, ...]) -> TracedArra
         dtype = BOOL
     else:
         dtype = F64 if floats else I64
-    value = elementwise.apply(ufunc, [_strong(recorder, x, dtype) for x in operands]).value
+    strong = [convert(x, dtype) if isinstance(x, Handle) else x for x in operands]
+    value = elementwise.apply(ufunc, strong).value
     buffer = recorder.fresh(value).buffer
     return TracedArray(recorder, buffer, (), "scalar" if value.type.is_bool else "python")
-
-
-def _strong(recorder: Any, x: Any, dtype: np.dtype) -> TracedArray:
-    return recorder.fresh(as_value(x, dtype))
 
 
 # --- ufunc calls ---------------------------------------------------------------------------

@@ -1,0 +1,54 @@
+"""Run the same Python function on arrays and, traced, through the interpreter; compare."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tapeless.compiler import tree
+from tapeless.compiler.signature import bind, parameters
+from tapeless.compiler.trace import trace
+from tapeless.ir.verify import verify
+from tapeless.runtime.interpreter import interpret
+
+
+def run_traced(fn: Callable[..., Any], *args: Any) -> Any:
+    """What a compiled call does, by the interpreter: updates and rebound slots included."""
+    traced = trace(fn, args, {})
+    graph = traced.graph
+    verify(graph)
+    leaves = traced.described.leaves
+    typed = [np.asarray(x, v.type.dtype) for x, v in zip(leaves, graph.inputs, strict=True)]
+    outputs, updates = interpret(graph, *typed)
+    for (target, _), value in zip(graph.updates, updates, strict=True):
+        np.copyto(leaves[graph.inputs.index(target)], value)
+    return traced.finish(bind(parameters(fn), args, {}).arguments, outputs)
+
+
+def same(actual: Any, expected: Any, *, exact: bool = True) -> None:
+    """Equal structure, shapes, dtypes and values. Results of shape () are 0-d arrays here."""
+    found, treedef = tree.flatten(actual)
+    wanted, structure = tree.flatten(expected)
+    assert treedef == structure, f"{treedef} is not {structure}"
+    for a, e in zip(found, wanted, strict=True):
+        if not isinstance(e, (np.ndarray, np.generic, int, float)):
+            assert a == e
+            continue
+        a, e = np.asarray(a), np.asarray(e)
+        assert (a.dtype, a.shape) == (e.dtype, e.shape), f"{a.dtype}{a.shape}, not {e.dtype}{e.shape}"
+        if exact:
+            np.testing.assert_array_equal(a, e)
+        else:
+            np.testing.assert_allclose(a, e, rtol=1e-5 if e.dtype == np.float32 else 1e-12, atol=1e-12)
+
+
+def conforms(fn: Callable[..., Any], *args: Any, exact: bool = True) -> None:
+    """`fn` traced gives what NumPy gives, and leaves the arguments as NumPy leaves them."""
+    for_numpy, for_trace = copy.deepcopy(args), copy.deepcopy(args)
+    with np.errstate(all="ignore"):
+        expected = fn(*for_numpy)
+    same(run_traced(fn, *for_trace), expected, exact=exact)
+    same(for_trace, for_numpy, exact=exact)
