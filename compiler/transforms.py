@@ -274,6 +274,8 @@ def _gradient(recorder: Recorder, inputs: _Inputs, loss: Any) -> tuple[Any, list
             f"the loss must be a floating scalar of shape (), it is {array.type}; sum or average"
             " it, or use tl.vjp or tl.jacobian"
         )
+    if array.value.name is None:
+        array.value.name = "loss"
     results = _derive(recorder, "gradient", (array.value, *inputs.marked), {}, inputs)
     return array, results
 
@@ -351,7 +353,7 @@ def _eagerly(fn: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> An
     graph = lower(traced.graph, until="optimized").graphs["optimized"]
     types = [v.type.dtype for v in graph.inputs]
     leaves = [np.asarray(x, d) for x, d in zip(traced.described.leaves, types, strict=True)]
-    outputs, _ = interpret(graph, leaves)
+    outputs, _ = interpret(graph, *leaves)
     return traced.finish(bind(parameters(fn), args, kwargs).arguments, outputs)
 
 

@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
-from ..ir.evaluate import evaluate as interpret
+from typing import Any
 
-__all__ = ["interpret"]
+from ..ir.evaluate import Arrays, evaluate
+from ..ir.graph import Graph
+
+
+def interpret(graph: Graph, *arrays: Any) -> tuple[Arrays, Arrays]:
+    """Run `graph` on one array per input: (outputs, the new values of the updated inputs).
+
+    Pure: no argument is written. ShapeError when an argument does not have the type of its
+    input; BoundsError for an index out of range.
+    """
+    return evaluate(graph, arrays)
