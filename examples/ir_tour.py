@@ -3,8 +3,8 @@
 python examples/ir_tour.py
 
 The derivative of z = W @ x with respect to W has m * n * m elements; all but m * n are zero. The
-stage `autodiff` names it, and the stage `jacobian-free` has an outer product in its place. Every
-stage can be run by the interpreter, and gives the same W.
+stage `autodiff` names it, and the stage `jacobian-free` has an outer product in its place. From
+`autodiff` on the interpreter runs every stage, and each gives the same W.
 """
 
 from typing import Any
@@ -36,12 +36,13 @@ def main() -> None:
     program = step.lower(W, x, y, lr)
     by_hand = W - lr * np.outer(W @ x - y, x)
     for stage in program.stages:
-        print(f"--- {stage}\n{program.ir(stage)}")
+        print(f"--- {stage}\n{program.ir(stage)}\n")
+    print(f"{program.zeros()}\n")
+    for stage in program.stages[2:]:
         _, (updated,) = tl.interpret(program.graph(stage), W, x, y, lr)
-        print(f"W differs from the one by hand by {np.max(np.abs(updated - by_hand)):.0e}\n")
-    print(program.zeros())
+        print(f"{stage}: W differs from the one by hand by {np.max(np.abs(updated - by_hand)):.0e}")
     step(W, x, y, lr)
-    print(f"\nThe native step's W differs by {np.max(np.abs(W - by_hand)):.0e}")
+    print(f"native: W differs from the one by hand by {np.max(np.abs(W - by_hand)):.0e}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 python examples/numpy_step.py
 
-`step.fn` is plain NumPy; `tl.compile` gives the same numbers from one native call.
+`tl.compile` gives the same numbers as NumPy, from one native call.
 """
 
 from typing import Any

@@ -15,21 +15,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite the golden files")
 
 
-@pytest.fixture
-def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
-    """`golden(name, text)`: `text` must equal the file `golden/<name>` beside the test."""
-    folder = request.path.parent / "golden"
-    update = request.config.getoption("--update-golden")
-
-    def compare(name: str, text: str) -> None:
-        file = folder / name
-        if update:
-            folder.mkdir(exist_ok=True)
-            file.write_text(text)
-        assert file.exists(), f"no {file}: write it by `pytest --update-golden`"
-        assert text == file.read_text()
-
-    return compare
+@pytest.fixture(scope="session", autouse=True)
+def private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Generated source goes into a folder of this session's, not into the user's."""
+    os.environ["TAPELESS_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture
