@@ -31,13 +31,15 @@ if TYPE_CHECKING:
 class Selection:
     """A parsed index. `lenses` lead to `view`; then `axes` of it are indexed by the integer
     arrays `indices`, whose common axes come at position `front` of the result; or `mask`
-    (covering axes from `front` on) selects elements of it."""
+    (covering axes from `front` on) selects elements of it. `element` says that integers alone name
+    one element, which reads as a scalar."""
 
     view: TracedArray
     axes: tuple[int, ...] = ()
     indices: tuple[Value, ...] = ()
     front: int = 0
     mask: TracedArray | None = None
+    element: bool = False
 
     @property
     def basic(self) -> bool:
@@ -61,9 +63,11 @@ class Selection:
                 "reading x[mask] has a shape that depends on the data; use np.where(mask, x, 0),"
                 " or a reduction with where=mask"
             )
+        recorder = recorder_now()
+        if self.element:
+            return recorder.fresh(self.view.value)
         if self.basic:
             return self.view
-        recorder = recorder_now()
         found = recorder.builder.gather(self.view.value, *self.indices, axes=self.axes)
         leading = self.axes == (0,) and self.view.contiguous
         result = recorder.fresh(found, contiguous=leading, scalar=False)
@@ -179,9 +183,7 @@ def select(x: TracedArray, key: Any) -> Selection:
     if axes.arrays:
         where = tuple(axes.kept.index(k) for k in axes.arrays)
         return Selection(view, where, _common(list(axes.arrays.values())), _front(items))
-    if not axes.kept and not any(item is Ellipsis for item in given):
-        view = recorder_now().fresh(view.value)  # one element: a scalar, not a view
-    return Selection(view)
+    return Selection(view, element=not axes.kept and not any(k is Ellipsis for k in given))
 
 
 def _front(items: list[Any]) -> int:
