@@ -6,6 +6,7 @@ it as `matmul` or `outer` when it is one (`ir/dotspec.py`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,7 +48,31 @@ def _dot_type(types: tuple[Type, ...], attrs: Attrs) -> tuple[Type, ...]:
 
 
 def _dot(x: Any, y: Any, spec: str) -> Any:
-    return np.einsum(spec, x, y, optimize=True, dtype=x.dtype)
+    """One batched matrix product, [batch, left, summed] @ [batch, summed, right]."""
+    parts = parse_spec(spec)
+    x, lhs = _without_lone(x, parts.lhs, parts.rhs + parts.out)
+    y, rhs = _without_lone(y, parts.rhs, parts.lhs + parts.out)
+    batch, left, right, summed = parts.batch, parts.left, parts.right, parts.summed
+    product = _grouped(x, lhs, batch, left, summed) @ _grouped(y, rhs, batch, summed, right)
+    extents = {**dict(zip(lhs, x.shape, strict=True)), **dict(zip(rhs, y.shape, strict=True))}
+    order = [*batch, *left, *right]
+    product = product.reshape([extents[c] for c in order])
+    return product.transpose([order.index(c) for c in parts.out])
+
+
+def _without_lone(x: Any, letters: str, elsewhere: str) -> tuple[Any, str]:
+    """Sum over the letters that stand in this operand alone."""
+    lone = tuple(k for k, c in enumerate(letters) if c not in elsewhere)
+    if not lone:
+        return x, letters
+    return np.sum(x, axis=lone, dtype=x.dtype), "".join(c for c in letters if c in elsewhere)
+
+
+def _grouped(x: Any, letters: str, *groups: Sequence[str]) -> Any:
+    """x with its axes ordered and joined into one per group."""
+    extents = dict(zip(letters, x.shape, strict=True))
+    order = [letters.index(c) for group in groups for c in group]
+    return x.transpose(order).reshape([math.prod(extents[c] for c in g) for g in groups])
 
 
 def _dot_jacobian(b: Builder, node: Node, i: int, axes: Axes) -> Sequence[Term]:

@@ -23,6 +23,7 @@ from ..graph import Node, Value
 from ..jacobian import Axes, Factor, Term
 from ..op import REQUIRED, ZERO, Attrs, JacobianRule, Op, Sample, define
 from ..types import BOOL, DTYPES, F32, F64, I32, I64, Type, dtype_name
+from .constant import scalar_constant
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,12 @@ def _softplus(x: Any) -> Any:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
+def _reciprocal(b: Builder, y: Value) -> Value | float:
+    """1 / y, as a number where y is one."""
+    known = scalar_constant(b.producer, y)
+    return b.div(1.0, y) if known is None or known == 0 else 1.0 / float(known)
+
+
 def _tie(b: Builder, x: Value, y: Value) -> Value:
     """1/2 at a tie, 1 elsewhere: how maximum and minimum share their derivative."""
     return b.select(b.eq(x, y), b.constant(0.5, x.type.dtype), b.constant(1.0, x.type.dtype))
@@ -175,7 +182,7 @@ for _op in (
     ),
     elementwise(
         "div", np.divide, "{0} / {1}",
-        [lambda b, x, y, z: b.div(1.0, y), lambda b, x, y, z: b.neg(b.div(z, y))],
+        [lambda b, x, y, z: _reciprocal(b, y), lambda b, x, y, z: b.neg(b.div(z, y))],
         "x / y, floats only", arity=2, low=0.5,
     ),
     elementwise(
