@@ -57,7 +57,8 @@ def parse(text: str) -> Graph:
     """
     cursor = Cursor(text)
     cursor.skip_lines()
-    graph = _GraphParser(cursor, 0).graph()
+    name = cursor.expect_kind("name", "the name of a graph")
+    graph = _GraphParser(cursor, 0).graph(name.text)
     cursor.end_of_line()
     cursor.skip_lines()
     if cursor.token.kind != "end":
@@ -77,10 +78,9 @@ class _GraphParser:
         self.jacobians: set[Value] = set()
         self.builder = Builder()
 
-    def graph(self) -> Graph:
-        """`name(inputs) { nodes, updates } -> outputs`."""
+    def graph(self, name: str) -> Graph:
+        """What follows the name: `(inputs) { nodes, updates } -> outputs`."""
         cursor = self.cursor
-        name = cursor.expect_kind("name", "the name of a graph").text
         cursor.expect("(")
         inputs = cursor.sequence(")", self._input)
         cursor.expect("{")
@@ -239,30 +239,35 @@ class _GraphParser:
     # Attributes
 
     def _attributes(self, op: str, operands: Sequence[Operand]) -> dict[str, Any]:
-        """`[spec, key=value, ..] key=region`."""
+        """`[spec, key=value, ..] region`."""
         attrs: dict[str, Any] = {}
         if self.cursor.accept("["):
             if "spec" in OPS[op].attrs:
                 attrs["spec"] = self._spec(op, operands)
             self.cursor.sequence("]", lambda: self._attribute(attrs))
         while self.cursor.token.kind == "name":
-            self._set(attrs, self._region)
+            self._region(attrs)
         return attrs
 
-    def _attribute(self, attrs: dict[str, Any]) -> None:
-        self._set(attrs, lambda: parse_attr(self.cursor))
-
-    def _set(self, attrs: dict[str, Any], value: Callable[[], Any]) -> None:
+    def _key(self, attrs: Mapping[str, Any]) -> str:
         key = self.cursor.expect_kind("name", "the name of an attribute")
         if key.text in attrs:
             self.cursor.fail(f"{key} is given twice", key)
-        self.cursor.expect("=")
-        attrs[key.text] = value()
+        return key.text
 
-    def _region(self) -> Graph:
+    def _attribute(self, attrs: dict[str, Any]) -> None:
+        key = self._key(attrs)
+        self.cursor.expect("=")
+        attrs[key] = parse_attr(self.cursor)
+
+    def _region(self, attrs: dict[str, Any]) -> None:
+        """`key=name(..) {..}`, or `key(..) {..}` for a graph of that name."""
         if self.depth == MAX_REGIONS:
             self.cursor.fail(f"regions nest at most {MAX_REGIONS} deep")
-        return _GraphParser(self.cursor, self.depth + 1).graph()
+        name = key = self._key(attrs)
+        if self.cursor.accept("="):
+            name = self.cursor.expect_kind("name", "the name of a graph").text
+        attrs[key] = _GraphParser(self.cursor, self.depth + 1).graph(name)
 
     def _spec(self, op: str, operands: Sequence[Operand]) -> Any:
         """The letters of a contraction, or slices of the first operand."""

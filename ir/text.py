@@ -10,8 +10,9 @@
 Every definition carries its type. Names are the user's, made unique; values without one count
 `v0, v1 ..`. A scalar constant has no line of its own: it stands as a literal where it is used. A
 bare literal has the dtype of the node's first named operand of the same kind (float, integer); any
-other is written out, `1.0:f32`. Attributes at their defaults are left out, a region (a graph as
-an attribute) nests. The trailing comment is the user's line and what the node came from.
+other is written out, `1.0:f32`. Attributes at their defaults are left out. A region, a graph as an
+attribute, nests: `fused %x body(%a:f32[4]) {`, or `body=name(..) {` where the names differ. The
+trailing comment is the user's line and what the node came from.
 
 How a *value* is written (numbers, arrays, slices) is in `ir/literals.py`. Ops whose operands have
 roles (`jacobian .. wrt ..`) have a function of their own in `SYNTAX`; all others print alike.
@@ -159,7 +160,10 @@ def _pad(text: str) -> str:
 
 def _regions(node: Node, indent: str) -> str:
     regions = {key: value for key, value in node.attrs.items() if hasattr(value, "nodes")}
-    return "".join(f" {key}={format_graph(body, indent)}" for key, body in regions.items())
+    return "".join(
+        f" {'' if key == clean_name(body.name) else key + '='}{format_graph(body, indent)}"
+        for key, body in regions.items()
+    )
 
 
 def _plain(names: Names, node: Node) -> str:

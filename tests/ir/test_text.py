@@ -109,13 +109,15 @@ f(%x:f64[9], %i:i64[3], %y:f64[2,6]) {
 } -> %J1, %J2, %J3, %J4, %J5""",
     "region": """\
 f(%x:f32[4], %y:f32[4]) {
-  %s:f32[], %h:f32[4] = fused %x, %y body=body(%x:f32[4], %y:f32[4]) {
+  %s:f32[], %h:f32[4] = fused %x, %y body(%x:f32[4], %y:f32[4]) {
     %h:f32[4] = mul %x, %y                                    # mlp.py:3
     %v0:f32[4] = add %h, 1.0
     %s:f32[] = sum %v0 [axes=(0)]
   } -> %s, %h                                                 # mlp.py:3 via fuse
-  %v0:f32[4] = mul %h, %s
-} -> %v0""",
+  %t:f32[4] = fused %h, %s body=scale(%h:f32[4], %s:f32[]) {
+    %t:f32[4] = mul %h, %s
+  } -> %t
+} -> %t""",
     "places": """\
 f(%x:f32[4]@input:0) {
   %one:f32[]@constant+64 = constant 1.0
