@@ -62,7 +62,7 @@ class _Replay:
         for operand in node.operands:
             if not self._whole(operand):
                 raise _broken("M2", node, f"{_name(operand)} is no longer in {operand.place}")
-        if node.op.name == "constant":
+        if node.op.kind == "constant":
             self._write(node.result, node)
             return
         if node.op.name in ("reshape", "arg") and node.result.place == node.operands[0].place:

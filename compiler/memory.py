@@ -6,7 +6,7 @@
     %y:f32[32,10]@out0 = matmul %h, %W2             outputs lie in fresh arrays
     %W1:f32[784,128]@in0 = dot_acc ..               an update, straight into the argument
 
-Places: `in3` argument 3, `out0` output 0, `const0` a constant, `arena+4096` a slot. A slot is given
+Places: `in3` argument 3, `out0` output 0, `const0` a constant or count, `arena+4096` a slot. A slot is given
 back when the last node that reads it, or a view of it, has run. `layout_of` and `memory_report`
 read everything from the planned graph; there is no other record.
 """
@@ -14,14 +14,13 @@ read everything from the planned graph; there is no other record.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
 from ..ir.graph import Graph, Loc, Node, Value
 from ..ir.types import Type
+from ..runtime.executable import Argument, Layout
 from .inplace import inplace_operands
 from .schedule import ARENA, is_alias, root_of, schedule
 
@@ -120,37 +119,12 @@ def _values(graph: Graph) -> Iterator[Value]:
         yield from node.results
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """An input of the native step."""
-
-    name: str | None
-    type: Type
-    updated: bool
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The pointer table: arguments, outputs, constants, then one entry per slot of the arena and
-    one for scratch memory. `table` maps a place to its position."""
-
-    arguments: tuple[Argument, ...]
-    outputs: tuple[Type, ...]
-    constants: tuple[np.ndarray, ...]
-    slots: tuple[int, ...]
-    arena: int
-    table: Mapping[str, int]
-
-    @property
-    def length(self) -> int:
-        """Entries of the table."""
-        return len(self.table)
-
-
 def layout_of(graph: Graph) -> Layout:
     """The layout of a planned graph's pointer table."""
     updated = {target for target, _ in graph.updates}
-    constants = {n.result.place: n.attrs["value"] for n in graph.nodes if n.op.name == "constant"}
+    constants = {
+        n.result.place: n.op.evaluate(**n.attrs) for n in graph.nodes if n.op.kind == "constant"
+    }
     offsets = {arena_offset(v.place) for v in _values(graph)} - {None}
     slots = tuple(sorted(x for x in offsets if x is not None))
     places = [f"in{k}" for k in range(len(graph.inputs))]

@@ -87,7 +87,7 @@ def build(graph: Graph) -> NativeProgram:
     module = compile_source(generated.source, None, generated.specs)
     done("compile")
     executable = Executable(
-        module, generated.layout, generated.scratch, lambda status: failed_check(generated, status)
+        module.address, generated.layout, generated.scratch, lambda k: failed_check(generated, k)
     )
     done("bind")
     return NativeProgram(graph, generated, module, executable, tuple(phases))

@@ -92,7 +92,7 @@ class _Scheduler:
     # Places that are asked for
 
     def _place_constants(self) -> None:
-        constants = [n for n in self.nodes if n.op.name == "constant"]
+        constants = [n for n in self.nodes if n.op.kind == "constant"]
         for k, node in enumerate(constants):
             node.result.place = f"const{k}"
 

@@ -27,7 +27,7 @@ from ..ir.arrange import as_region
 from ..ir.builder import Builder, keep
 from ..ir.graph import Graph, Node, Value
 from ..ir.op import OPS
-from ..ir.region import is_view
+from ..ir.region import Region, is_view
 
 MAX_NODES: Final = 40
 MAX_BUFFERS: Final = 16
@@ -155,7 +155,7 @@ class _Fusion:
         if len(body.inputs) + len(body.outputs) > MAX_BUFFERS:
             return False
         region = as_region(body)
-        return region is not None and region.phases <= MAX_PHASES
+        return region is not None and region.phases <= MAX_PHASES and not _shares_number(region)
 
     def _body(self, nodes: list[Node]) -> Graph:
         """The nodes, with the views and constants they read, as a graph over the original values."""
@@ -275,6 +275,15 @@ def sources(graph: Graph, values: Iterable[Value]) -> Iterator[Value]:
             yield from sources(graph, node.operands)
         else:
             yield value
+
+
+def _shares_number(region: Region) -> bool:
+    """Whether a number computed before the loops leaves a region that has loops. Such a number is
+    better computed once apart (a learning rate): then all its readers are equal kernels."""
+    return bool(region.extents) and any(
+        region.depth[v] == 0 and region.phase[v] == 0 and v not in region.epilogue
+        for v in region.body.outputs
+    )
 
 
 def _fresh_body(body: Graph, outputs: tuple[Value, ...]) -> Graph:

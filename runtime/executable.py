@@ -1,61 +1,54 @@
 """A compiled step bound to its memory: one native call, nothing allocated but the results.
 
-    executable = Executable(module, layout, scratch)
+    executable = Executable(module.address, layout, scratch)
     outputs = executable.call((W1, b1, x, y, 0.1))      None if these are not its arguments
 
-The pointer table, the arena, the constants and a cell for every scalar argument live as long as the
-executable. A call checks the arguments, writes their addresses into the table, makes the output
-arrays, and calls the step once. The arena is shared: two threads that call the same executable run
-one after the other.
+The pointer table, the arena, the constants and a cell for every number argument live as long as the
+executable. A call takes a set of cells, writes the numbers into them, makes the output arrays and
+enters native code once (`callpath.Entry`), which checks the arguments, fills the table and runs
+the step under the GIL. So threads cannot mix their calls, and a forked child finds no lock held.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..ir.errors import ScalarRangeError
 from ..ir.types import Type
+from .callpath import Entry, Item
 
 Array = NDArray[Any]
+Cells = tuple[tuple[int, Array], ...]
 
-ALIGNMENT = 64
-
-
-class Argument(Protocol):
-    """An input of the step."""
-
-    @property
-    def type(self) -> Type: ...
-    @property
-    def updated(self) -> bool: ...
+ALIGNMENT: Final = 64
 
 
-class Layout(Protocol):
-    """What stands where in the pointer table."""
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """An input of the native step."""
 
-    @property
-    def arguments(self) -> Sequence[Argument]: ...
-    @property
-    def outputs(self) -> Sequence[Type]: ...
-    @property
-    def constants(self) -> Sequence[Array]: ...
-    @property
-    def slots(self) -> Sequence[int]: ...
-    @property
-    def arena(self) -> int: ...
-    @property
-    def table(self) -> Mapping[str, int]: ...
+    name: str | None
+    type: Type
+    updated: bool
 
 
-class Module(Protocol):
-    """Native code: `call` runs the step on a table, given by its address."""
+@dataclass(frozen=True)
+class Layout:
+    """The pointer table: arguments, outputs, constants, then one entry per slot of the arena (at
+    these offsets) and one for scratch memory. `table` maps a place to its position."""
 
-    @property
-    def call(self) -> Callable[[int], int]: ...
+    arguments: tuple[Argument, ...]
+    outputs: tuple[Type, ...]
+    constants: tuple[Array, ...]
+    slots: tuple[int, ...]
+    arena: int
+    table: Mapping[str, int]
 
 
 def aligned_bytes(count: int) -> Array:
@@ -65,44 +58,43 @@ def aligned_bytes(count: int) -> Array:
     return raw[start : start + count]
 
 
-class Memory:
-    """What a step needs besides its arguments: arena, constants, scalar cells, and the table."""
-
-    def __init__(self, layout: Layout, scratch: int) -> None:
-        self.arena = aligned_bytes(layout.arena + max(scratch, 1))
-        self.constants = [np.array(c, order="C") for c in layout.constants]
-        self.cells = {
-            k: np.zeros((), argument.type.dtype)
-            for k, argument in enumerate(layout.arguments)
-            if argument.type.shape == ()
-        }
-        self.table = np.zeros(len(layout.table), np.uintp)
-        for k, constant in enumerate(self.constants):
-            self._point(layout, f"const{k}", constant)
-        for offset in layout.slots:
-            self._point(layout, f"arena+{offset}", self.arena[offset:])
-        self._point(layout, "scratch", self.arena[layout.arena :])
-
-    def _point(self, layout: Layout, place: str, array: Array) -> None:
-        self.table[layout.table[place]] = array.ctypes.data
-
-
 class Executable:
-    """A step ready to run. `failed` makes the error for a non-zero status."""
+    """A step ready to run.
+
+    `step` is the address of `int64_t step(void **table)`, `scratch` the bytes of memory behind the
+    arena that kernels use while they run, `failed` makes the error for a status that is not 0.
+    """
 
     def __init__(
         self,
-        module: Module,
+        step: int,
         layout: Layout,
         scratch: int = 0,
         failed: Callable[[int], Exception] = lambda status: IndexError(f"check {status} failed"),
+        *,
+        native: bool = True,
     ) -> None:
         self.layout = layout
-        self._module = module
         self._failed = failed
-        self._lock = threading.Lock()
-        self._memory = Memory(layout, scratch)
         self._outputs = tuple((t.shape, t.dtype) for t in layout.outputs)
+        self._arena = aligned_bytes(layout.arena + max(scratch, 1))
+        self._constants = [np.array(c, order="C") for c in layout.constants]
+        self._table = np.zeros(len(layout.table), np.uintp)
+        self._entry = Entry(_items(layout), self._table, step, native=native)
+        self._enter: Callable[[tuple[Any, ...]], int] = self._entry
+        if not self._entry.is_native:
+            self._lock = threading.Lock()
+            self._enter = self._one_at_a_time
+        self._numbers = tuple(
+            k for k, a in enumerate(layout.arguments) if a.type.shape == () and not a.updated
+        )
+        self._cells: list[Cells] = [self._new_cells()]
+        self._fill_table()
+
+    @property
+    def arena_bytes(self) -> int:
+        """Memory the executable keeps between calls, beside constants."""
+        return self._arena.nbytes
 
     def call(self, leaves: tuple[Any, ...]) -> tuple[Array, ...] | None:
         """Run the step on one array or number per argument; updated arrays are written in place.
@@ -112,50 +104,63 @@ class Executable:
         or overlapping another one where the step writes. Raises BoundsError for an index out of
         range, again with nothing written.
         """
-        with self._lock:
-            if not self._fill(leaves):
-                return None
-            outputs = tuple(np.empty(shape, dtype) for shape, dtype in self._outputs)
-            first = len(leaves)
-            for k, output in enumerate(outputs):
-                self._memory.table[first + k] = output.ctypes.data
-            status = self._module.call(self._memory.table.ctypes.data)
-        if status:
-            raise self._failed(status)
-        return outputs
-
-    def _fill(self, leaves: tuple[Any, ...]) -> bool:
-        """Write the arguments' addresses into the table; False if one does not fit."""
         if len(leaves) != len(self.layout.arguments):
-            return False
-        ranges: list[tuple[int, int, bool]] = []
-        for k, (leaf, argument) in enumerate(zip(leaves, self.layout.arguments, strict=True)):
-            cell = self._memory.cells.get(k)
-            if cell is not None and not argument.updated:
-                if isinstance(leaf, np.ndarray) and (leaf.shape or leaf.dtype != cell.dtype):
-                    return False
-                cell[()] = leaf
-                leaf = cell
-            elif not _fits(leaf, argument):
-                return False
-            address = leaf.ctypes.data
-            self._memory.table[k] = address
-            ranges.append((address, address + leaf.nbytes, argument.updated))
-        return not any(
-            a[2] and a[0] < b[1] and b[0] < a[1]
-            for i, a in enumerate(ranges)
-            for j, b in enumerate(ranges)
-            if i != j
-        )
+            return None
+        try:
+            cells = self._cells.pop()
+        except IndexError:  # another thread is in the middle of a call
+            cells = self._new_cells()
+        try:
+            arrays = list(leaves)
+            for k, cell in cells:
+                if not _store(cell, leaves[k]):
+                    return None
+                arrays[k] = cell
+            outputs = tuple([np.empty(shape, dtype) for shape, dtype in self._outputs])
+            status = self._enter((*arrays, *outputs))
+        finally:
+            self._cells.append(cells)
+        if status > 0:
+            raise self._failed(status)
+        return outputs if status == 0 else None
+
+    def _one_at_a_time(self, arrays: tuple[Any, ...]) -> int:
+        """The Python form of the entry fills the table in several steps."""
+        with self._lock:
+            return self._entry(arrays)
+
+    def _new_cells(self) -> Cells:
+        return tuple((k, np.zeros((), self.layout.arguments[k].type.dtype)) for k in self._numbers)
+
+    def _fill_table(self) -> None:
+        """The addresses that no call changes."""
+        places = {f"const{k}": constant for k, constant in enumerate(self._constants)}
+        places |= {f"arena+{offset}": self._arena[offset:] for offset in self.layout.slots}
+        places["scratch"] = self._arena[self.layout.arena :]
+        for place, array in places.items():
+            self._table[self.layout.table[place]] = array.ctypes.data
 
 
-def _fits(leaf: Any, argument: Argument) -> bool:
-    if type(leaf) is not np.ndarray or leaf.shape != argument.type.shape:
+def _items(layout: Layout) -> list[Item]:
+    """What the entry checks: the arguments (numbers in their cells), then the fresh outputs."""
+    items = [
+        Item(a.type.dtype, a.type.shape, layout.table[f"in{k}"], a.updated)
+        for k, a in enumerate(layout.arguments)
+    ]
+    return items + [
+        Item(t.dtype, t.shape, layout.table[f"out{k}"]) for k, t in enumerate(layout.outputs)
+    ]
+
+
+def _store(cell: Array, number: Any) -> bool:
+    """Write a number into its cell; False for an array that is not such a number.
+
+    ScalarRangeError if a Python integer does not fit the cell's dtype.
+    """
+    if isinstance(number, np.ndarray) and (number.shape or number.dtype != cell.dtype):
         return False
-    flags = leaf.flags
-    return (
-        leaf.dtype == argument.type.dtype
-        and flags.c_contiguous
-        and flags.aligned
-        and (flags.writeable or not argument.updated)
-    )
+    try:
+        cell[()] = number
+    except OverflowError as error:
+        raise ScalarRangeError(str(error)) from None
+    return True

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 from ...ir.errors import UnsupportedError
 from ...ir.graph import Graph, Node
+from ...runtime.executable import Layout
 from ...runtime.kernel import KernelSpec
-from ..memory import Layout, layout_of
+from ..memory import layout_of
 from .contract import emit_dot
 from .indexed import emit_indexed
 from .module import Call, Check, Module
@@ -35,10 +36,9 @@ BY_KIND: Mapping[str, Emit] = {
     "argreduce": emit_nest,
     "fused": emit_nest,
     "dot": emit_dot,
+    "constant": _emit_nothing,
 }
 BY_NAME: Mapping[str, Emit] = {
-    "constant": _emit_nothing,
-    "iota": emit_nest,
     "arg": emit_reshape,
     "reshape": emit_reshape,
     "transpose": emit_nest,

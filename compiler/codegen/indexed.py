@@ -1,6 +1,6 @@
 """Reading and writing by index arrays: `gather`, `scatter`, `scatter_add`.
 
-Every index operand is checked first, by a kernel whose non-zero answer ends the step; only then is
+Every index operand that is not known in advance is checked first, by a kernel whose non-zero answer ends the step; only then is
 anything written. Equal indices are written in order, so the last one wins.
 
     def k0(x0, n0, a0):                              def k1(y0, x0, x1, n0, n1):
@@ -20,7 +20,7 @@ import numpy as np
 from ...ir.graph import Graph, Node, Value
 from ...ir.region import Axis
 from ...ir.types import I64, dtype_name
-from .kernel import Kernel, KernelWriter, indent
+from .kernel import Kernel, KernelWriter, factor, indent
 from .module import Module, place_of
 from .regions import copy_all
 
@@ -29,14 +29,31 @@ def emit_indexed(module: Module, graph: Graph, node: Node) -> None:
     """The code of a gather or scatter."""
     gather = node.op.name == "gather"
     whole = node.operands[0]
-    indices = node.operands[1 if gather else 2 :]
+    indices = index_operands(node)
     for index, axis in zip(indices, node.attrs["axes"], strict=True):
         extent = whole.shape[axis]
-        module.check(node, _check_kernel(index, extent), axis, extent)
+        if not is_in_range(graph, index, extent):
+            module.check(node, _check_kernel(index, extent), axis, extent)
     if not gather:
         copy_all(module, node, whole)
     if node.result.type.size and all(v.type.size for v in indices):
         module.call(node, _move_kernel(node, indices, gather))
+
+
+def index_operands(node: Node) -> tuple[Value, ...]:
+    """The index arrays of a gather or scatter."""
+    return node.operands[1 if node.op.name == "gather" else 2 :]
+
+
+def is_in_range(graph: Graph, index: Value, extent: int) -> bool:
+    """Whether an index array is known now, and fits: a constant or a count."""
+    node = graph.producer.get(index)
+    while node is not None and node.op.name == "reshape":
+        node = graph.producer.get(node.operands[0])
+    if node is None or node.op.kind != "constant":
+        return False
+    known = node.op.evaluate(**node.attrs)
+    return bool(np.all((known >= -extent) & (known < extent)))
 
 
 def _check_kernel(index: Value, extent: int) -> Kernel:
@@ -94,5 +111,5 @@ def _whole_index(w: KernelWriter, whole: Value, axes: Sequence[int], batch: int)
         else:
             position, extent = w.index([Axis(loop, n)]) if n != 1 else "0", w.extent(loop)
             loop += 1
-        text = f"({text}) * {extent} + {position}" if text else position
+        text = f"{factor(text)} * {extent} + {position}" if text else position
     return text

@@ -111,7 +111,7 @@ class KernelWriter:
             if axis.extent == 1:
                 continue
             position = self._position(axis)
-            text = f"{_factor(text)} * {self._extent(axis)} + {position}" if text else position
+            text = f"{factor(text)} * {self._extent(axis)} + {position}" if text else position
         return text or "0"
 
     def _position(self, axis: Axis) -> str:
@@ -139,7 +139,8 @@ class KernelWriter:
         return Kernel(text, tuple(self._buffers), tuple(self._numbers.values()))
 
 
-def _factor(text: str) -> str:
+def factor(text: str) -> str:
+    """An expression as a factor of a product."""
     return f"({text})" if " " in text and not _bracketed(text) else text
 
 

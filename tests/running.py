@@ -1,0 +1,86 @@
+"""Running a graph in every way: interpreter, generated source as plain Python, native code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from tapeless.compiler.checker import check_plan
+from tapeless.compiler.codegen import generate
+from tapeless.compiler.memory import plan_memory
+from tapeless.compiler.native import build
+from tapeless.ir.graph import Graph
+from tapeless.ir.types import F32, F64
+from tapeless.runtime.engine import run_plain
+from tapeless.runtime.executable import aligned_bytes
+from tapeless.runtime.interpreter import interpret
+
+Arrays = list[np.ndarray]
+
+
+def random_arguments(graph: Graph, seed: int = 0, high: int = 3) -> Arrays:
+    """One array per input: normal floats, integers below `high`, coin flips."""
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for value in graph.inputs:
+        shape, dtype = value.type.shape, value.type.dtype
+        if dtype.kind == "f":
+            array = rng.standard_normal(shape)
+        else:
+            array = rng.integers(0, 2 if dtype.kind == "b" else high, shape)
+        drawn.append(np.asarray(array).astype(dtype))
+    return drawn
+
+
+def run_source(graph: Graph, arrays: Sequence[np.ndarray]) -> tuple[Arrays, Arrays]:
+    """The generated source as plain Python: (outputs, arguments after the step)."""
+    planned = plan_memory(graph)
+    check_plan(planned)
+    generated = generate(planned)
+    layout = generated.layout
+    arguments = [a.copy() for a in arrays]
+    outputs = [np.zeros(t.shape, t.dtype) for t in layout.outputs]
+    arena = aligned_bytes(layout.arena + generated.scratch + 64)
+    areas = [*arguments, *outputs, *(np.array(c) for c in layout.constants)]
+    table = [a.reshape(-1) for a in areas]
+    table += [arena[offset:] for offset in layout.slots] + [arena[layout.arena :]]
+    with np.errstate(all="ignore"):
+        assert run_plain(generated.source, table) == 0
+    return outputs, arguments
+
+
+def run_native(graph: Graph, arrays: Sequence[np.ndarray]) -> tuple[Arrays, Arrays]:
+    """Native code: (outputs, arguments after the step)."""
+    arguments = [a.copy() for a in arrays]
+    outputs = build(graph).call(tuple(arguments))
+    assert outputs is not None
+    return list(outputs), arguments
+
+
+def run_interpreted(graph: Graph, arrays: Sequence[np.ndarray]) -> tuple[Arrays, Arrays]:
+    """The interpreter, its updates written: (outputs, arguments after the step)."""
+    outputs, updates = interpret(graph, *arrays)
+    arguments = [a.copy() for a in arrays]
+    for (target, _), value in zip(graph.updates, updates, strict=True):
+        arguments[graph.inputs.index(target)][...] = value
+    return list(outputs), arguments
+
+
+def assert_same(actual: np.ndarray, expected: np.ndarray, factor: float = 1.0) -> None:
+    """Equal dtype and shape; floats within a few units of the largest element's last place."""
+    assert (actual.dtype, actual.shape) == (expected.dtype, expected.shape)
+    if expected.dtype.kind != "f":
+        np.testing.assert_array_equal(actual, expected)
+        return
+    limit = {F32: 2e-6, F64: 1e-13}[expected.dtype] * factor
+    scale = np.max(np.abs(expected), initial=1.0, where=np.isfinite(expected))
+    np.testing.assert_allclose(actual, expected, rtol=limit, atol=limit * scale)
+
+
+def assert_runs_alike(graph: Graph, arrays: Sequence[np.ndarray], *, native: bool = True) -> None:
+    """Plain source and native code give what the interpreter gives, updates included."""
+    expected = run_interpreted(graph, arrays)
+    for run in (run_source, run_native) if native else (run_source,):
+        for actual, wanted in zip(run(graph, arrays), expected, strict=True):
+            for a, e in zip(actual, wanted, strict=True):
+                assert_same(a, e)
