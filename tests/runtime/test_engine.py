@@ -200,3 +200,20 @@ def test_importing_the_engine_imports_neither_numba_nor_llvmlite():
 
 def _environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_runs_and_compiles():
+    text = DOUBLE + driver("k0(f32_at(t, 0), f32_at(t, 1), 2)")
+    module = compile_text(text, SPEC)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            out = np.zeros(2, np.float32)
+            call(module, np.ones(2, np.float32), out)
+            call(compile_text(text.replace("2.0", "5.0"), SPEC), out, out[1:].copy())
+            status = int(out[0] != 2)
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
