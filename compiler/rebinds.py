@@ -83,7 +83,9 @@ def _at(arguments: Mapping[str, Any], path: Path) -> Any:
     """The caller's object at a path."""
     found: Any = arguments
     for key in path:
-        found = found[key] if isinstance(found, (Mapping, list, tuple)) else getattr(found, str(key))
+        slots: Any = found
+        keyed = isinstance(found, (Mapping, list, tuple))
+        found = slots[key] if keyed else getattr(slots, str(key))
     return found
 
 

@@ -178,11 +178,12 @@ def _advice(dtype: np.dtype) -> str:
 
 
 def _static_spec(value: Any) -> StaticSpec:
-    if isinstance(value, (complex, np.random.Generator, np.random.RandomState)):
-        hint = "draw the numbers outside and pass the array" if not isinstance(value, complex) else (
-            "pass real and imaginary parts"
+    if isinstance(value, complex):
+        raise UnsupportedError("complex is not supported; pass real and imaginary parts")
+    if isinstance(value, (np.random.Generator, np.random.RandomState)):
+        raise UnsupportedError(
+            f"{type(value).__name__} is not supported; draw the numbers outside, pass the array"
         )
-        raise UnsupportedError(f"{type(value).__name__} is not supported; {hint}")
     try:
         hash(value)
     except TypeError:

@@ -7,6 +7,7 @@ return value become outputs, and containers that were changed are noted in `Rebi
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -119,19 +120,29 @@ def trace(
     bound.arguments.update(described.treedef.unflatten(leaves))
     before = Snapshot(bound.arguments)
     with recorder.recording():
-        result_tree, outputs = _results(fn(*bound.args, **bound.kwargs))
+        result_tree, outputs = _results(_run(fn, bound))
         rebinds, extra = before.changes()
         updates = _updates(originals, inputs)
         if recorder.guard.drawn():
             raise TraceError(RandomGuard.message)
     graph = Graph(
-        name or getattr(fn, "__name__", "step"),
+        name or str(getattr(fn, "__name__", "step")),
         originals,
         tuple(recorder.builder.nodes),
         (*outputs, *extra),
         updates,
     )
     return Traced(graph, described, result_tree, rebinds, tuple(recorder.int_ranges))
+
+
+def _run(fn: Callable[..., Any], bound: inspect.BoundArguments) -> Any:
+    """Call the step. NumPy wraps errors raised while it stores an element; they are unwrapped."""
+    try:
+        return fn(*bound.args, **bound.kwargs)
+    except ValueError as error:
+        if isinstance(error.__cause__, TraceError):
+            raise error.__cause__ from None
+        raise
 
 
 def _enter(recorder: Recorder, described: Described) -> list[Any]:

@@ -99,7 +99,7 @@ def jvp(
     `tangents` has the structure and shapes of `primals`.
     """
     if active() is None:
-        return _eagerly(lambda p, t: jvp(fn, p, t, has_aux), (tuple(primals), tuple(tangents)), {})
+        return _jvp_eagerly(fn, tuple(primals), tuple(tangents), has_aux)
     recorder = _same_trace(None)
     inputs = _mark_arguments(recorder, fn, tuple(primals), range(len(primals)))
     result = inputs.call(fn, {})
@@ -321,7 +321,8 @@ def _matching(
     """Seeds of the structure and shapes of `values`, in their dtypes."""
     leaves, structure = tree.flatten(given)
     if structure != treedef:
-        raise TraceError(f"the {what} must have the structure {treedef.paths}, not {structure.paths}")
+        found, wanted = structure.paths, treedef.paths
+        raise TraceError(f"the {what} must have the structure {wanted}, not {found}")
     seeds = []
     for leaf, value, path in zip(leaves, values, treedef.paths, strict=True):
         seed = as_array(lift(leaf), value.type.dtype)
@@ -362,9 +363,22 @@ def _vjp_eagerly(fn: Function, primals: tuple[Any, ...], has_aux: bool) -> tuple
     out, aux = _with_aux(result) if has_aux else (result, None)
 
     def pull(cotangent: Any) -> Any:
-        return _eagerly(lambda p, seed: vjp(fn, *p, has_aux=has_aux)[1](seed), (primals, cotangent), {})
+        def both(p: Any, seed: Any) -> Any:
+            return vjp(fn, *p, has_aux=has_aux)[1](seed)
+
+        return _eagerly(both, (primals, cotangent), {})
 
     return (out, pull, aux) if has_aux else (out, pull)
+
+
+def _jvp_eagerly(
+    fn: Function, primals: tuple[Any, ...], tangents: tuple[Any, ...], has_aux: bool
+) -> tuple[Any, ...]:
+    def pushed(p: Any, t: Any) -> Any:
+        return jvp(fn, p, t, has_aux)
+
+    result: tuple[Any, ...] = _eagerly(pushed, (primals, tangents), {})
+    return result
 
 
 def _named_after(fn: Function) -> Callable[[Function], Function]:

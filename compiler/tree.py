@@ -169,7 +169,7 @@ def rebuild(kind: type, keys: Sequence[Hashable], values: Sequence[Any]) -> Any:
     return made
 
 
-def _dict(kind: type, pairs: Iterable[tuple[Hashable, Any]]) -> Any:
+def _dict(kind: Any, pairs: Iterable[tuple[Hashable, Any]]) -> Any:
     made = kind.__new__(kind)  # a defaultdict's __init__ does not take pairs
     made.update(pairs)
     return made

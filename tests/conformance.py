@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
 from tapeless.compiler import tree
 from tapeless.compiler.signature import bind, parameters
 from tapeless.compiler.trace import trace
@@ -38,11 +37,12 @@ def same(actual: Any, expected: Any, *, exact: bool = True) -> None:
             assert a == e
             continue
         a, e = np.asarray(a), np.asarray(e)
-        assert (a.dtype, a.shape) == (e.dtype, e.shape), f"{a.dtype}{a.shape}, not {e.dtype}{e.shape}"
+        assert a.dtype == e.dtype and a.shape == e.shape, (a.dtype, a.shape, e.dtype, e.shape)
         if exact:
             np.testing.assert_array_equal(a, e)
         else:
-            np.testing.assert_allclose(a, e, rtol=1e-5 if e.dtype == np.float32 else 1e-12, atol=1e-12)
+            tolerance = 1e-5 if e.dtype == np.float32 else 1e-12
+            np.testing.assert_allclose(a, e, rtol=tolerance, atol=1e-12)
 
 
 def conforms(fn: Callable[..., Any], *args: Any, exact: bool = True) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -10,15 +10,21 @@ from ...ir.errors import ShapeError, UnsupportedError
 from .elementwise import copied, where
 from .promotion import as_array, convert, recorder_now, result_dtype
 from .reductions import normal_axis, sum_
-from .registry import implements
-from .shapes import atleast_1d, atleast_2d, broadcast_to, diagonal, expand_dims, many, part, shape_of
-
-if TYPE_CHECKING:
-    from .traced import TracedArray
+from .registry import Array, implements
+from .shapes import (
+    atleast_1d,
+    atleast_2d,
+    broadcast_to,
+    diagonal,
+    expand_dims,
+    many,
+    part,
+    shape_of,
+)
 
 
 @implements(np.concatenate)
-def concatenate(arrays: Any, axis: int | None = 0, *, dtype: Any = None) -> TracedArray:
+def concatenate(arrays: Any, axis: int | None = 0, *, dtype: Any = None) -> Array:
     """np.concatenate."""
     parts = [as_array(x) for x in arrays]
     if axis is None:
@@ -35,7 +41,7 @@ def concatenate(arrays: Any, axis: int | None = 0, *, dtype: Any = None) -> Trac
 
 
 @implements(np.stack)
-def stack(arrays: Any, axis: int = 0, *, dtype: Any = None) -> TracedArray:
+def stack(arrays: Any, axis: int = 0, *, dtype: Any = None) -> Array:
     """np.stack."""
     parts = [as_array(x) for x in arrays]
     if len({x.shape for x in parts}) != 1:
@@ -44,33 +50,33 @@ def stack(arrays: Any, axis: int = 0, *, dtype: Any = None) -> TracedArray:
 
 
 @implements(np.vstack)
-def vstack(tup: Any, *, dtype: Any = None) -> TracedArray:
+def vstack(tup: Any, *, dtype: Any = None) -> Array:
     """np.vstack."""
     return concatenate([atleast_2d(x) for x in tup], 0, dtype=dtype)
 
 
 @implements(np.hstack)
-def hstack(tup: Any, *, dtype: Any = None) -> TracedArray:
+def hstack(tup: Any, *, dtype: Any = None) -> Array:
     """np.hstack."""
     parts = [atleast_1d(x) for x in tup]
     return concatenate(parts, 0 if parts[0].ndim == 1 else 1, dtype=dtype)
 
 
 @implements(np.column_stack)
-def column_stack(tup: Any) -> TracedArray:
+def column_stack(tup: Any) -> Array:
     """np.column_stack."""
     parts = [as_array(x) for x in tup]
     return concatenate([x if x.ndim > 1 else x.reshape(x.size, 1) for x in parts], 1)
 
 
 @implements(np.append)
-def append(arr: Any, values: Any, axis: int | None = None) -> TracedArray:
+def append(arr: Any, values: Any, axis: int | None = None) -> Array:
     """np.append."""
     return concatenate([arr, values], axis)
 
 
 @implements(np.roll)
-def roll(a: Any, shift: Any, axis: Any = None) -> TracedArray:
+def roll(a: Any, shift: Any, axis: Any = None) -> Array:
     """np.roll by concrete shifts."""
     x = as_array(a)
     if axis is None:
@@ -84,7 +90,7 @@ def roll(a: Any, shift: Any, axis: Any = None) -> TracedArray:
 
 
 @implements(np.repeat, method="repeat")
-def repeat(a: Any, repeats: Any, axis: int | None = None) -> TracedArray:
+def repeat(a: Any, repeats: Any, axis: int | None = None) -> Array:
     """np.repeat with one count for all elements."""
     if not isinstance(repeats, (int, np.integer)):
         raise UnsupportedError("np.repeat: only one count for all elements is supported")
@@ -99,7 +105,7 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> TracedArray:
 
 
 @implements(np.tile)
-def tile(A: Any, reps: Any) -> TracedArray:
+def tile(A: Any, reps: Any) -> Array:
     """np.tile."""
     x, counts = as_array(A), shape_of(reps)
     rank = max(x.ndim, len(counts))
@@ -123,13 +129,13 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", constant_values: Any
     if constant_values == 0:
         return recorder_now().fresh(b.pad(x.value, low=low, high=high))
     shape = tuple(a + n + c for a, n, c in zip(low, x.shape, high, strict=True))
-    frame = np.full_like(x, constant_values, shape=shape)
+    frame: Array = np.full_like(x, constant_values, shape=shape)
     frame[tuple(slice(a, a + n) for a, n in zip(low, x.shape, strict=True))] = x
     return frame
 
 
 @implements(np.diff)
-def diff(a: Any, n: int = 1, axis: int = -1) -> TracedArray:
+def diff(a: Any, n: int = 1, axis: int = -1) -> Array:
     """np.diff."""
     x = as_array(a)
     k = normal_axis(axis, x.ndim)
@@ -140,13 +146,13 @@ def diff(a: Any, n: int = 1, axis: int = -1) -> TracedArray:
 
 
 @implements(np.trace, method="trace")
-def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> TracedArray:
+def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     """np.trace."""
     return sum_(diagonal(a, offset, axis1, axis2), -1)
 
 
 @implements(np.diag)
-def diag(v: Any, k: int = 0) -> TracedArray:
+def diag(v: Any, k: int = 0) -> Array:
     """np.diag: the diagonal of a matrix, or a matrix with this diagonal."""
     x = as_array(v)
     if x.ndim == 2:
@@ -158,15 +164,20 @@ def diag(v: Any, k: int = 0) -> TracedArray:
     return square if k == 0 else pad(square, ((max(-k, 0), max(k, 0)), (max(k, 0), max(-k, 0))))
 
 
+def _below(x: Array, k: int) -> np.ndarray:
+    rows, columns = x.shape[-2:]
+    return np.tri(rows, columns, k, dtype=bool)
+
+
 @implements(np.tril)
-def tril(m: Any, k: int = 0) -> TracedArray:
+def tril(m: Any, k: int = 0) -> Array:
     """np.tril."""
     x = as_array(m)
-    return where(np.tri(*x.shape[-2:], k=k, dtype=bool), x, 0)
+    return where(_below(x, k), x, 0)
 
 
 @implements(np.triu)
-def triu(m: Any, k: int = 0) -> TracedArray:
+def triu(m: Any, k: int = 0) -> Array:
     """np.triu."""
     x = as_array(m)
-    return where(np.tri(*x.shape[-2:], k=k - 1, dtype=bool), 0, x)
+    return where(_below(x, k - 1), 0, x)

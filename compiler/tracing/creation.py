@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,14 +12,11 @@ from .elementwise import copied, where
 from .handle import Handle
 from .indexing import spread
 from .promotion import as_array, as_value, lift, recorder_now, result_dtype
-from .registry import implements
+from .registry import Array, implements
 from .shapes import shape_of
 
-if TYPE_CHECKING:
-    from .traced import TracedArray
 
-
-def filled(shape: Any, fill_value: Any, dtype: Any, *, like: Handle | None = None) -> TracedArray:
+def filled(shape: Any, fill_value: Any, dtype: Any, *, like: Handle | None = None) -> Array:
     """A new array of one (possibly traced) value. It is contiguous unless its template may not
     be: NumPy keeps the template's layout."""
     recorder = recorder_now()
@@ -32,40 +29,41 @@ def filled(shape: Any, fill_value: Any, dtype: Any, *, like: Handle | None = Non
 
 def checked_dtype(dtype: Any) -> np.dtype:
     """The dtype; UnsupportedError if the IR does not have it."""
-    found = np.dtype(dtype)
+    found: np.dtype = np.dtype(dtype)
     if found not in DTYPES.values():
         raise UnsupportedError(f"dtype {found} is not supported")
     return found
 
 
 @implements(np.full_like)
-def full_like(a: Any, fill_value: Any, dtype: Any = None, *, shape: Any = None) -> TracedArray:
+def full_like(a: Any, fill_value: Any, dtype: Any = None, *, shape: Any = None) -> Array:
     """np.full_like."""
     x = as_array(a)
-    same = shape is None
-    return filled(x.shape if same else shape, fill_value, dtype or x.dtype, like=x if same else None)
+    if shape is None:
+        return filled(x.shape, fill_value, dtype or x.dtype, like=x)
+    return filled(shape, fill_value, dtype or x.dtype)
 
 
 @implements(np.zeros_like, np.empty_like)
-def zeros_like(a: Any, dtype: Any = None, *, shape: Any = None) -> TracedArray:
+def zeros_like(a: Any, dtype: Any = None, *, shape: Any = None) -> Array:
     """np.zeros_like; np.empty_like too."""
     return full_like(a, 0, dtype, shape=shape)
 
 
 @implements(np.ones_like)
-def ones_like(a: Any, dtype: Any = None, *, shape: Any = None) -> TracedArray:
+def ones_like(a: Any, dtype: Any = None, *, shape: Any = None) -> Array:
     """np.ones_like."""
     return full_like(a, 1, dtype, shape=shape)
 
 
 @implements(np.zeros, np.empty)
-def zeros(shape: Any, dtype: Any = None, order: str = "C", *, device: Any = None) -> TracedArray:
+def zeros(shape: Any, dtype: Any = None, order: str = "C", *, device: Any = None) -> Array:
     """np.zeros(shape, like=x): an array of the step."""
     return full(shape, 0, dtype or F64, order)
 
 
 @implements(np.ones)
-def ones(shape: Any, dtype: Any = None, order: str = "C", *, device: Any = None) -> TracedArray:
+def ones(shape: Any, dtype: Any = None, order: str = "C", *, device: Any = None) -> Array:
     """np.ones(shape, like=x)."""
     return full(shape, 1, dtype or F64, order)
 
@@ -73,7 +71,7 @@ def ones(shape: Any, dtype: Any = None, order: str = "C", *, device: Any = None)
 @implements(np.full)
 def full(
     shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", *, device: Any = None
-) -> TracedArray:
+) -> Array:
     """np.full(shape, value, like=x)."""
     if order != "C":
         raise UnsupportedError(f"order {order!r} is not supported; use 'C' and transpose")
@@ -81,27 +79,27 @@ def full(
 
 
 @implements(np.array, np.asarray, np.ascontiguousarray, np.asanyarray)
-def array(a: Any, dtype: Any = None, *, copy: bool | None = True) -> TracedArray:
+def array(a: Any, dtype: Any = None, *, copy: bool | None = True) -> Array:
     """np.array(values, like=x) of concrete values or of one traced array."""
     x = as_array(np.asarray(a) if not isinstance(a, Handle) else a)
     return astype(x, dtype or x.dtype)
 
 
 @implements(np.arange)
-def arange(*bounds: Any, dtype: Any = None, device: Any = None) -> TracedArray:
+def arange(*bounds: Any, dtype: Any = None, device: Any = None) -> Array:
     """np.arange(..., like=x) of concrete bounds."""
     return as_array(np.arange(*bounds, dtype=dtype))
 
 
 @implements(np.eye, np.identity)
-def eye(*size: Any, **options: Any) -> TracedArray:
+def eye(*size: Any, **options: Any) -> Array:
     """np.eye(..., like=x)."""
     options.pop("device", None)
     return as_array(np.eye(*size, **options))
 
 
 @implements(np.copy)
-def copy(a: Any, order: str = "K") -> TracedArray:
+def copy(a: Any, order: str = "K") -> Array:
     """np.copy."""
     return copied(as_array(a), scalar=False)
 
@@ -110,7 +108,7 @@ def copy(a: Any, order: str = "K") -> TracedArray:
 def astype(
     x: Any, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True,
     copy: bool = True,
-) -> TracedArray:  # fmt: skip
+) -> Array:  # fmt: skip
     """x.astype(dtype): a copy, unless `copy` is false and nothing changes."""
     a, to = as_array(x), checked_dtype(dtype)
     if a.type.dtype == to and not copy and not a.weak:
@@ -130,7 +128,7 @@ def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) ->
     target[...] = new
 
 
-def masked(target: TracedArray, new: Any, mask: Any) -> TracedArray:
+def masked(target: Array, new: Any, mask: Any) -> Array:
     """The target with `new` where the mask holds."""
     return where(as_array(mask, BOOL), as_array(new, target.dtype), target)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -28,10 +28,7 @@ from .promotion import (
     result_dtype,
     strong_dtype,
 )
-from .registry import implements
-
-if TYPE_CHECKING:
-    from .traced import TracedArray
+from .registry import Array, implements
 
 DIRECT: dict[np.ufunc, str] = {
     np.add: "add",
@@ -97,7 +94,7 @@ _ON_INTEGERS: dict[str, Any] = {
 """Float functions that NumPy also has for integers: the identity (None) or a constant."""
 
 
-def apply(ufunc: np.ufunc, inputs: Sequence[Any], dtype: Any = None) -> TracedArray:
+def apply(ufunc: np.ufunc, inputs: Sequence[Any], dtype: Any = None) -> Array:
     """Call a ufunc; at least one input is traced. UnsupportedError for one that is not known."""
     operands = [lift(x) for x in inputs]
     if ufunc in COMPARISONS:
@@ -115,7 +112,7 @@ def apply(ufunc: np.ufunc, inputs: Sequence[Any], dtype: Any = None) -> TracedAr
     return composed(*(convert(x, d) for x, d in zip(operands, wanted, strict=True)))
 
 
-def emit(op: str, operands: Sequence[Operand], dtype: np.dtype | None = None) -> TracedArray:
+def emit(op: str, operands: Sequence[Operand], dtype: np.dtype | None = None) -> Array:
     """One elementwise node on operands converted to `dtype`."""
     recorder = recorder_now()
     values = [as_value(x, dtype or strong_dtype(x)) for x in operands]
@@ -127,7 +124,7 @@ def _node(op: str, values: Sequence[Value], **attrs: Any) -> Value:
     return recorder_now().builder.emit(op, values, attrs).result
 
 
-def _direct(ufunc: np.ufunc, operands: Sequence[Operand], dtype: np.dtype) -> TracedArray:
+def _direct(ufunc: np.ufunc, operands: Sequence[Operand], dtype: np.dtype) -> Array:
     op = DIRECT[ufunc]
     if dtype == BOOL and op in _ON_BOOL:
         on_bool = _ON_BOOL[op]
@@ -136,23 +133,23 @@ def _direct(ufunc: np.ufunc, operands: Sequence[Operand], dtype: np.dtype) -> Tr
         constant = _ON_INTEGERS[op]
         return copied(as_array(operands[0])) if constant is None else filled(operands[0], constant)
     if dtype.kind in "iu" and op == "power":
-        return _integer_power(*operands, dtype=dtype)
+        return _integer_power(operands[0], operands[1], dtype)
     return emit(op, operands, dtype)
 
 
-def filled(like: Operand, value: Any) -> TracedArray:
+def filled(like: Operand, value: Any) -> Array:
     """A Boolean array of one value."""
     recorder = recorder_now()
     shape = like.type.shape if isinstance(like, Handle) else ()
     return recorder.fresh(recorder.builder.full(shape, value, BOOL))
 
 
-def copied(x: Handle, *, scalar: bool | None = None) -> TracedArray:
+def copied(x: Handle, *, scalar: bool | None = None) -> Array:
     """A new array with the value of `x` (no node: values are immutable)."""
     return x.recorder.fresh(x.value, contiguous=x.contiguous, scalar=scalar)
 
 
-def _integer_power(base: Operand, exponent: Operand, dtype: np.dtype) -> TracedArray:
+def _integer_power(base: Operand, exponent: Operand, dtype: np.dtype) -> Array:
     if isinstance(exponent, Handle):
         raise UnsupportedError(
             "an integer raised to a traced integer power is not supported (NumPy raises for a"
@@ -172,7 +169,7 @@ def _integer_power(base: Operand, exponent: Operand, dtype: np.dtype) -> TracedA
 _FAST_POWERS: dict[Any, np.ufunc] = {2: np.square, 0.5: np.sqrt, -1: np.reciprocal}
 
 
-def raised(base: TracedArray, exponent: Any) -> TracedArray:
+def raised(base: Array, exponent: Any) -> Array:
     """`base ** exponent`: for a few literals NumPy's operator is not np.power but exact."""
     fast = _FAST_POWERS.get(exponent) if is_number(exponent) else None
     if fast is None or base.kind != "array" or not (base.type.is_float or fast is np.square):
@@ -180,13 +177,13 @@ def raised(base: TracedArray, exponent: Any) -> TracedArray:
     return apply(fast, (base,))
 
 
-_PYTHON_COMPARISON = {
+_PYTHON_COMPARISON: dict[np.ufunc, Callable[[Any, Any], Any]] = {
     np.less: operator.lt, np.less_equal: operator.le, np.greater: operator.gt,
     np.greater_equal: operator.ge, np.equal: operator.eq, np.not_equal: operator.ne,
 }  # fmt: skip
 
 
-def _compare(ufunc: np.ufunc, operands: Sequence[Operand]) -> TracedArray:
+def _compare(ufunc: np.ufunc, operands: Sequence[Operand]) -> Array:
     first, second, _ = loop_dtypes(ufunc, operands)
     if first != second:
         raise UnsupportedError(
@@ -213,7 +210,7 @@ def _beyond_range(ufunc: np.ufunc, operands: Sequence[Operand], dtype: np.dtype)
     return None
 
 
-def _bitwise(ufunc: np.ufunc, operands: Sequence[Operand]) -> TracedArray:
+def _bitwise(ufunc: np.ufunc, operands: Sequence[Operand]) -> Array:
     *wanted, _ = loop_dtypes(ufunc, operands)
     if wanted[0] != BOOL:
         raise UnsupportedError(f"np.{ufunc.__name__} is supported for bool only, not {wanted[0]}")
@@ -223,20 +220,20 @@ def _bitwise(ufunc: np.ufunc, operands: Sequence[Operand]) -> TracedArray:
 # --- composed ------------------------------------------------------------------------------
 
 
-def _select(c: TracedArray, x: Any, y: Any, *, scalar: bool | None = None) -> TracedArray:
+def _select(c: Array, x: Any, y: Any, *, scalar: bool | None = None) -> Array:
     dtype = result_dtype([x, y])
     values = [as_value(c, BOOL), as_value(x, dtype), as_value(y, dtype)]
     layout = all(a.contiguous for a in (c, x, y) if isinstance(a, Handle))
     return recorder_now().fresh(_node("select", values), contiguous=layout, scalar=scalar)
 
 
-def _logaddexp(x: TracedArray, y: TracedArray) -> TracedArray:
+def _logaddexp(x: Array, y: Array) -> Array:
     """max(x, y) + log(1 + exp(-|x - y|)); where they are equal (also infinite) + log 2."""
     tail = emit("softplus", [-np.abs(x - y)])
     return np.maximum(x, y) + _select(x == y, float(np.log(2)), tail)
 
 
-def _hypot(x: TracedArray, y: TracedArray) -> TracedArray:
+def _hypot(x: Array, y: Array) -> Array:
     """Scaled by the larger side, so that squares neither overflow nor vanish."""
     larger = np.maximum(np.abs(x), np.abs(y))
     usable = (larger > 0) & np.isfinite(larger)
@@ -244,39 +241,39 @@ def _hypot(x: TracedArray, y: TracedArray) -> TracedArray:
     return scale * safe_sqrt((x / scale) * (x / scale) + (y / scale) * (y / scale))
 
 
-def safe_sqrt(square: TracedArray) -> TracedArray:
+def safe_sqrt(square: Array) -> Array:
     """The square root whose derivative at 0 is taken as 0: the length of a zero vector."""
     zero = square == 0
     return _select(zero, 0.0, np.sqrt(_select(zero, 1.0, square)))
 
 
-def _reciprocal(x: TracedArray) -> TracedArray:
+def _reciprocal(x: Array) -> Array:
     if not x.type.is_float:
         raise UnsupportedError(f"np.reciprocal is not supported for {x.dtype}; write 1 / x")
     return 1.0 / x
 
 
-def _arcsin(x: TracedArray) -> TracedArray:
+def _arcsin(x: Array) -> Array:
     return np.arctan2(x, np.sqrt((1.0 - x) * (1.0 + x)))
 
 
-def _arccos(x: TracedArray) -> TracedArray:
+def _arccos(x: Array) -> Array:
     return np.arctan2(np.sqrt((1.0 - x) * (1.0 + x)), x)
 
 
-def _sinh(x: TracedArray) -> TracedArray:
+def _sinh(x: Array) -> Array:
     """From expm1 near 0, where the exponentials would cancel."""
     small = np.abs(x) < 1.0
     e = np.expm1(_select(small, x, 0.0))
     return _select(small, 0.5 * (e + e / (e + 1.0)), 0.5 * np.exp(x) - 0.5 * np.exp(-x))
 
 
-def truncate(x: TracedArray) -> TracedArray:
+def truncate(x: Array) -> Array:
     """Round towards zero."""
     return x if not x.type.is_float else _select(x < 0, np.ceil(x), np.floor(x))
 
 
-COMPOSED: dict[np.ufunc, Callable[..., TracedArray]] = {
+COMPOSED: dict[np.ufunc, Callable[..., Array]] = {
     np.square: lambda x: x * x,
     np.positive: copied,
     np.reciprocal: _reciprocal,
@@ -300,7 +297,7 @@ COMPOSED: dict[np.ufunc, Callable[..., TracedArray]] = {
 
 
 @implements(np.where)
-def where(condition: Any, x: Any = None, y: Any = None) -> TracedArray:
+def where(condition: Any, x: Any = None, y: Any = None) -> Array:
     """np.where with three arguments."""
     if x is None or y is None:
         raise TraceError(
@@ -311,7 +308,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> TracedArray:
 
 
 @implements(np.clip, method="clip")
-def clip(a: Any, a_min: Any = None, a_max: Any = None, **bounds: Any) -> TracedArray:
+def clip(a: Any, a_min: Any = None, a_max: Any = None, **bounds: Any) -> Array:
     """minimum(maximum(a, low), high); a bound of None is no bound."""
     low, high = bounds.pop("min", a_min), bounds.pop("max", a_max)
     if bounds:
@@ -325,7 +322,7 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, **bounds: Any) -> TracedA
 
 
 @implements(np.round, np.around, method="round")
-def round_(a: Any, decimals: int = 0) -> TracedArray:
+def round_(a: Any, decimals: int = 0) -> Array:
     """Round half to even, after scaling by 10**decimals as NumPy does."""
     x = as_array(a)
     if not x.type.is_float:
@@ -339,7 +336,7 @@ def round_(a: Any, decimals: int = 0) -> TracedArray:
 
 
 @implements(np.fix)
-def fix(x: Any) -> TracedArray:
+def fix(x: Any) -> Array:
     """np.fix: round towards zero."""
     return truncate(as_array(x))
 
@@ -347,7 +344,7 @@ def fix(x: Any) -> TracedArray:
 @implements(np.nan_to_num)
 def nan_to_num(
     x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
-) -> TracedArray:
+) -> Array:
     """np.nan_to_num."""
     a = as_array(x)
     if not a.type.is_float:
@@ -369,9 +366,9 @@ def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: b
 
 
 @implements(np.allclose)
-def allclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
-    """np.allclose."""
-    return np.all(isclose(a, b, rtol, atol, equal_nan))
+def allclose(a: Any, b: Any, *tolerances: Any, **options: Any) -> Any:
+    """np.allclose, with the arguments of `isclose`."""
+    return np.all(isclose(a, b, *tolerances, **options))
 
 
 @implements(np.array_equal)

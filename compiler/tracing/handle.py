@@ -35,7 +35,7 @@ Kind = Literal["array", "scalar", "python"]
 class Handle:
     """A view of a buffer. `TracedArray` adds NumPy's operators and functions."""
 
-    __slots__ = ("recorder", "buffer", "lenses", "kind", "_shape", "_memo")
+    __slots__ = ("_memo", "_shape", "buffer", "kind", "lenses", "recorder")
 
     def __init__(
         self, recorder: Recorder, buffer: Buffer, lenses: tuple[Lens, ...], kind: Kind
@@ -95,13 +95,17 @@ class Handle:
             self._memo = buffer.version, value
         return self._memo[1]
 
+    def read(self) -> Value:
+        """`value`, as a function."""
+        return self.value
+
     def write(self, value: Value) -> None:
         """Replace the whole content of this view."""
         self.check_writable()
+        b = self.recorder.builder
         for k in reversed(range(len(self.lenses))):
             base = self._prefix(k)
-            b, shape = self.recorder.builder, base._shape
-            value = self.lenses[k].put(b, shape, lambda base=base: base.value, value)
+            value = self.lenses[k].put(b, base._shape, base.read, value)
         self.buffer.write(value)
 
     def _prefix(self, k: int) -> Handle:

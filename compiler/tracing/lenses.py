@@ -1,8 +1,9 @@
 """Views: what NumPy does with strides, done with pairs of functions on values.
 
-A view is a chain of lenses on a base array. `get` reads the view out of the base, `put` returns
-the base (of the given shape; its old value is computed only on demand) with the view replaced, `strides` follows the memory layout (in elements; None where it
-is not known), which decides whether a later reshape is a view or a copy.
+A view is a chain of lenses on a base array. `get` reads the view out of the base; `put` returns
+the base with the view replaced (the base's shape is known, its old value is computed only if
+needed); `strides` follows the memory layout (in elements; None where it is not known), which
+decides whether a later reshape is a view or a copy.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 from ...ir.builder import Builder
@@ -197,7 +199,7 @@ def reshape_kind(old: Shape, strides: Strides, new: Shape) -> str:
         return "view"
     kinds = set()
     for merged, _ in reshape_groups(old, new):
-        pairs = zip(merged, merged[1:], strict=False)
+        pairs = pairwise(merged)
         if len(merged) > 1 and strides is None:
             return "unknown"
         if strides is not None and any(strides[i] != strides[j] * old[j] for i, j in pairs):

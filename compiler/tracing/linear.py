@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from string import ascii_letters
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,20 +15,18 @@ from ...ir.types import BOOL, I64
 from .lenses import Diagonal, Permute, Reshape
 from .promotion import as_array, convert, recorder_now, result_dtype
 from .reductions import normal_axis, reduce
-from .registry import implements
-
-if TYPE_CHECKING:
-    from .traced import TracedArray
+from .registry import Array, implements
+from .shapes import moveaxis
 
 
 class Term(NamedTuple):
     """A tensor and the letters of its axes."""
 
-    array: TracedArray
+    array: Array
     letters: str
 
 
-def contract(terms: Sequence[Term], out: str) -> TracedArray:
+def contract(terms: Sequence[Term], out: str) -> Array:
     """Multiply the terms and sum over the letters that `out` lacks (einsum).
 
     Operands are taken pair by pair, the cheapest pair first; letters needed no more are summed
@@ -105,7 +103,7 @@ def _summed(term: Term, kept: str) -> Term:
     return Term(reduce("sum", term.array, gone, keepdims=False), letters)
 
 
-def _finish(term: Term, out: str) -> TracedArray:
+def _finish(term: Term, out: str) -> Array:
     array, letters = _summed(term, out)
     if set(letters) == set(out):
         return array.view(Permute(tuple(letters.index(x) for x in out)))
@@ -113,7 +111,7 @@ def _finish(term: Term, out: str) -> TracedArray:
 
 
 @implements(np.matmul)
-def matmul(x1: Any, x2: Any, dtype: Any = None) -> TracedArray:
+def matmul(x1: Any, x2: Any, dtype: Any = None) -> Array:
     """np.matmul, `@`."""
     x, y = as_array(x1, dtype), as_array(x2, dtype)
     if not x.ndim or not y.ndim:
@@ -129,7 +127,7 @@ def matmul(x1: Any, x2: Any, dtype: Any = None) -> TracedArray:
     return _dense(contract([Term(x, left), Term(y, right)], out))
 
 
-def _show(x: TracedArray) -> str:
+def _show(x: Array) -> str:
     return str(x.shape).replace(" ", "")
 
 
@@ -141,13 +139,13 @@ def _batch(x: tuple[int, ...], y: tuple[int, ...]) -> str:
     return ascii_letters[26 : 26 + rank]
 
 
-def _dense(x: TracedArray) -> TracedArray:
+def _dense(x: Array) -> Array:
     """A product NumPy returns as a new C-contiguous array, or a scalar for shape ()."""
     return recorder_now().fresh(x.value)
 
 
 @implements(np.dot, method="dot")
-def dot(a: Any, b: Any) -> TracedArray:
+def dot(a: Any, b: Any) -> Array:
     """np.dot: sums over the last axis of `a` and the last but one of `b`."""
     x, y = as_array(a), as_array(b)
     if not x.ndim or not y.ndim:
@@ -160,8 +158,8 @@ def dot(a: Any, b: Any) -> TracedArray:
 
 
 def _paired(
-    x: TracedArray, y: TracedArray, left: Sequence[int], right: Sequence[int]
-) -> TracedArray:
+    x: Array, y: Array, left: Sequence[int], right: Sequence[int]
+) -> Array:
     """Sum over pairs of axes; the free axes of x come first, then those of y."""
     first = ascii_letters[: x.ndim]
     fresh = iter(ascii_letters[x.ndim :])
@@ -173,7 +171,7 @@ def _paired(
 
 
 @implements(np.inner)
-def inner(a: Any, b: Any) -> TracedArray:
+def inner(a: Any, b: Any) -> Array:
     """np.inner: sums over the last axes."""
     x, y = as_array(a), as_array(b)
     if not x.ndim or not y.ndim:
@@ -184,20 +182,20 @@ def inner(a: Any, b: Any) -> TracedArray:
 
 
 @implements(np.vdot)
-def vdot(a: Any, b: Any) -> TracedArray:
+def vdot(a: Any, b: Any) -> Array:
     """np.vdot: the dot product of the flattened arrays."""
     return dot(as_array(a).flatten(), as_array(b).flatten())
 
 
 @implements(np.vecdot)
-def vecdot(x1: Any, x2: Any, *, axis: int = -1) -> TracedArray:
+def vecdot(x1: Any, x2: Any, *, axis: int = -1) -> Array:
     """np.vecdot: dot products along one axis, broadcasting the others."""
-    x, y = np.moveaxis(as_array(x1), axis, -1), np.moveaxis(as_array(x2), axis, -1)
+    x, y = moveaxis(x1, axis, -1), moveaxis(x2, axis, -1)
     return matmul(x[..., None, :], y[..., :, None])[..., 0, 0]
 
 
 @implements(np.outer)
-def outer(a: Any, b: Any) -> TracedArray:
+def outer(a: Any, b: Any) -> Array:
     """np.outer of the flattened arrays."""
     x, y = as_array(a), as_array(b)
     x, y = x.reshaped((x.size,)), y.reshaped((y.size,))
@@ -205,7 +203,7 @@ def outer(a: Any, b: Any) -> TracedArray:
 
 
 @implements(np.tensordot)
-def tensordot(a: Any, b: Any, axes: Any = 2) -> TracedArray:
+def tensordot(a: Any, b: Any, axes: Any = 2) -> Array:
     """np.tensordot."""
     x, y = as_array(a), as_array(b)
     if isinstance(axes, int):
@@ -220,7 +218,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> TracedArray:
 
 
 @implements(np.linalg.multi_dot)
-def multi_dot(arrays: Sequence[Any]) -> TracedArray:
+def multi_dot(arrays: Sequence[Any]) -> Array:
     """np.linalg.multi_dot; the order of the products is chosen by cost, as for einsum."""
     terms, letters = [], iter(ascii_letters)
     left = next(letters)
@@ -236,7 +234,7 @@ def multi_dot(arrays: Sequence[Any]) -> TracedArray:
 
 
 @implements(np.einsum)
-def einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> TracedArray:
+def einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Array:
     """np.einsum with a subscripts string, implicit or explicit, any number of operands."""
     if not isinstance(subscripts, str):
         raise UnsupportedError("np.einsum: write the subscripts as a string, 'ij,jk->ik'")
@@ -254,7 +252,7 @@ def _is_view(letters: str, out: str) -> bool:
     return set(letters) == set(out)
 
 
-def _parse(subscripts: str, arrays: Sequence[TracedArray]) -> tuple[list[str], str]:
+def _parse(subscripts: str, arrays: Sequence[Array]) -> tuple[list[str], str]:
     """Letters of each operand and of the result, with ellipses spelled out."""
     left, arrow, out = subscripts.partition("->")
     inputs = left.split(",")
@@ -265,13 +263,14 @@ def _parse(subscripts: str, arrays: Sequence[TracedArray]) -> tuple[list[str], s
     for k, (term, array) in enumerate(zip(inputs, arrays, strict=True)):
         dots = array.ndim - len(term.replace("...", ""))
         if dots < 0 or (dots and "..." not in term):
-            raise ShapeError(f"einsum {subscripts!r}: {term!r} does not name the axes of {array.shape}")
+            raise ShapeError(f"einsum {subscripts!r}: {term!r} does not fit {array.shape}")
         hidden = "".join(spare[:dots][::-1])
         longest = max(longest, hidden, key=len)
         inputs[k] = term.replace("...", hidden)
     if not arrow:
         every = "".join(inputs)
-        out = longest + "".join(sorted(c for c in set(every) if every.count(c) == 1 and c not in longest))
+        once = sorted(c for c in set(every) - set(longest) if every.count(c) == 1)
+        out = longest + "".join(once)
     out = out.replace("...", longest)
     if len(set(out)) != len(out) or not set(out) <= set("".join(inputs)):
         raise ShapeError(f"einsum {subscripts!r}: the result's letters must be distinct and known")

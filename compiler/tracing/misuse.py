@@ -128,7 +128,7 @@ def _random(node: ast.Call) -> str:
     )
 
 
-def _error(message: str, frame: FrameType | None) -> Any:
+def _error(message: str, frame: FrameType | None) -> TraceError:
     return located(TraceError(message), frame)
 
 
@@ -164,12 +164,12 @@ class _Probe:
 
 def _calibrate() -> int:
     """Owners of an array that only one local name holds; 0 (none qualifies) if unstable."""
-    probe = _Probe()
+    probe: Any = _Probe()
     alone = np.zeros(1)
-    alone += probe  # type: ignore[operator]
+    alone += probe
     single = probe.count
     shared = also = np.zeros(1)
-    shared += probe  # type: ignore[operator]
+    shared += probe
     return single if probe.count == single + 1 and also is shared else 0
 
 

@@ -8,7 +8,7 @@ every elementwise op sees one dtype.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeGuard, Union
+from typing import TYPE_CHECKING, Any, TypeGuard, Union, cast
 
 import numpy as np
 
@@ -47,7 +47,7 @@ def lift(x: Any) -> Operand:
     if isinstance(x, Handle):
         if not x.recorder.alive or x.recorder is not active():
             raise TraceError("an array of another trace is used; pass it as an argument")
-        return x  # type: ignore[return-value]
+        return cast("TracedArray", x)
     if is_number(x):
         return x
     if isinstance(x, (np.ndarray, np.generic)):
@@ -85,7 +85,7 @@ def as_value(x: Operand, dtype: np.dtype) -> Value:
 def convert(x: Operand, dtype: np.dtype, *, kind: str | None = None) -> TracedArray:
     """The operand as a new strong array of `dtype` (the operand itself if it is one already)."""
     if isinstance(x, Handle) and x.type.dtype == dtype and not x.weak:
-        return x  # type: ignore[return-value]
+        return x
     layout = x.contiguous if isinstance(x, Handle) else True
     array = isinstance(x, Handle) and x.kind == "array"
     value = as_value(x, dtype)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from .randomness import RandomGuard
 
 if TYPE_CHECKING:
     from .traced import TracedArray
+
+E = TypeVar("E", bound=TapelessError)
 
 _ACTIVE: ContextVar[Recorder | None] = ContextVar("tapeless_trace", default=None)
 
@@ -56,8 +58,6 @@ class Buffer:
     or may not share memory with this one (a reshape of unknown layout); a write to one makes the
     others unreadable, and `lost` then says why.
     """
-
-    __slots__ = ("value", "version", "level", "contiguous", "label", "differentiated", "twins", "lost")
 
     def __init__(self, value: Value, level: Level, *, contiguous: bool, label: str = "") -> None:
         self.value = value
@@ -146,8 +146,8 @@ class Recorder:
     ) -> TracedArray:
         """A handle on a new array. A result of shape () is a NumPy scalar unless said otherwise."""
         buffer = Buffer(value, self.level, contiguous=contiguous or value.type.rank < 2)
-        kind = "scalar" if (value.shape == () if scalar is None else scalar) else "array"
-        return self.array_type(self, buffer, (), kind)
+        immutable = value.shape == () if scalar is None else scalar
+        return self.array_type(self, buffer, (), "scalar" if immutable else "array")
 
     def capture(self, array: Any) -> TracedArray:
         """A concrete array or NumPy scalar used in the step, copied into the graph."""
@@ -197,7 +197,7 @@ _DEAD = (
 )
 
 
-def located(error: TapelessError, frame: FrameType | None) -> TapelessError:
+def located(error: E, frame: FrameType | None) -> E:
     """The error with the user's line at the end of its message, once."""
     if getattr(error, "located", False):
         return error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +13,7 @@ from ...ir.types import BOOL, F64, I64
 from .elementwise import copied, safe_sqrt, where
 from .lenses import Permute
 from .promotion import as_array, convert, recorder_now
-from .registry import implements
-
-if TYPE_CHECKING:
-    from .traced import TracedArray
+from .registry import Array, implements
 
 Axis = int | Sequence[int] | None
 
@@ -42,7 +39,7 @@ def normal_axis(axis: Any, rank: int) -> int:
     return k % rank
 
 
-def reduce(op: str, x: TracedArray, axis: Axis, keepdims: bool) -> TracedArray:
+def reduce(op: str, x: Array, axis: Axis, keepdims: bool) -> Array:
     """One `reduce` node, and a reshape to put the axes back."""
     axes = normal_axes(axis, x.ndim)
     b = recorder_now().builder
@@ -53,7 +50,7 @@ def reduce(op: str, x: TracedArray, axis: Axis, keepdims: bool) -> TracedArray:
     return _with_axes(result, x, axes) if keepdims else result
 
 
-def _with_axes(result: TracedArray, x: TracedArray, axes: tuple[int, ...]) -> TracedArray:
+def _with_axes(result: Array, x: Array, axes: tuple[int, ...]) -> Array:
     shape = tuple(1 if k in axes else n for k, n in enumerate(x.shape))
     value = result.value
     if value.shape != shape:
@@ -61,7 +58,7 @@ def _with_axes(result: TracedArray, x: TracedArray, axes: tuple[int, ...]) -> Tr
     return recorder_now().fresh(value, contiguous=x.contiguous)
 
 
-def _count(x: TracedArray, axis: Axis) -> int:
+def _count(x: Array, axis: Axis) -> int:
     return math.prod(x.shape[k] for k in normal_axes(axis, x.ndim))
 
 
@@ -76,7 +73,7 @@ def _accumulator(dtype: np.dtype) -> np.dtype:
 def sum_(
     a: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False,
     initial: Any = None, where: Any = True,
-) -> TracedArray:  # fmt: skip
+) -> Array:  # fmt: skip
     """np.sum."""
     x = as_array(a)
     x = convert(x, np.dtype(dtype) if dtype is not None else _accumulator(x.type.dtype))
@@ -89,7 +86,7 @@ def sum_(
 @implements(np.mean, method="mean")
 def mean(
     a: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False, where: Any = True
-) -> TracedArray:
+) -> Array:
     """np.mean; NaN for no elements."""
     x = as_array(a)
     x = convert(x, np.dtype(dtype) if dtype is not None else _inexact(x.type.dtype))
@@ -97,10 +94,10 @@ def mean(
     return total / _counted(x, axis, keepdims, where)
 
 
-def _counted(x: TracedArray, axis: Axis, keepdims: bool, where: Any) -> Any:
+def _counted(x: Array, axis: Axis, keepdims: bool, where: Any) -> Any:
     if where is True:
         return float(_count(x, axis))
-    chosen = np.broadcast_to(as_array(where, BOOL), x.shape)
+    chosen: Array = np.broadcast_to(as_array(where, BOOL), x.shape)
     return sum_(chosen, axis, x.dtype, keepdims=keepdims)
 
 
@@ -112,7 +109,7 @@ def _inexact(dtype: np.dtype) -> np.dtype:
 def var(
     a: Any, axis: Axis = None, dtype: Any = None, *, ddof: int = 0, keepdims: bool = False,
     correction: int | None = None,
-) -> TracedArray:  # fmt: skip
+) -> Array:  # fmt: skip
     """np.var, in two passes: the mean first, then the squared distances from it."""
     x = as_array(a)
     x = convert(x, np.dtype(dtype) if dtype is not None else _inexact(x.type.dtype))
@@ -125,7 +122,7 @@ def var(
 def std(
     a: Any, axis: Axis = None, dtype: Any = None, *, ddof: int = 0, keepdims: bool = False,
     correction: int | None = None,
-) -> TracedArray:  # fmt: skip
+) -> Array:  # fmt: skip
     """np.std; its derivative at a constant array is 0."""
     return safe_sqrt(
         var(a, axis, dtype, ddof=ddof, keepdims=keepdims, correction=correction)
@@ -135,7 +132,7 @@ def std(
 @implements(np.max, np.amax, method="max")
 def max_(
     a: Any, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = True
-) -> TracedArray:
+) -> Array:
     """np.max; ShapeError for no elements without `initial`."""
     return _extremum("max", np.maximum, a, axis, keepdims, initial, where)
 
@@ -143,14 +140,14 @@ def max_(
 @implements(np.min, np.amin, method="min")
 def min_(
     a: Any, axis: Axis = None, *, keepdims: bool = False, initial: Any = None, where: Any = True
-) -> TracedArray:
+) -> Array:
     """np.min; ShapeError for no elements without `initial`."""
     return _extremum("min", np.minimum, a, axis, keepdims, initial, where)
 
 
 def _extremum(
     op: str, pair: np.ufunc, a: Any, axis: Axis, keepdims: bool, initial: Any, where: Any
-) -> TracedArray:
+) -> Array:
     x = as_array(a)
     if where is not True and initial is None:
         raise UnsupportedError(f"np.{op}: `where` needs `initial`, as in NumPy")
@@ -165,24 +162,24 @@ def _extremum(
     return result if initial is None else pair(result, initial)
 
 
-def _only(x: TracedArray, chosen: Any, neutral: Any) -> TracedArray:
+def _only(x: Array, chosen: Any, neutral: Any) -> Array:
     """`x` with `neutral` where the `where` argument is false."""
     return x if chosen is True else where(chosen, x, neutral)
 
 
 @implements(np.argmax, method="argmax")
-def argmax(a: Any, axis: int | None = None, *, keepdims: bool = False) -> TracedArray:
+def argmax(a: Any, axis: int | None = None, *, keepdims: bool = False) -> Array:
     """np.argmax: the first of equals, the first NaN."""
     return _arg("argmax", a, axis, keepdims)
 
 
 @implements(np.argmin, method="argmin")
-def argmin(a: Any, axis: int | None = None, *, keepdims: bool = False) -> TracedArray:
+def argmin(a: Any, axis: int | None = None, *, keepdims: bool = False) -> Array:
     """np.argmin: the first of equals, the first NaN."""
     return _arg("argmin", a, axis, keepdims)
 
 
-def _arg(op: str, a: Any, axis: int | None, keepdims: bool) -> TracedArray:
+def _arg(op: str, a: Any, axis: int | None, keepdims: bool) -> Array:
     x = as_array(a)
     axes = normal_axes(axis, x.ndim)
     flat = x if axis is not None else x.flatten()
@@ -197,19 +194,19 @@ def _arg(op: str, a: Any, axis: int | None, keepdims: bool) -> TracedArray:
 
 
 @implements(np.any, method="any")
-def any_(a: Any, axis: Axis = None, *, keepdims: bool = False, where: Any = True) -> TracedArray:
+def any_(a: Any, axis: Axis = None, *, keepdims: bool = False, where: Any = True) -> Array:
     """np.any."""
     return reduce("any", _only(as_array(a, BOOL), where, False), axis, keepdims)
 
 
 @implements(np.all, method="all")
-def all_(a: Any, axis: Axis = None, *, keepdims: bool = False, where: Any = True) -> TracedArray:
+def all_(a: Any, axis: Axis = None, *, keepdims: bool = False, where: Any = True) -> Array:
     """np.all."""
     return reduce("all", _only(as_array(a, BOOL), where, True), axis, keepdims)
 
 
 @implements(np.count_nonzero)
-def count_nonzero(a: Any, axis: Axis = None, *, keepdims: bool = False) -> TracedArray:
+def count_nonzero(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Array:
     """np.count_nonzero."""
     return sum_(as_array(a, BOOL), axis, keepdims=keepdims)
 
@@ -218,7 +215,7 @@ def count_nonzero(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Trace
 def prod(
     a: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False,
     initial: Any = None, where: Any = True,
-) -> TracedArray:  # fmt: skip
+) -> Array:  # fmt: skip
     """np.prod as a balanced tree of products, whose derivative is right at zeros too."""
     x = as_array(a)
     x = convert(x, np.dtype(dtype) if dtype is not None else _accumulator(x.type.dtype))
@@ -229,7 +226,7 @@ def prod(
     return result if initial is None else result * initial
 
 
-def _in_front(x: TracedArray, axes: tuple[int, ...]) -> TracedArray:
+def _in_front(x: Array, axes: tuple[int, ...]) -> Array:
     """A copy with `axes` merged into one leading axis."""
     rest = [k for k in range(x.ndim) if k not in axes]
     b = recorder_now().builder
@@ -238,9 +235,9 @@ def _in_front(x: TracedArray, axes: tuple[int, ...]) -> TracedArray:
     return recorder_now().fresh(value, scalar=False)
 
 
-def _product(x: TracedArray) -> TracedArray:
+def _product(x: Array) -> Array:
     """The product along the leading axis: halves multiplied until one row is left."""
-    left_over: TracedArray | None = None
+    left_over: Array | None = None
     while len(x) > 1:
         half = len(x) // 2
         if len(x) % 2:
@@ -252,7 +249,7 @@ def _product(x: TracedArray) -> TracedArray:
 
 
 @implements(np.ptp)
-def ptp(a: Any, axis: Axis = None, *, keepdims: bool = False) -> TracedArray:
+def ptp(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Array:
     """np.ptp: maximum minus minimum."""
     return max_(a, axis, keepdims=keepdims) - min_(a, axis, keepdims=keepdims)
 
@@ -262,7 +259,8 @@ def average(a: Any, axis: Axis = None, weights: Any = None, *, keepdims: bool = 
     """np.average with weights of the shape of `a`, or of its `axis`."""
     if weights is None:
         return mean(a, axis, keepdims=keepdims)
-    x, w = as_array(a), as_array(weights)
+    x: Array = as_array(a)
+    w: Array = as_array(weights)
     if w.shape != x.shape:
         k = normal_axes(axis, x.ndim)
         if len(k) != 1 or w.shape != (x.shape[k[0]],):
@@ -273,7 +271,7 @@ def average(a: Any, axis: Axis = None, weights: Any = None, *, keepdims: bool = 
     return sum_(x * w, axis, keepdims=keepdims) / total
 
 
-def logaddexp_reduce(a: Any, axis: Axis, keepdims: bool) -> TracedArray:
+def logaddexp_reduce(a: Any, axis: Axis, keepdims: bool) -> Array:
     """log(sum(exp(a))) over axes, as one op."""
     x = as_array(a)
     x = convert(x, _inexact(x.type.dtype))
@@ -290,7 +288,7 @@ def logaddexp_reduce(a: Any, axis: Axis, keepdims: bool) -> TracedArray:
 
 
 @implements(np.linalg.norm)
-def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> TracedArray:
+def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Array:
     """np.linalg.norm: vector norms of any order; matrix norms None, 'fro', 1, -1, inf, -inf.
 
     The derivative of the 2-norm at 0 is taken as 0.
@@ -307,7 +305,7 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
     raise ShapeError(f"np.linalg.norm: order {ord!r} needs one axis or two, got {len(axes)}")
 
 
-def _vector_norm(a: TracedArray, ord: Any, axes: tuple[int, ...], keepdims: bool) -> TracedArray:
+def _vector_norm(a: Array, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Array:
     size = np.abs(a)
     if ord == np.inf:
         return max_(size, axes, keepdims=keepdims)
@@ -324,7 +322,7 @@ def _vector_norm(a: TracedArray, ord: Any, axes: tuple[int, ...], keepdims: bool
     return sum_(size ** float(ord), axes, keepdims=keepdims) ** (1.0 / ord)
 
 
-def _matrix_norm(a: TracedArray, ord: Any, axes: Sequence[int], keepdims: bool) -> TracedArray:
+def _matrix_norm(a: Array, ord: Any, axes: Sequence[int], keepdims: bool) -> Array:
     rows, columns = (normal_axis(k, a.ndim) for k in axes)
     if ord not in (1, -1, np.inf, -np.inf):
         raise UnsupportedError(
@@ -333,4 +331,6 @@ def _matrix_norm(a: TracedArray, ord: Any, axes: Sequence[int], keepdims: bool) 
     inner, outer = (rows, columns) if abs(ord) == 1 else (columns, rows)
     sums = sum_(np.abs(a), inner, keepdims=True)
     best = (max_ if ord > 0 else min_)(sums, outer, keepdims=True)
-    return best if keepdims else copied(best.reshape(reduce("sum", a, axes, False).shape), scalar=None)
+    if keepdims:
+        return best
+    return best[tuple(0 if k in (rows, columns) else slice(None) for k in range(a.ndim))]

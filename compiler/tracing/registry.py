@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+Array = Any
+"""A TracedArray, in functions that are themselves written in NumPy: the type stubs of NumPy do not
+know that its functions return one when they are given one."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -173,7 +174,7 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[TracedArray
         cuts = [j * small + min(j, larger) for j in range(sections + 1)]
     else:
         cuts = [0, *(int(j) for j in indices_or_sections), n]
-    return [part(x, k, slice(a, b)) for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [part(x, k, slice(a, b)) for a, b in pairwise(cuts)]
 
 
 @implements(np.vsplit)

@@ -12,6 +12,7 @@ import linecache
 import os
 import sys
 from functools import lru_cache
+from itertools import pairwise
 from types import CodeType, FrameType
 
 import numpy as np
@@ -53,7 +54,7 @@ def place(loc: Loc | None) -> str:
 def _following(code: CodeType) -> dict[int, dis.Instruction]:
     """The instruction that comes after the one at each offset."""
     found = list(dis.get_instructions(code))
-    return {a.offset: b for a, b in zip(found, found[1:], strict=False)}
+    return {a.offset: b for a, b in pairwise(found)}
 
 
 def next_instruction(frame: FrameType) -> dis.Instruction | None:

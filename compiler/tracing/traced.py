@@ -6,15 +6,26 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import numpy as np
 
 from ...ir.errors import ShapeError, TraceError, UnsupportedError
 from ...ir.types import BOOL, F64, I64
-from . import assembly, creation, elementwise, indexing, linear, misuse, reductions, shapes
+from . import (
+    assembly,
+    creation,
+    elementwise,
+    indexing,
+    linear,
+    misuse,
+    reductions,
+    shapes,
+    source,
+)
 from .handle import Handle
 from .promotion import (
+    as_array,
     as_value,
     convert,
     is_number,
@@ -23,11 +34,14 @@ from .promotion import (
     same_kind,
     strong_dtype,
 )
+from .recorder import located
 from .registry import FUNCTIONS, METHODS
 
-__all__ = ["TracedArray", "assembly"]
-
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+TABLES: Final = (assembly, creation, elementwise, indexing, linear, reductions, shapes)
+"""The modules that stand in for NumPy's functions; importing them fills the registry."""
 
 
 def operation(function: F) -> F:
@@ -58,7 +72,8 @@ class TracedArray(Handle):
 
     @shape.setter
     def shape(self, _: Any) -> NoReturn:
-        raise TraceError("assigning to x.shape is not supported; write x = x.reshape(shape)")
+        error = TraceError("assigning to x.shape is not supported; write x = x.reshape(shape)")
+        raise located(error, source.user_frame())
 
     @property
     def dtype(self) -> np.dtype:
@@ -81,11 +96,11 @@ class TracedArray(Handle):
         return self.size * self.itemsize
 
     @property
-    def T(self) -> TracedArray:  # noqa: N802
+    def T(self) -> TracedArray:
         return shapes.transpose(self)
 
     @property
-    def mT(self) -> TracedArray:  # noqa: N802
+    def mT(self) -> TracedArray:
         return shapes.matrix_transpose(self)
 
     @property
@@ -134,7 +149,9 @@ class TracedArray(Handle):
 
     @operation
     def _unary(self, ufunc: np.ufunc) -> Any:
-        return _python_arithmetic(ufunc, (self,)) if self.weak else elementwise.apply(ufunc, (self,))
+        if self.weak:
+            return _python_arithmetic(ufunc, (self,))
+        return elementwise.apply(ufunc, (self,))
 
     @operation
     def _in_place(self, ufunc: np.ufunc, other: Any) -> Any:
@@ -308,7 +325,8 @@ class TracedArray(Handle):
             )
         if name.startswith("__") or not hasattr(np.ndarray, name):
             raise AttributeError(f"a traced array has no attribute {name!r}")
-        raise UnsupportedError(f"ndarray.{name} is not supported inside a step")
+        error = UnsupportedError(f"ndarray.{name} is not supported; {elementwise.nearest(name)}")
+        raise located(error, source.user_frame())
 
     # --- methods that are not functions of the same parameters --------------------------------
 
@@ -393,7 +411,7 @@ def _python_arithmetic(ufunc: np.ufunc, operands: tuple[Any, ...]) -> TracedArra
         dtype = BOOL
     else:
         dtype = F64 if floats else I64
-    strong = [convert(x, dtype) if isinstance(x, Handle) else x for x in operands]
+    strong = [convert(x, dtype) if isinstance(x, TracedArray) else x for x in operands]
     value = elementwise.apply(ufunc, strong).value
     buffer = recorder.fresh(value).buffer
     return TracedArray(recorder, buffer, (), "scalar" if value.type.is_bool else "python")
@@ -477,7 +495,7 @@ def _reduce(ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: Any) -> Any:
 
 
 def _outer(ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: Any) -> Any:
-    x, y = (shapes.as_array(a) for a in inputs)
+    x, y = (as_array(a) for a in inputs)
     return _call(ufunc, (x.reshape(x.shape + (1,) * y.ndim), y), kwargs)
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 from conformance import conforms, run_traced, same
-
 from tapeless import errors
 from tapeless.compiler.trace import trace
 
@@ -300,7 +299,8 @@ def test_unknown_layout_is_poisoned_only_when_used():
 
 
 def test_updates_are_only_what_was_written():
-    graph = trace(lambda p, x: p["a"].__iadd__(x), ({"a": np.ones(3), "b": np.ones(3)}, 1.0), {}).graph
+    p = {"a": np.ones(3), "b": np.ones(3)}
+    graph = trace(lambda p, x: p["a"].__iadd__(x), (p, 1.0), {}).graph
     assert [target.name for target, _ in graph.updates] == ["p.a"]
 
 

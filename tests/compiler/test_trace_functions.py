@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from conformance import conforms, run_traced
-
 from tapeless.compiler.trace import trace
 
 DTYPES = [np.float32, np.float64, np.int32, np.int64, np.bool_, np.uint8]
@@ -28,8 +27,8 @@ POSITIVE = [np.sqrt, np.log, np.log1p, np.log2, np.log10]
 BINARY = [
     np.add, np.subtract, np.multiply, np.divide, np.floor_divide, np.remainder, np.maximum,
     np.minimum, np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal,
-    np.logical_and, np.logical_or, np.logical_xor, np.arctan2, np.hypot, np.logaddexp, np.float_power,
-    np.bitwise_and, np.bitwise_xor,
+    np.logical_and, np.logical_or, np.logical_xor, np.arctan2, np.hypot, np.logaddexp,
+    np.float_power, np.bitwise_and, np.bitwise_xor,
 ]  # fmt: skip
 
 
@@ -297,7 +296,8 @@ def test_products(fn):
      ("i,i,i->i", [(3,), (3,), (3,)]), ("ij,jk,kl->il", [(3, 4), (4, 5), (5, 2)]),
      ("bij,bjk->bik", [(2, 3, 4), (2, 4, 5)]), ("...ij,...jk->...ik", [(2, 3, 4), (2, 4, 5)]),
      ("...i,i", [(2, 3, 4), (4,)]), ("ij,ij->i", [(3, 4), (3, 4)]), ("ij,kl->", [(3, 4), (2, 5)]),
-     ("ij,ik->jk", [(3, 4), (3, 5)]), ("ij,j->ij", [(3, 1), (4,)]), ("a,b,c->", [(2,), (3,), (4,)])],
+     ("ij,ik->jk", [(3, 4), (3, 5)]), ("ij,j->ij", [(3, 1), (4,)]),
+     ("a,b,c->", [(2,), (3,), (4,)])],
 )  # fmt: skip
 def test_einsum(spec, shapes):
     arrays = [sample(np.float64, *shape) for shape in shapes]

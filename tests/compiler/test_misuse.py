@@ -1,0 +1,467 @@
+"""What cannot be traced raises its own error: what, the user's line, why, and what to write."""
+
+import math
+
+import numpy as np
+import pytest
+from conformance import conforms, run_traced
+from tapeless import errors
+from tapeless.compiler import transforms as tl
+from tapeless.compiler.trace import trace
+
+TABLE = np.eye(3)
+X = np.ones((3, 3))
+KEPT = []
+
+
+def if_statement(x):
+    if x.sum() > 0:
+        x += 1
+
+
+def while_loop(x):
+    while x.sum() < 3:
+        x = x + 1
+
+
+def chained(x):
+    return 0 < x < 1
+
+
+def logical_and(x):
+    return (x > 0) and (x < 1)
+
+
+def assertion(x):
+    assert x.sum() > 0
+
+
+def builtin_max(x):
+    return max(x[0, 0], x[0, 1])
+
+
+def builtin_sorted(x):
+    return sorted(x[0])
+
+
+def to_float(x):
+    return float(x.sum())
+
+
+def to_int(x):
+    return int(x.sum())
+
+
+def item(x):
+    return x.sum().item()
+
+
+def tolist(x):
+    return x.tolist()
+
+
+def math_function(x):
+    return math.exp(x.sum())
+
+
+def array_of_traced(x):
+    return np.array([x, x])
+
+
+def asarray(x):
+    return np.asarray(x)
+
+
+def sum_of_list(x):
+    return np.sum([x, x])
+
+
+def random_argument(x):
+    return np.random.normal(x)
+
+
+def random_array(x):
+    return x + np.random.normal(size=3)
+
+
+def random_number(x):
+    return x * np.random.uniform()
+
+
+GENERATOR = np.random.default_rng(0)
+
+
+def random_generator(x):
+    return x + GENERATOR.normal(size=3)
+
+
+def concrete_index(x):
+    return TABLE[x[0].astype(np.int64)]
+
+
+def list_index(x):
+    return [1, 2][x[0].astype(np.int64)[0]]
+
+
+def range_of_traced(x):
+    return list(range(x.argmax()))
+
+
+def concrete_store(x):
+    buffer = np.zeros(3)
+    buffer[0] = x.sum()
+    return buffer
+
+
+def concrete_store_row(x):
+    buffer = np.zeros((3, 3))
+    buffer[0] = x[0]
+    return buffer
+
+
+def concrete_method(x):
+    return TABLE.dot(x)
+
+
+def unknown_function(x):
+    return np.median(x)
+
+
+def unknown_ufunc(x):
+    return np.cbrt(x)
+
+
+def unknown_method(x):
+    return x.argpartition(1)
+
+
+def unknown_argument(x):
+    return np.sum(x, axis=0, out=None, keepdims=True, foo=1)
+
+
+def unsupported_option(x):
+    return np.take(x, [0], mode="wrap")
+
+
+def sort(x):
+    return np.sort(x)
+
+
+def mask_read(x):
+    return x[x > 0]
+
+
+def mask_rows(x):
+    x[x > 0] = x[0]
+
+
+def nonzero(x):
+    return np.nonzero(x)
+
+
+def where_one(x):
+    return np.where(x > 0)
+
+
+def slice_bound(x):
+    return x[: x.argmax()]
+
+
+def broadcast_write(x):
+    y = np.broadcast_to(x, (2, 3, 3))
+    y[0] = 1
+
+
+def diagonal_write(x):
+    np.diagonal(x)[0] = 1
+
+
+def shared_accumulator(x):
+    a = b = np.zeros((3, 3))
+    a += x
+    return a, b
+
+
+def accumulator_in_a_list(x):
+    buffers = [np.zeros((3, 3))]
+    for b in buffers:
+        b += x
+    return buffers
+
+
+def accumulator_in_a_dict(x):
+    d = {"g": np.zeros((3, 3))}
+    d["g"] += x
+    return d
+
+
+def global_accumulator(x):
+    global TABLE
+    TABLE += x
+
+
+def accumulator_attribute(x):
+    class Box:
+        total = np.zeros((3, 3))
+
+    Box.total += x
+
+
+def dropped_out(x):
+    out = np.zeros((3, 3))
+    np.add(x, 1, out=out)
+    return out
+
+
+def function_out(x):
+    out = np.zeros(3)
+    np.sum(x, axis=0, out=out)
+
+
+def add_at_concrete(x):
+    np.add.at(TABLE, [0], x[0])
+
+
+def shape_mismatch(x):
+    return x @ np.ones((4, 2))
+
+
+def broadcast_mismatch(x):
+    return x + np.ones(4)
+
+
+def bool_minus_bool(x):
+    return (x > 0) - (x < 1)
+
+
+def float_into_int(x):
+    n = np.zeros(3, np.int64, like=x)
+    n += x[0]
+
+
+def out_of_bounds(x):
+    return x[5]
+
+
+def index_array_out_of_bounds(x):
+    return x[[0, 7]]
+
+
+def too_many_indices(x):
+    return x[0, 0, 0]
+
+
+def float_index(x):
+    return x[[0.5]]
+
+
+def bad_axis(x):
+    return x.sum(axis=2)
+
+
+def bad_reshape(x):
+    return x.reshape(2, 2)
+
+
+def literal_out_of_range(x):
+    return x.astype(np.int32) + 2**31
+
+
+def bool_index(x):
+    return x[True]
+
+
+def object_array(x):
+    return x + np.array([None, 1, 2])
+
+
+def complex_array(x):
+    return x * np.array([1j, 2, 3])
+
+
+def masked_array(x):
+    return x + np.ma.masked_array(np.ones(3), [0, 1, 0])
+
+
+def shape_assignment(x):
+    x.shape = (9,)
+
+
+def mutated_argument_of_gradient(x):
+    def loss(w):
+        w += 1
+        return w.sum()
+
+    return tl.grad(loss)(x)
+
+
+def mutated_outer_array_in_gradient(x):
+    y = x.copy()
+
+    def loss(w):
+        y[0] = 1
+        return w.sum()
+
+    return tl.grad(loss)(x)
+
+
+def mutated_container_in_gradient(x):
+    def loss(p):
+        p["W"] = p["W"] * 2
+        return p["W"].sum()
+
+    return tl.grad(loss)({"W": x})
+
+
+def kept(x):
+    KEPT.append(x * 2)
+
+
+MISUSE = [
+    (if_statement, TypeError, r"np\.where"),
+    (while_loop, TypeError, r"np\.where"),
+    (chained, TypeError, r"chained comparison.*\(a < x\) & \(x < b\)"),
+    (logical_and, TypeError, r"np\.where|logical_and"),
+    (assertion, TypeError, r"np\.where"),
+    (builtin_max, TypeError, r"built-in max.*np\.max"),
+    (builtin_sorted, TypeError, r"built-in sorted"),
+    (to_float, TypeError, r"Python float.*results of shape \(\) work like numbers"),
+    (to_int, TypeError, r"Python int.*astype\(np\.int64\)"),
+    (item, TypeError, r"converted to a Python number"),
+    (tolist, TypeError, r"converted to a Python list"),
+    (math_function, TypeError, r"use np\.exp"),
+    (array_of_traced, TypeError, r"np\.array\(\).*np\.stack"),
+    (asarray, TypeError, r"use x itself"),
+    (sum_of_list, TypeError, r"np\.stack"),
+    (random_argument, TypeError, r"np\.random\.normal.*Draw them outside"),
+    (random_array, TypeError, r"Draw them outside"),
+    (random_number, TypeError, r"Draw them outside"),
+    (random_generator, TypeError, r"Draw them outside"),
+    (concrete_index, TypeError, r"np\.take\(C, x, axis=0\)"),
+    (list_index, TypeError, r"concrete array or list is indexed"),
+    (range_of_traced, TypeError, r"range\(\).*static_argnames"),
+    (concrete_store, TypeError, r"np\.zeros_like\(x\) or np\.zeros\(shape, like=x\)"),
+    (concrete_store_row, TypeError, r"np\.zeros_like\(x\)"),
+    (concrete_method, TypeError, r"np\.dot\(C, x\)"),
+    (unknown_function, errors.UnsupportedError, r"np\.median is not supported"),
+    (unknown_ufunc, errors.UnsupportedError, r"np\.cbrt is not supported; use np\.sign"),
+    (unknown_method, errors.UnsupportedError, r"ndarray\.argpartition is not supported"),
+    (unsupported_option, errors.UnsupportedError, r"np\.take: mode 'wrap'"),
+    (sort, errors.UnsupportedError, r"np\.sort is not supported"),
+    (mask_read, errors.TraceError, r"x\[mask\].*np\.where"),
+    (mask_rows, errors.TraceError, r"depends on the data"),
+    (nonzero, errors.UnsupportedError, r"np\.nonzero"),
+    (where_one, errors.TraceError, r"np\.where\(mask, x, y\)"),
+    (slice_bound, errors.TraceError, r"slice bound"),
+    (broadcast_write, ValueError, r"read-only"),
+    (diagonal_write, ValueError, r"read-only"),
+    (shared_accumulator, errors.TraceError, r"np\.zeros_like\(x\)"),
+    (accumulator_in_a_list, errors.TraceError, r"np\.zeros_like\(x\)"),
+    (accumulator_in_a_dict, errors.TraceError, r"np\.zeros_like\(x\)"),
+    (global_accumulator, errors.TraceError, r"np\.zeros_like\(x\)"),
+    (accumulator_attribute, errors.TraceError, r"np\.zeros_like\(x\)"),
+    (dropped_out, errors.TraceError, r"concrete array of shape \(3, 3\)"),
+    (function_out, errors.TraceError, r"concrete array of shape \(3,\)"),
+    (add_at_concrete, errors.TraceError, r"concrete array"),
+    (shape_mismatch, errors.ShapeError, r"matmul: \(3,3\) @ \(4,2\) do not match \(3 vs 4\)"),
+    (broadcast_mismatch, errors.ShapeError, r"\(3, 3\) and \(4,\) do not broadcast"),
+    (bool_minus_bool, errors.DTypeError, r"boolean subtract"),
+    (float_into_int, errors.DTypeError, r"same_kind"),
+    (out_of_bounds, IndexError, r"index 5 is out of bounds for axis 0 with size 3"),
+    (index_array_out_of_bounds, IndexError, r"index 7 is out of bounds"),
+    (too_many_indices, errors.ShapeError, r"too many indices"),
+    (float_index, errors.DTypeError, r"integers or bool"),
+    (bad_axis, errors.ShapeError, r"axis 2 is out of bounds"),
+    (bad_reshape, errors.ShapeError, r"cannot reshape array of size 9"),
+    (literal_out_of_range, OverflowError, r"2147483648 out of bounds for int32"),
+    (bool_index, errors.UnsupportedError, r"single True or False"),
+    (object_array, errors.UnsupportedError, r"dtype object"),
+    (complex_array, errors.UnsupportedError, r"dtype complex128"),
+    (masked_array, errors.UnsupportedError, r"MaskedArray"),
+    (shape_assignment, errors.TraceError, r"x = x\.reshape"),
+    (mutated_argument_of_gradient, errors.TraceError, r"w is being differentiated"),
+    (mutated_outer_array_in_gradient, errors.TraceError, r"from outside the differentiated"),
+    (mutated_container_in_gradient, errors.TraceError, r"container .* is being differentiated"),
+]
+
+
+@pytest.mark.parametrize(("step", "kind", "message"), MISUSE, ids=[m[0].__name__ for m in MISUSE])
+def test_misuse(step, kind, message):
+    first = step.__code__.co_firstlineno
+    with pytest.raises(errors.TapelessError, match=message) as caught:
+        run_traced(step, X.copy())
+    assert isinstance(caught.value, kind)
+    text = str(caught.value)
+    assert text.count("\n") == 0
+    if step not in (random_number, mutated_container_in_gradient):
+        line = int(text.rpartition("test_misuse.py:")[2].partition(":")[0])
+        assert first < line < first + 9, text
+
+
+def test_the_line_and_its_text_are_named():
+    with pytest.raises(errors.ShapeError) as caught:
+        run_traced(shape_mismatch, X.copy())
+    line = shape_mismatch.__code__.co_firstlineno + 1
+    assert str(caught.value) == (
+        "matmul: (3,3) @ (4,2) do not match (3 vs 4), at "
+        f"test_misuse.py:{line}: return x @ np.ones((4, 2))"
+    )
+
+
+def test_a_handle_used_after_its_trace():
+    KEPT.clear()
+    trace(kept, (X,), {})
+    for use in (lambda h: h + 1, lambda h: np.sum(h), lambda h: h[0], lambda h: h.sum()):
+        with pytest.raises(errors.TraceError, match="finished trace"):
+            use(KEPT[0])
+    with pytest.raises(errors.TraceError, match="trace"):
+        run_traced(lambda x: x + KEPT[0], X)
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_matrix_argument():
+    with pytest.raises(errors.UnsupportedError, match="matrix"):
+        trace(lambda p: p, (np.matrix(np.ones((2, 2))),), {})
+
+
+def test_a_sole_local_name_may_be_rebound():
+    def step(x):
+        total = np.zeros((3, 3))
+        total += x
+        return total
+
+    conforms(step, X.copy())
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [np.ma.masked_array(np.ones(3)), np.array([None]),
+     np.zeros(2, [("a", "f4")]), np.ones(3, ">f8"), np.ones(2, complex), np.ones(2, np.float16), 1j,
+     np.random.default_rng(0)],
+    ids=lambda a: type(a).__name__,
+)  # fmt: skip
+def test_arguments_of_other_kinds(argument):
+    with pytest.raises(errors.UnsupportedError, match=r"argument p\['x'\]"):
+        trace(lambda p: p, ({"x": argument},), {})
+
+
+def test_nodes_carry_the_users_line():
+    def step(x):
+        h = np.tanh(x)
+        return tl.grad(lambda w: np.sum(w * h))(x)
+
+    graph = trace(step, (X,), {}).graph
+    first = step.__code__.co_firstlineno
+    lines = {node.op.name: node.loc.line - first for node in graph.nodes}
+    assert lines == {"tanh": 1, "arg": 2, "mul": 2, "sum": 2, "gradient": 2}
+    assert all(node.loc.file == __file__ for node in graph.nodes)
+
+
+def test_values_are_named_after_variables():
+    def step(x):
+        h = np.tanh(x)
+        y = h @ h + 1
+        return y
+
+    names = [v.name for node in trace(step, (X,), {}).graph.nodes for v in node.results]
+    assert names == ["h", None, None, "y"]
