@@ -31,6 +31,7 @@ class Parameter:
 
     access: str
     updated: bool
+    dtype: np.dtype[Any]
 
 
 def check(parameters: Sequence[Parameter], leaves: Sequence[Any]) -> None:
@@ -76,13 +77,18 @@ def check_ranges(
             )
 
 
-def plain(leaf: Any) -> Any:
-    """The array as an aligned, C-contiguous, native `ndarray`: itself, or a copy. Numbers pass."""
+def plain(parameter: Parameter, leaf: Any) -> Any:
+    """The array as an aligned, C-contiguous `ndarray` of the parameter's very dtype object: itself,
+    or a copy. Numbers pass."""
     if not isinstance(leaf, np.ndarray):
         return leaf
-    if type(leaf) is np.ndarray and leaf.flags.c_contiguous and leaf.flags.aligned:
+    # Equal dtypes may be different objects (np.longlong, metadata); native code compares objects.
+    usual = type(leaf) is np.ndarray and leaf.dtype is parameter.dtype
+    if usual and leaf.flags.c_contiguous and leaf.flags.aligned:
         return leaf
-    return np.array(leaf, order="C", subok=False)
+    copy = np.empty(leaf.shape, parameter.dtype)
+    copy[...] = leaf
+    return copy
 
 
 def restore(leaves: Sequence[Any], used: Sequence[Any], parameters: Sequence[Parameter]) -> None:

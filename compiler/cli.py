@@ -20,7 +20,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..ir.errors import TapelessError
 from ..runtime import machine
 from .api import CompiledFunction
 from .compare import compare
@@ -37,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
         print(options.run(options))
-    except (UsageError, TapelessError) as error:
+    except UsageError as error:
         print(f"tapeless: {error}", file=sys.stderr)
         return 2
     return 0
@@ -75,13 +74,23 @@ def _target(parser: argparse.ArgumentParser) -> None:
 
 def _ir(options: argparse.Namespace) -> str:
     step, args = load(options.target)
-    program = step.lower(*args)
+    try:
+        program = step.lower(*args)
+    except Exception as error:  # whatever the user's code raises
+        raise UsageError(_one_line(error)) from error
     return program.diff(*options.diff) if options.diff else program.ir(options.stage)
 
 
 def _bench(options: argparse.Namespace) -> str:
     step, args = load(options.target)
-    return str(compare(step, args, seconds=options.seconds, samples=options.samples))
+    try:
+        return str(compare(step, args, seconds=options.seconds, samples=options.samples))
+    except Exception as error:
+        raise UsageError(_one_line(error)) from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _doctor(options: argparse.Namespace) -> str:
@@ -131,7 +140,7 @@ def _module(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise UsageError(f"cannot import {path}: {type(error).__name__}: {error}") from error
+        raise UsageError(f"cannot import {path}: {_one_line(error)}") from error
     return module
 
 

@@ -200,7 +200,7 @@ class Program:
         Returns the largest differences; VerifyError names the first guilty pass, the op and the
         user's line.
         """
-        leaves = [arguments.plain(x) for x in self._call(args, kwargs).described.leaves]
+        leaves = self._plain(self._call(args, kwargs).described.leaves)
         stages = [Version(stage, self.graph(stage)) for stage in STAGES]
         arrays = self.typed(leaves)
         return verify(self.name, stages, self._passes, lambda: self._native_results(leaves), arrays)
@@ -229,10 +229,13 @@ class Program:
         leaves = call.described.leaves
         arguments.check(self.parameters, leaves)
         arguments.check_ranges(self.traced.int_ranges, self.parameters, leaves)
-        used = [arguments.plain(leaf) for leaf in leaves]
+        used = self._plain(leaves)
         outputs = run(used)
         arguments.restore(leaves, used, self.parameters)
         return self.traced.finish(call.bound.arguments, outputs)
+
+    def _plain(self, leaves: Sequence[Any]) -> list[Any]:
+        return [arguments.plain(p, x) for p, x in zip(self.parameters, leaves, strict=True)]
 
     # --- the fast way of a call ----------------------------------------------------------
 
@@ -289,6 +292,6 @@ def _parameters(described: Described, graph: Graph) -> tuple[Parameter, ...]:
         if not isinstance(spec, StaticSpec)
     ]
     return tuple(
-        Parameter(access, value in updated)
+        Parameter(access, value in updated, value.type.dtype)
         for access, value in zip(moving, graph.inputs, strict=True)
     )

@@ -4,7 +4,8 @@ from tapeless.compiler import arguments
 from tapeless.compiler.arguments import Parameter
 from tapeless.ir.errors import AliasError, ReadOnlyError, ScalarRangeError
 
-W, X = Parameter("p['W']", True), Parameter("x", False)
+F64 = np.dtype(np.float64)
+W, X = Parameter("p['W']", True, F64), Parameter("x", False, F64)
 
 
 def test_overlap_of_an_updated_argument_is_an_error_naming_both():
@@ -58,11 +59,12 @@ class Sub(np.ndarray):
         unaligned(),
         np.zeros(3).view(Sub),
         np.zeros(()).view(Sub),
+        np.zeros(3, np.dtype(np.float64, metadata={"unit": "m"})),
     ],
 )
 def test_odd_arrays_become_plain_copies(array):
-    made = arguments.plain(array)
-    assert type(made) is np.ndarray
+    made = arguments.plain(X, array)
+    assert type(made) is np.ndarray and made.dtype is F64
     assert made.flags.c_contiguous and made.flags.aligned
     assert made.shape == array.shape
     np.testing.assert_array_equal(made, array)
@@ -70,14 +72,14 @@ def test_odd_arrays_become_plain_copies(array):
 
 def test_plain_arrays_and_numbers_pass():
     array = np.zeros((2, 3))
-    assert arguments.plain(array) is array
-    assert arguments.plain(1.5) == 1.5
+    assert arguments.plain(X, array) is array
+    assert arguments.plain(X, 1.5) == 1.5
 
 
 def test_copies_of_updated_arguments_are_written_back():
     base = np.zeros(6)
     odd, read = base[::2], np.zeros(4)[::2]
-    used = [arguments.plain(odd), arguments.plain(read)]
+    used = [arguments.plain(W, odd), arguments.plain(X, read)]
     for array in used:
         array += 1
     arguments.restore((odd, read), used, (W, X))

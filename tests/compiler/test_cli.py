@@ -1,0 +1,123 @@
+"""The command line, run in this process; one test runs it as a program."""
+
+import subprocess
+import sys
+
+import pytest
+from tapeless.compiler.cli import main
+
+TRAIN = """
+import numpy as np
+import tapeless as tl
+
+@tl.compile
+def step(w, x):
+    w -= 0.1 * tl.grad(lambda w: np.sum((x @ w) ** 2))(w)
+
+@tl.compile
+def other(x):
+    return x * 2
+
+def plain(x):
+    return x
+"""
+EXAMPLES = {
+    "tuple": "example_args = (np.ones(3), np.ones((2, 3)))",
+    "function": "def example_args():\n    return np.ones(3), np.ones((2, 3))",
+    "dict": "example_args = {'step': lambda: (np.ones(3), np.ones((2, 3))), 'other': (np.ones(2),)}",
+}
+
+
+@pytest.fixture(params=EXAMPLES)
+def train(tmp_path, request):
+    path = tmp_path / f"train_{request.param}.py"
+    path.write_text(TRAIN + EXAMPLES[request.param])
+    return path
+
+
+def run(capsys, *argv):
+    code = main([str(arg) for arg in argv])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_ir(train, capsys):
+    code, out, _ = run(capsys, "ir", f"{train}:step")
+    assert code == 0 and out.startswith("step(%w:f64[3], %x:f64[2,3]) {")
+    _, out, _ = run(capsys, "ir", f"{train}:step", "--stage", "autodiff")
+    assert "jacobian" in out
+    _, out, _ = run(capsys, "ir", f"{train}:step", "--diff", "trace", "autodiff")
+    assert out.startswith("--- trace\n+++ autodiff\n")
+
+
+def test_bench(train, capsys):
+    code, out, _ = run(capsys, "bench", f"{train}:step", "--seconds", "0.02", "--samples", "2")
+    assert code == 0 and "compiled" in out and "samples/s" in out
+
+
+def test_doctor(capsys):
+    code, out, _ = run(capsys, "doctor")
+    assert code == 0
+    for word in ("python", "numpy", "numba", "llvmlite", "cpu", "blas", "cache"):
+        assert word in out
+
+
+def test_cache(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("TAPELESS_CACHE", str(tmp_path))
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "a.py").write_text("12345")
+    assert run(capsys, "cache") == (0, f"{tmp_path}: 1 files, 5 B\n", "")
+    assert run(capsys, "cache", "--clear") == (0, f"{tmp_path}: deleted 1 files, 5 B\n", "")
+    assert run(capsys, "cache")[1] == f"{tmp_path}: 0 files, 0 B\n"
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("nowhere.py:step", "no file"),
+        ("{file}:missing", "has no 'missing'"),
+        ("{file}:plain", "is not a compiled function"),
+        ("{file}", "is not FILE:FUNC"),
+        ("{broken}:step", "cannot import"),
+        ("{bare}:step", "offers no `example_args`"),
+        ("{listed}:step", "is not a tuple"),
+        ("{failing}:step", "shapes"),
+        ("{miscounted}:step", "missing a required argument"),
+    ],
+)
+def test_errors_are_one_line_and_exit_code_2(target, message, tmp_path, capsys):
+    contents = {
+        "file": TRAIN + EXAMPLES["tuple"],
+        "broken": "import tapeless\nraise RuntimeError('no')",
+        "bare": TRAIN,
+        "listed": TRAIN + "example_args = [1]",
+        "failing": TRAIN + "example_args = (np.ones(4), np.ones((2, 3)))",
+        "miscounted": TRAIN + "example_args = (np.ones(4),)",
+    }
+    for name, text in contents.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    target = target.format(**{name: tmp_path / f"{name}.py" for name in contents})
+    code, out, err = run(capsys, "ir", target)
+    assert (code, out) == (2, "")
+    assert err.startswith("tapeless: ") and err.count("\n") == 1
+    assert message in err
+
+
+@pytest.mark.parametrize("argv", [["ir"], ["ir", "a.py:f", "--stage", "nowhere"], ["bake"]])
+def test_usage_errors_exit_with_2(argv, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(argv)
+    assert caught.value.code == 2
+
+
+def test_as_a_program(tmp_path):
+    path = tmp_path / "train.py"
+    path.write_text(TRAIN + EXAMPLES["tuple"])
+    done = subprocess.run(
+        [sys.executable, "-m", "tapeless", "ir", f"{path}:step", "--stage", "nowhere"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "invalid choice: 'nowhere'" in done.stderr

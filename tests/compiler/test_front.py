@@ -1,0 +1,63 @@
+"""The front: every public name is there, and importing and tracing stay light."""
+
+import subprocess
+import sys
+
+import pytest
+import tapeless as tl
+
+NAMES = ["compile", "CompiledFunction", "Program", "compare", "grad", "value_and_grad", "vjp", "jvp", "jacobian", "hessian", "check_grads", "nn", "optim", "tree", "ir", "interpret", "errors", "__version__"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_public_name(name):
+    assert hasattr(tl, name)
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        ("tree", "map leaves flatten unflatten count"),
+        ("ir", "parse verify Graph"),
+        ("optim", "sgd adam"),
+        (
+            "nn",
+            "relu sigmoid softmax log_softmax logsumexp cross_entropy binary_cross_entropy"
+            " binary_cross_entropy_with_logits mse_loss softplus leaky_relu tanh elu silu xlogy",
+        ),
+        (
+            "errors",
+            "TapelessError TraceError ShapeError DTypeError UnsupportedError AliasError"
+            " ReadOnlyError BoundsError ScalarRangeError VerifyError IRSyntaxError",
+        ),
+    ],
+)
+def test_public_members(module, names):
+    for name in names.split():
+        assert hasattr(getattr(tl, module), name), name
+
+
+LIGHT = """
+import sys, numpy as np
+import tapeless as tl
+heavy = ("numba", "llvmlite")
+assert not any(name in sys.modules for name in heavy), "import"
+step = tl.compile(lambda w: tl.grad(lambda w: np.sum(np.tanh(w) ** 2))(w))
+w = np.ones(3)
+step.interpret(w)
+program = step.lower(w)
+for stage in program.stages:
+    program.ir(stage)
+program.zeros(), program.cost(), program.memory(), program.timings()
+tl.check_grads(lambda w: np.sum(w * w), (w,))
+assert not any(name in sys.modules for name in heavy), "tracing"
+step(w)
+assert "numba" in sys.modules
+"""
+
+
+def test_only_compiling_loads_numba():
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
