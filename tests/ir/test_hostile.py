@@ -1,6 +1,7 @@
 """Damaged and malicious text gives one error, soon, or a valid graph; never anything else."""
 
 import random
+import re
 import time
 
 import pytest
@@ -69,10 +70,10 @@ def outcome(text):
 
 
 def damage(rng, text):
-    """One random edit: cut, repeat, replace or swap a piece."""
+    """One random edit: cut, repeat, replace or swap a piece, or write one word for another."""
     i, j = sorted(rng.randrange(len(text) + 1) for _ in range(2))
     j = min(j, i + 12)
-    match rng.randrange(5):
+    match rng.randrange(8):
         case 0:
             return text[:i] + text[j:]
         case 1:
@@ -81,11 +82,17 @@ def damage(rng, text):
             return text[:i] + rng.choice(PIECES) + text[j:]
         case 3:
             return text[:i] + " " + rng.choice(PIECES) + " " + text[i:]
-        case _:
+        case 4:
             lines = text.splitlines(keepends=True)
             a, b = (rng.randrange(len(lines)) for _ in range(2))
             lines[a], lines[b] = lines[b], lines[a]
             return "".join(lines)
+        case _:
+            words = list(re.finditer(r"%?[\w.']+|\[[^\]]*\]", text))
+            if len(words) < 2:
+                return text
+            old, new = rng.sample(words, 2)
+            return text[: old.start()] + new.group() + text[old.end() :]
 
 
 @pytest.mark.parametrize("seed", range(len(SEEDS)))
