@@ -22,6 +22,23 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """`golden(name, text)`: `text` must equal the file `golden/<name>` beside the test."""
+    folder = request.path.parent / "golden"
+    update = request.config.getoption("--update-golden")
+
+    def compare(name: str, text: str) -> None:
+        file = folder / name
+        if update:
+            folder.mkdir(exist_ok=True)
+            file.write_text(text)
+        assert file.exists(), f"no {file}: write it by `pytest --update-golden`"
+        assert text == file.read_text()
+
+    return compare
+
+
+@pytest.fixture
 def python() -> Callable[..., str]:
     """`python(*args)`: run Python at the root on the package under test; its output.
 
