@@ -30,7 +30,7 @@ FAR_FEWER = 4
 def accumulate(site: Site, x: Value, y: Value) -> Value | None:
     """x + add_at(0, v) = add_at(x, v), and scatter_add likewise. Rounds differently."""
     node = _added_to_zeros(site, y)
-    if node is None or x.shape != site.result.shape:
+    if node is None or x.shape != y.shape:
         return None
     return site.b.emit(node.op, (x, *node.operands[1:]), node.attrs).results[0]
 
@@ -39,7 +39,7 @@ def accumulate(site: Site, x: Value, y: Value) -> Value | None:
 def accumulate_negated(site: Site, x: Value, y: Value) -> Value | None:
     """x - add_at(0, v) = add_at(x, -v), and scatter_add likewise. Rounds differently."""
     node = _added_to_zeros(site, y)
-    if node is None or x.shape != site.result.shape:
+    if node is None or x.shape != y.shape:
         return None
     v, *indices = node.operands[1:]
     return site.b.emit(node.op, (x, site.b.neg(v), *indices), node.attrs).results[0]
@@ -48,7 +48,7 @@ def accumulate_negated(site: Site, x: Value, y: Value) -> Value | None:
 @rule(p.add(x, p.pad(y, name="z")))
 def accumulate_padded(site: Site, x: Value, y: Value, z: Value) -> Value | None:
     """x + pad(v) = add_at(x, v)"""
-    if not site.used_once(z) or x.shape != site.result.shape:
+    if not site.used_once(z) or x.shape != z.shape:
         return None
     low = site.producers[z].attrs["low"]
     spec = tuple((a, a + n, 1) for a, n in zip(low, y.shape, strict=True))

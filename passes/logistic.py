@@ -54,6 +54,15 @@ def softplus(site: Site, x: Value) -> Value:
     return site.b.softplus(x)
 
 
+@rule(
+    p.add(p.maximum(x, 0.0), p.softplus(p.neg(p.abs(x)))),
+    p.add(p.maximum(p.neg(u, name="x"), 0.0), p.softplus(p.neg(p.abs(u)))),
+)
+def softplus_by_sign(site: Site, x: Value, u: Value | None = None) -> Value:
+    """maximum(x, 0) + softplus(-abs(x)) = softplus(x), the stable form as it is written by hand"""
+    return site.b.softplus(x)
+
+
 @rule(p.log(p.add(1.0, x)))
 def log_one_plus(site: Site, x: Value) -> Value:
     """log(1 + x) = log1p(x), which keeps the digits of a small x"""
@@ -92,6 +101,7 @@ RULES: tuple[Rule, ...] = (
     logistic_ratio,
     logistic,
     softplus,
+    softplus_by_sign,
     log_sigmoid,
     log_one_minus_sigmoid,
     logit,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -143,7 +144,7 @@ def test_dump_to_a_folder(graph: Graph, monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert files[0].read_text() == f"{graph}\n"
     assert files[-1].read_text() == f"{lowered.graphs['planned']}\n"
     texts = [file.read_text() for file in files]
-    assert all(a != b for a, b in zip(texts, texts[1:], strict=False)), "dumped without a change"
+    assert all(a != b for a, b in pairwise(texts)), "dumped without a change"
     for text in texts:
         assert f"{parse(text)}\n" == text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 from rewriting import assert_same_values
@@ -26,7 +27,7 @@ def work(graph: Graph) -> int:
 def chain(extents: list[int]) -> Graph:
     """w0 @ w1 @ ... from left to right; the last extent 0 stands for a vector."""
     *sizes, columns = extents
-    shapes = [f"{a},{b}" for a, b in zip(sizes, sizes[1:], strict=False)]
+    shapes = [f"{a},{b}" for a, b in pairwise(sizes)]
     shapes.append(f"{sizes[-1]},{columns}" if columns else f"{sizes[-1]}")
     inputs = ", ".join(f"%w{i}:f64[{s}]" for i, s in enumerate(shapes))
     lines, last = [], "%w0"
