@@ -3,8 +3,12 @@
     source      the user's line, for nodes and for errors
     recorder    one trace: the graph under construction, gradient levels, captured arrays
     lenses      views as pairs of get and put
-    array       `TracedArray`: the handle the step sees; operators, methods, NumPy dispatch
+    handle      a buffer seen through lenses: reading, writing, views
+    traced      `TracedArray`: the handle the step sees; operators and methods
+    dispatch    NumPy's protocols: from a function or ufunc to what stands in for it
     promotion   NumPy 2's dtype rules
-    elementwise, reductions, shapes, linear, indexing, creation    NumPy's functions
+    registry    the table of functions, filled by
+    elementwise, composed, reductions, shapes, assembly, linear, indexing, creation
     misuse      what dispatch cannot catch, explained
+    randomness  notices np.random in a step
 """

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ...ir.errors import ShapeError, UnsupportedError
-from .elementwise import copied, where
+from .composed import where
+from .elementwise import copied
 from .promotion import as_array, convert, recorder_now, result_dtype
 from .reductions import normal_axis, sum_
 from .registry import Array, implements

@@ -8,7 +8,8 @@ import numpy as np
 
 from ...ir.errors import UnsupportedError
 from ...ir.types import BOOL, DTYPES, F64
-from .elementwise import copied, where
+from .composed import where
+from .elementwise import copied
 from .handle import Handle
 from .indexing import spread
 from .promotion import as_array, as_value, lift, recorder_now, result_dtype

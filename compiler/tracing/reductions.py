@@ -10,7 +10,8 @@ import numpy as np
 
 from ...ir.errors import ShapeError, UnsupportedError
 from ...ir.types import BOOL, F64, I64
-from .elementwise import copied, safe_sqrt, where
+from .composed import safe_sqrt, where
+from .elementwise import copied
 from .lenses import Permute
 from .promotion import as_array, convert, recorder_now
 from .registry import Array, implements

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import numpy as np
+
 Array = Any
 """A TracedArray, in functions that are themselves written in NumPy: the type stubs of NumPy do not
 know that its functions return one when they are given one."""
+
+COMPOSED: dict[np.ufunc, Callable[..., Any]] = {}
+"""Ufuncs written in terms of others."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -3,45 +3,20 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
-from ...ir.errors import ShapeError, TraceError, UnsupportedError
-from ...ir.types import BOOL, F64, I64
-from . import (
-    assembly,
-    creation,
-    elementwise,
-    indexing,
-    linear,
-    misuse,
-    reductions,
-    shapes,
-    source,
-)
+from ...ir.errors import TraceError, UnsupportedError
+from . import dispatch, elementwise, indexing, misuse, shapes, source
 from .handle import Handle
-from .promotion import (
-    as_array,
-    as_value,
-    convert,
-    is_number,
-    lift,
-    loop_dtypes,
-    same_kind,
-    strong_dtype,
-)
+from .promotion import is_number
 from .recorder import located
 from .registry import FUNCTIONS, METHODS
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-TABLES: Final = (assembly, creation, elementwise, indexing, linear, reductions, shapes)
-"""The modules that stand in for NumPy's functions; importing them fills the registry."""
 
 
 def operation(function: F) -> F:
@@ -140,8 +115,8 @@ class TracedArray(Handle):
     def _binary(self, ufunc: np.ufunc, other: Any, *, swapped: bool = False) -> Any:
         pair = (other, self) if swapped else (self, other)
         if self.weak and (is_number(other) or (isinstance(other, Handle) and other.weak)):
-            return _python_arithmetic(ufunc, pair)
-        if not _is_arraylike(other):
+            return dispatch.python_arithmetic(ufunc, pair)
+        if not dispatch.is_arraylike(other):
             return NotImplemented
         if ufunc is np.power and not swapped:
             return elementwise.raised(self, other)
@@ -150,7 +125,7 @@ class TracedArray(Handle):
     @operation
     def _unary(self, ufunc: np.ufunc) -> Any:
         if self.weak:
-            return _python_arithmetic(ufunc, (self,))
+            return dispatch.python_arithmetic(ufunc, (self,))
         return elementwise.apply(ufunc, (self,))
 
     @operation
@@ -158,19 +133,11 @@ class TracedArray(Handle):
         """`x += v` writes into an array and rebinds a scalar, as in NumPy."""
         if self.kind != "array":
             return self._binary(ufunc, other)
-        if not _is_arraylike(other):
+        if not dispatch.is_arraylike(other):
             return NotImplemented
         self.check_writable()
-        self._store(_call(ufunc, (self, other), {}), f"x {ufunc.__name__}= v")
+        dispatch.store(self, dispatch.call(ufunc, (self, other), {}), f"x {ufunc.__name__}= v")
         return self
-
-    def _store(self, result: TracedArray, what: str) -> None:
-        """Write the result of a ufunc, under its casting and broadcasting rules for `out`."""
-        same_kind(result.dtype, self.dtype, what)
-        value = as_value(result, self.dtype)
-        if np.broadcast_shapes(value.shape, self.shape) != self.shape:
-            raise ShapeError(f"{what}: shape {value.shape} does not fit the output {self.shape}")
-        self.write(indexing.spread(value, self.shape))
 
     def __add__(self, other: Any) -> Any:
         return self._binary(np.add, other)
@@ -312,16 +279,17 @@ class TracedArray(Handle):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         out = kwargs.pop("out", None)
         owners = misuse.owners(out[0]) if out and isinstance(out[0], np.ndarray) else 0
-        return self.recorder.statement(_ufunc, (ufunc, method, inputs, out, owners, kwargs), {})
+        args = (ufunc, method, inputs, out, owners, kwargs)
+        return self.recorder.statement(dispatch.ufunc_call, args, {})
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        return self.recorder.statement(_function, (function, args, dict(kwargs)), {})
+        return self.recorder.statement(dispatch.function_call, (function, args, dict(kwargs)), {})
 
     def __getattr__(self, name: str) -> Any:
         if name in METHODS:
             method = METHODS[name]
             return lambda *args, **kwargs: self.recorder.statement(
-                _invoke, (f"x.{name}", method, (self, *args), kwargs), {}
+                dispatch.invoke, (f"x.{name}", method, (self, *args), kwargs), {}
             )
         if name.startswith("__") or not hasattr(np.ndarray, name):
             raise AttributeError(f"a traced array has no attribute {name!r}")
@@ -388,165 +356,3 @@ class TracedArray(Handle):
 
     def tolist(self) -> NoReturn:
         raise misuse.no_number("list")
-
-
-def _is_arraylike(x: Any) -> bool:
-    return isinstance(x, (Handle, np.ndarray, np.generic, list, tuple)) or is_number(x)
-
-
-def _python_arithmetic(ufunc: np.ufunc, operands: tuple[Any, ...]) -> TracedArray:
-    """Operators between Python numbers stay Python numbers, with Python's result types."""
-    recorder = next(x.recorder for x in operands if isinstance(x, Handle))
-    dtypes = [strong_dtype(x) for x in operands]
-    floats = ufunc is np.true_divide or F64 in dtypes
-    if ufunc is np.power and dtypes[-1] == I64 and not floats:
-        exponent = operands[1]
-        if isinstance(exponent, Handle):
-            raise TraceError(
-                "the type of a Python int raised to a traced int depends on its sign; write"
-                " float(n) literals or pass a float"
-            )
-        floats = exponent < 0
-    if ufunc in elementwise.BITWISE and set(dtypes) == {BOOL}:
-        dtype = BOOL
-    else:
-        dtype = F64 if floats else I64
-    strong = [convert(x, dtype) if isinstance(x, TracedArray) else x for x in operands]
-    value = elementwise.apply(ufunc, strong).value
-    buffer = recorder.fresh(value).buffer
-    return TracedArray(recorder, buffer, (), "scalar" if value.type.is_bool else "python")
-
-
-# --- ufunc calls ---------------------------------------------------------------------------
-
-
-def _ufunc(
-    ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], out: Any, owners: int, kwargs: Any
-) -> Any:
-    if method == "at":
-        return _at(ufunc, *inputs)
-    if out is None:
-        return _methods(method)(ufunc, inputs, kwargs)
-    (target,) = out
-    if isinstance(target, Handle):
-        return _into(ufunc, method, inputs, target, kwargs)
-    if method == "__call__" and inputs[0] is target and misuse.sole_owner(owners):
-        result = _call(ufunc, inputs, kwargs)
-        same_kind(result.dtype, target.dtype, f"np.{ufunc.__name__} in place")
-        return result.astype(target.dtype)
-    raise misuse.dropped_output(target)
-
-
-def _methods(method: str) -> Callable[..., Any]:
-    table = {"__call__": _call, "reduce": _reduce, "outer": _outer}
-    if method not in table:
-        raise UnsupportedError(f"ufunc method {method!r} is not supported")
-    return table[method]
-
-
-def _call(ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: Any) -> Any:
-    options = dict(kwargs)
-    dtype = options.pop("dtype", None)
-    if options.pop("where", True) is not True:
-        raise UnsupportedError(f"np.{ufunc.__name__}: `where` needs `out`; or use np.where")
-    options.pop("casting", None)
-    _no_more(f"np.{ufunc.__name__}", {k: v for k, v in options.items() if v is not None})
-    if ufunc is np.divmod:
-        return np.floor_divide(*inputs), np.remainder(*inputs)
-    if ufunc in FUNCTIONS:
-        return FUNCTIONS[ufunc](*inputs)
-    return elementwise.apply(ufunc, inputs, dtype)
-
-
-def _into(
-    ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], target: Any, kwargs: Any
-) -> TracedArray:
-    target.check_writable()
-    options = dict(kwargs)
-    chosen = options.pop("where", True)
-    result = _methods(method)(ufunc, inputs, options)
-    if chosen is not True:
-        same_kind(result.dtype, target.dtype, f"np.{ufunc.__name__}")
-        result = creation.masked(target, result, chosen)
-    target._store(result, f"np.{ufunc.__name__} with out=")
-    return target  # type: ignore[no-any-return]
-
-
-_REDUCTIONS: dict[np.ufunc, Callable[..., Any]] = {
-    np.add: reductions.sum_,
-    np.multiply: reductions.prod,
-    np.maximum: reductions.max_,
-    np.minimum: reductions.min_,
-    np.logical_and: reductions.all_,
-    np.logical_or: reductions.any_,
-}
-
-
-def _reduce(ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: Any) -> Any:
-    options = {k: v for k, v in kwargs.items() if v is not None or k == "axis"}
-    axis = options.pop("axis", 0)
-    if ufunc is np.logaddexp:
-        keepdims = options.pop("keepdims", False)
-        _no_more("np.logaddexp.reduce", options)
-        return reductions.logaddexp_reduce(inputs[0], axis, keepdims)
-    if ufunc not in _REDUCTIONS:
-        raise UnsupportedError(f"np.{ufunc.__name__}.reduce is not supported")
-    return _invoke(f"np.{ufunc.__name__}.reduce", _REDUCTIONS[ufunc], (inputs[0], axis), options)
-
-
-def _outer(ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: Any) -> Any:
-    x, y = (as_array(a) for a in inputs)
-    return _call(ufunc, (x.reshape(x.shape + (1,) * y.ndim), y), kwargs)
-
-
-def _at(ufunc: np.ufunc, target: Any, index: Any, *value: Any) -> None:
-    """np.add.at and np.subtract.at."""
-    if not isinstance(target, Handle):
-        raise misuse.dropped_output(target)
-    if ufunc not in (np.add, np.subtract) or not value:
-        raise UnsupportedError(f"np.{ufunc.__name__}.at is not supported; np.add.at is")
-    target.check_writable()
-    selection = indexing.select(target, index)  # type: ignore[arg-type]
-    new = lift(value[0])
-    same_kind(
-        loop_dtypes(ufunc, [selection.view, new])[-1], target.type.dtype, f"np.{ufunc.__name__}.at"
-    )
-    selection.add(np.negative(new) if ufunc is np.subtract else new)
-
-
-# --- function calls ------------------------------------------------------------------------
-
-
-def _function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call what stands in for a NumPy function; UnsupportedError if nothing does."""
-    module = "np.linalg." if "linalg" in (function.__module__ or "") else "np."
-    name = module + function.__name__
-    if function not in FUNCTIONS:
-        raise UnsupportedError(f"{name} is not supported; {elementwise.nearest(function.__name__)}")
-    return _invoke(name, FUNCTIONS[function], args, kwargs)
-
-
-def _invoke(
-    name: str, implementation: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    """Call an implementation; UnsupportedError for an argument it does not have."""
-    out = kwargs.pop("out", None)
-    kwargs = {k: v for k, v in kwargs.items() if v is not np._NoValue}
-    try:
-        inspect.signature(implementation).bind(*args, **kwargs)
-    except TypeError as error:
-        raise UnsupportedError(f"{name}: {error} in a traced step") from None
-    if out is None:
-        return implementation(*args, **kwargs)
-    if not isinstance(out, TracedArray):
-        raise misuse.dropped_output(out)
-    out.check_writable()
-    out._store(implementation(*args, **kwargs), f"{name} with out=")
-    return out
-
-
-def _no_more(name: str, options: Any) -> None:
-    if options:
-        raise UnsupportedError(f"{name}: argument {next(iter(options))!r} is not supported")
-
-

@@ -1,0 +1,168 @@
+"""Elementwise functions written in NumPy itself, in terms of those that are ops.
+
+The composed ufuncs get operands that are already converted to the dtype of NumPy's loop.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...ir.errors import TraceError, UnsupportedError
+from .elementwise import copied, emit, select
+from .promotion import as_array, lift, recorder_now
+from .registry import COMPOSED, Array, implements
+
+
+def _logaddexp(x: Array, y: Array) -> Array:
+    """max(x, y) + log(1 + exp(-|x - y|)); where they are equal (also infinite) + log 2."""
+    tail = emit("softplus", [-np.abs(x - y)])
+    return np.maximum(x, y) + select(x == y, float(np.log(2)), tail)
+
+
+def _hypot(x: Array, y: Array) -> Array:
+    """Scaled by the larger side, so that squares neither overflow nor vanish."""
+    larger = np.maximum(np.abs(x), np.abs(y))
+    usable = (larger > 0) & np.isfinite(larger)
+    scale = select(usable, larger, 1.0)
+    return scale * safe_sqrt((x / scale) * (x / scale) + (y / scale) * (y / scale))
+
+
+def safe_sqrt(square: Array) -> Array:
+    """The square root whose derivative at 0 is taken as 0: the length of a zero vector."""
+    zero = square == 0
+    return select(zero, 0.0, np.sqrt(select(zero, 1.0, square)))
+
+
+def _reciprocal(x: Array) -> Array:
+    if not x.type.is_float:
+        raise UnsupportedError(f"np.reciprocal is not supported for {x.dtype}; write 1 / x")
+    return 1.0 / x
+
+
+def _arcsin(x: Array) -> Array:
+    return np.arctan2(x, np.sqrt((1.0 - x) * (1.0 + x)))
+
+
+def _arccos(x: Array) -> Array:
+    return np.arctan2(np.sqrt((1.0 - x) * (1.0 + x)), x)
+
+
+def _sinh(x: Array) -> Array:
+    """From expm1 near 0, where the exponentials would cancel."""
+    small = np.abs(x) < 1.0
+    e = np.expm1(select(small, x, 0.0))
+    return select(small, 0.5 * (e + e / (e + 1.0)), 0.5 * np.exp(x) - 0.5 * np.exp(-x))
+
+
+def truncate(x: Array) -> Array:
+    """Round towards zero."""
+    return x if not x.type.is_float else select(x < 0, np.ceil(x), np.floor(x))
+
+
+COMPOSED |= {
+    np.square: lambda x: x * x,
+    np.positive: copied,
+    np.reciprocal: _reciprocal,
+    np.log2: lambda x: np.log(x) / float(np.log(2)),
+    np.log10: lambda x: np.log(x) / float(np.log(10)),
+    np.exp2: lambda x: 2.0**x,
+    np.tan: lambda x: np.sin(x) / np.cos(x),
+    np.arctan: lambda x: np.arctan2(x, 1.0),
+    np.arcsin: _arcsin,
+    np.arccos: _arccos,
+    np.sinh: _sinh,
+    np.cosh: lambda x: 0.5 * np.exp(x) + 0.5 * np.exp(-x),
+    np.hypot: _hypot,
+    np.logaddexp: _logaddexp,
+    np.trunc: truncate,
+    np.deg2rad: lambda x: x * float(np.pi / 180),
+    np.radians: lambda x: x * float(np.pi / 180),
+    np.rad2deg: lambda x: x * float(180 / np.pi),
+    np.degrees: lambda x: x * float(180 / np.pi),
+}
+
+
+@implements(np.where)
+def where(condition: Any, x: Any = None, y: Any = None) -> Array:
+    """np.where with three arguments."""
+    if x is None or y is None:
+        raise TraceError(
+            "np.where with one argument has a shape that depends on the data; use the three"
+            " argument form np.where(mask, x, y)"
+        )
+    return select(as_array(condition), lift(x), lift(y), scalar=False)
+
+
+@implements(np.clip, method="clip")
+def clip(a: Any, a_min: Any = None, a_max: Any = None, **bounds: Any) -> Array:
+    """minimum(maximum(a, low), high); a bound of None is no bound."""
+    low, high = bounds.pop("min", a_min), bounds.pop("max", a_max)
+    if bounds:
+        raise UnsupportedError(f"np.clip: argument {next(iter(bounds))!r} is not supported")
+    result = as_array(a)
+    if low is not None:
+        result = np.maximum(result, low)
+    if high is not None:
+        result = np.minimum(result, high)
+    return result
+
+
+@implements(np.round, np.around, method="round")
+def round_(a: Any, decimals: int = 0) -> Array:
+    """Round half to even, after scaling by 10**decimals as NumPy does."""
+    x = as_array(a)
+    if not x.type.is_float:
+        if decimals < 0:
+            raise UnsupportedError("np.round of integers to negative decimals is not supported")
+        return copied(x) if not x.type.is_bool else np.rint(x)
+    if decimals == 0:
+        return np.rint(x)
+    scale = 10.0 ** abs(decimals)
+    return np.rint(x * scale) / scale if decimals > 0 else np.rint(x / scale) * scale
+
+
+@implements(np.fix)
+def fix(x: Any) -> Array:
+    """np.fix: round towards zero."""
+    return truncate(as_array(x))
+
+
+@implements(np.nan_to_num)
+def nan_to_num(
+    x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
+) -> Array:
+    """np.nan_to_num."""
+    a = as_array(x)
+    if not a.type.is_float:
+        return copied(a)
+    limits = np.finfo(a.type.dtype)
+    high = float(limits.max) if posinf is None else posinf
+    low = float(limits.min) if neginf is None else neginf
+    finite = select(np.isinf(a), select(a > 0, high, low).astype(a.dtype), a)
+    return select(np.isnan(a), nan, finite)
+
+
+@implements(np.isclose)
+def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
+    """np.isclose."""
+    x, y = lift(a), as_array(b)
+    close = (np.abs(x - y) <= atol + rtol * np.abs(y)) & np.isfinite(y)
+    close = close | (x == y)
+    return close | (np.isnan(x) & np.isnan(y)) if equal_nan else close
+
+
+@implements(np.allclose)
+def allclose(a: Any, b: Any, *tolerances: Any, **options: Any) -> Any:
+    """np.allclose, with the arguments of `isclose`."""
+    return np.all(isclose(a, b, *tolerances, **options))
+
+
+@implements(np.array_equal)
+def array_equal(a1: Any, a2: Any) -> Any:
+    """np.array_equal; False for different shapes."""
+    x, y = as_array(a1), as_array(a2)
+    if x.shape != y.shape:
+        return recorder_now().capture(np.bool_(False))
+    return np.all(x == y)
