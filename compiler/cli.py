@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from ..runtime import machine
+from ..runtime.places import cache_directory
 from .api import CompiledFunction
 from .compare import compare
 from .pipeline import STAGES
@@ -98,7 +99,7 @@ def _doctor(options: argparse.Namespace) -> str:
 
 
 def _cache(options: argparse.Namespace) -> str:
-    place = machine.cache_directory()
+    place = cache_directory()
     files = [path for path in place.rglob("*") if path.is_file()] if place.is_dir() else []
     size = sum(path.stat().st_size for path in files)
     if options.clear:

@@ -32,7 +32,7 @@ import numpy as np
 from .canonical import canonical
 from .driver import Callee, translate
 from .kernel import ROUTINES, VOCABULARY, KernelSpec, routine_symbol
-from .machine import source_directory
+from .places import source_directory
 
 if TYPE_CHECKING:
     from .link import Linked

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tapeless.runtime import machine
+from tapeless.runtime.places import cache_directory, source_directory
 
 
 def test_describe_is_a_readable_table():
@@ -21,8 +22,8 @@ def test_describe_is_a_readable_table():
 
 def test_the_cache_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("TAPELESS_CACHE", str(tmp_path / "here"))
-    assert machine.cache_directory() == tmp_path / "here"
-    folder = machine.source_directory()
+    assert cache_directory() == tmp_path / "here"
+    folder = source_directory()
     assert folder == tmp_path / "here" / "source"
     if os.name == "posix":
         assert folder.stat().st_mode & 0o077 == 0
@@ -32,7 +33,7 @@ def test_the_cache_follows_the_environment(monkeypatch, tmp_path):
 def test_the_default_cache_is_the_users(monkeypatch):
     monkeypatch.delenv("TAPELESS_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert machine.cache_directory() == Path("/somewhere/tapeless")
+    assert cache_directory() == Path("/somewhere/tapeless")
 
 
 def test_a_file_in_the_way_is_reported_as_not_writable(monkeypatch, tmp_path):
@@ -40,5 +41,5 @@ def test_a_file_in_the_way_is_reported_as_not_writable(monkeypatch, tmp_path):
     blocked.write_text("in the way")
     monkeypatch.setenv("TAPELESS_CACHE", str(blocked / "cache"))
     with pytest.raises(OSError):
-        machine.source_directory()
+        source_directory()
     assert not machine.describe().cache_writable

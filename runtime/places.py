@@ -1,0 +1,34 @@
+"""Where files may go. Imported by everything that compiles, so it imports next to nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+
+def cache_directory() -> Path:
+    """The folder for files that outlive the process: `TAPELESS_CACHE`, or the user's cache folder.
+
+    It may not exist yet, and it may not be writable.
+    """
+    chosen = os.environ.get("TAPELESS_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    if sys.platform == "darwin":
+        base = Path("~/Library/Caches")
+    elif sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local"))
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    return base.expanduser() / "tapeless"
+
+
+def source_directory() -> Path:
+    """The folder for generated source, created private to the user; OSError if it cannot be, or
+    if it belongs to somebody else (what lies there is executed)."""
+    folder = cache_directory() / "source"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to another user")
+    return folder
