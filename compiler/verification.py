@@ -187,4 +187,5 @@ def _difference(graph: Graph, expected: Sequence[Array], found: Sequence[Array])
 
 def _line(graph: Graph, node: Node) -> str:
     where = f" at {node.loc}" if node.loc else ""
-    return f"`{format_node(graph, node)}`{where}"
+    text, _, rest = format_node(graph, node).partition("\n")  # a region is left out
+    return f"`{text}{' ..' if rest else ''}`{where}"

@@ -1,9 +1,12 @@
 """The command line, run in this process; one test runs it as a program."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import tapeless
 from tapeless.compiler.cli import main
 
 TRAIN = """
@@ -24,7 +27,7 @@ def plain(x):
 EXAMPLES = {
     "tuple": "example_args = (np.ones(3), np.ones((2, 3)))",
     "function": "def example_args():\n    return np.ones(3), np.ones((2, 3))",
-    "dict": "example_args = {'step': lambda: (np.ones(3), np.ones((2, 3))), 'other': (np.ones(2),)}",
+    "dict": "example_args = {'step': lambda: (np.ones(3), np.ones((2, 3))), 'other': ()}",
 }
 
 
@@ -81,7 +84,7 @@ def test_cache(capsys, tmp_path, monkeypatch):
         ("{broken}:step", "cannot import"),
         ("{bare}:step", "offers no `example_args`"),
         ("{listed}:step", "is not a tuple"),
-        ("{failing}:step", "shapes"),
+        ("{failing}:step", "do not match"),
         ("{miscounted}:step", "missing a required argument"),
     ],
 )
@@ -118,6 +121,7 @@ def test_as_a_program(tmp_path):
         capture_output=True,
         text=True,
         timeout=60,
+        env={**os.environ, "PYTHONPATH": str(Path(tapeless.__file__).parent.parent)},
     )
     assert done.returncode == 2
     assert "invalid choice: 'nowhere'" in done.stderr

@@ -1,7 +1,9 @@
 """The front: every public name is there, and importing and tracing stay light."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import tapeless as tl
@@ -58,6 +60,10 @@ assert "numba" in sys.modules
 
 def test_only_compiling_loads_numba():
     done = subprocess.run(
-        [sys.executable, "-c", LIGHT], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", LIGHT],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(Path(tl.__file__).parent.parent)},
     )
     assert done.returncode == 0, done.stderr

@@ -112,7 +112,7 @@ def test_zeros(program):
     assert (row.elements, row.nonzeros, row.nbytes) == (600, 120, 4800)
     assert row.loc.file.endswith("test_program.py")
     assert "matmul" in row.instead[0]
-    assert report.elements > 10 * report.nonzeros
+    assert report.elements > 5 * report.nonzeros
     assert "never built" in str(report)
 
 
@@ -198,5 +198,5 @@ def test_verify_catches_wrong_native_code(monkeypatch):
             return tuple(x + 1 for x in right(leaves))
 
     monkeypatch.setattr(made, "_native", Wrong())
-    with pytest.raises(VerifyError, match="result 0 is wrong by .* in native code"):
+    with pytest.raises(VerifyError, match=r"result 0 is wrong by .* in native code"):
         made.verify(*arguments())
