@@ -127,17 +127,22 @@ def rebuild(graph: Graph, visit: Visit, *, origin: str = "") -> Graph:
     for node in graph.nodes:
         operands = tuple(env[v] for v in node.operands)
         mark = len(b.nodes)
-        with b.at(node.loc, origin or node.origin):
-            new = visit(b, node, operands)
+        b.loc, b.origin = node.loc, origin or node.origin
+        new = visit(b, node, operands)
         if new is None:
             new = keep(b, node, operands)
-        changed |= new is not node.results
-        emitted = {v for made in b.nodes[mark:] for v in made.results}
-        for old, fresh in zip(node.results, new, strict=True):
-            if fresh.name is None and fresh in emitted:
-                fresh.name = old.name
+        if new is not node.results:
+            changed = True
+            _hand_on_names(node.results, new, b.nodes[mark:])
         env.update(zip(node.results, new, strict=True))
     return with_nodes(graph, b.nodes, env) if changed else graph
+
+
+def _hand_on_names(old: Sequence[Value], new: Sequence[Value], emitted: Sequence[Node]) -> None:
+    """Name new values after those they replace, unless they belong to the old graph as well."""
+    for value, fresh in zip(old, new, strict=True):
+        if fresh.name is None and any(fresh in node.results for node in emitted):
+            fresh.name = value.name
 
 
 def keep(b: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[Value, ...]:

@@ -73,10 +73,22 @@ def match_node(producers: Producers, pattern: Call, node: Node) -> Iterator[Bind
     if node.op.name != pattern.op or len(node.operands) != len(pattern.operands):
         return
     found = {pattern.name: node.results[0]} if pattern.name else _EMPTY
-    yield from _match_operands(producers, pattern.operands, node.operands, found)
-    first, *rest = node.operands or (None,)
-    if node.op.commutative and rest and first is not rest[0]:
-        yield from _match_operands(producers, pattern.operands, node.operands[::-1], found)
+    swaps = node.op.commutative and node.operands[0] is not node.operands[1]
+    for values in (node.operands, node.operands[::-1])[: 1 + swaps]:
+        if _may_match(producers, pattern.operands, values):
+            yield from _match_operands(producers, pattern.operands, values, found)
+
+
+def _may_match(
+    producers: Producers, patterns: tuple[Pattern, ...], values: tuple[Value, ...]
+) -> bool:
+    """Whether values are results of the ops that patterns ask for: cheap, and mostly not."""
+    for pattern, value in zip(patterns, values, strict=True):
+        if isinstance(pattern, Call):
+            node = producers.get(value)
+            if node is None or node.op.name != pattern.op:
+                return False
+    return True
 
 
 def _match_operands(

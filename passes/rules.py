@@ -47,9 +47,12 @@ class Site:
     def __init__(self, graph: Graph) -> None:
         self.b = Builder()
         self.node: Node
-        self.producers: dict[Value, Node] = {}
         self._uses = use_counts(graph)
-        self._seen = 0
+
+    @property
+    def producers(self) -> Mapping[Value, Node]:
+        """The nodes that define the values there are so far."""
+        return self.b.producer
 
     @property
     def operands(self) -> tuple[Value, ...]:
@@ -78,11 +81,8 @@ class Site:
         return self._uses.get(value, 1) == 1
 
     def enter(self, b: Builder, node: Node, operands: tuple[Value, ...]) -> None:
-        """Move on to `node`; nodes that `b` has got since are now known producers."""
+        """Move on to `node`."""
         self.b = b
-        for made in b.nodes[self._seen :]:
-            self.producers.update(dict.fromkeys(made.results, made))
-        self._seen = len(b.nodes)
         self.node = node if operands == node.operands else replace(node, operands=operands)
 
     def stands_for(self, old: Value, new: Value) -> None:
