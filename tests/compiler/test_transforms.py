@@ -206,7 +206,7 @@ def test_gradient_of_a_function_with_a_gradient_inside():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: tl.grad(lambda p: p["w"].sum())({"w": X, "step": 3}), r"p\['step'\] of dtype int64"),
+        (lambda: tl.grad(lambda p: p["w"].sum())({"w": X, "t": 3}), r"p\['t'\] of dtype int64"),
         (lambda: tl.grad(lambda x: x.sum())(X > 0), r"x of dtype bool"),
         (lambda: tl.grad(lambda x: x)(X), r"scalar of shape \(\), it is f64\[4\]"),
         (lambda: tl.grad(lambda x: x.argmax())(X), r"it is i64\[\]"),
