@@ -93,6 +93,7 @@ DEFECTS = {
     "matmul flag": (line("%y:f64[] = matmul %x, %x [tc]"), 2, 27, "expected ta or tb"),
     "matmul ranks": (line("%y:f64[] = matmul %x, 1.0"), 2, 12, "no matmul of ranks 2 and 0"),
     "bad letters": (line("%y:f64[] = dot %x, %x [aa,b->c]"), 2, 24, "a letter twice"),
+    "more than letters": (line("%y:f64[] = dot %x, %x [ab,cb->ac, k=1]"), 2, 12, "['k']"),
     "no letters": (line("%y:f64[] = dot %x, %x [1]"), 2, 24, "expected ',', found '1'"),
     "short list": (line("%y:f64[2] = constant [1.0]"), 2, 26, "expected ',', found ']'"),
     "long list": (line("%y:f64[1] = constant [1.0, 2.0]"), 2, 26, "expected ']', found ','"),
