@@ -60,15 +60,12 @@ def _single_sweep(region: Region, result: Value) -> bool:
 def _read_at_own_index(region: Region, source: Value, result: Value) -> bool:
     """Whether the result is computed from `source` and every load of it has the result's axes."""
     loads = [load for load in region.loads.values() if load.source is source]
-    same = all(load.axes == region.axes[result] for load in loads)
-    return same and source in _ancestors(region.body, result)
-
-
-def _ancestors(body: Graph, value: Value) -> set[Value]:
-    seen, stack = {value}, [value]
-    while stack:
-        node = body.producer.get(stack.pop())
-        new = set(node.operands if node is not None else ()) - seen
-        seen |= new
-        stack += new
-    return seen
+    if any(load.axes != region.axes[result] for load in loads):
+        return False
+    derived = {source}
+    for node in region.body.nodes:
+        if node.op.kind != "reduce" and not derived.isdisjoint(node.operands):
+            if node.op.kind != "elementwise" or node.result.shape != result.shape:
+                return False  # it moves, or one element spreads over many
+            derived.add(node.result)
+    return result in derived

@@ -63,8 +63,8 @@ def is_planned(graph: Graph) -> bool:
     )
 
 
-def build(graph: Graph) -> NativeProgram:
-    """Compile a graph of the stage `fused` or `planned`.
+def build(graph: Graph, *, keep: bool = True) -> NativeProgram:
+    """Compile a graph of the stage `fused` or `planned`; `keep` leaves the source in a file.
 
     UnsupportedError for an op without code, naming it and the user's line; VerifyError if the
     memory plan cannot be proved sound.
@@ -84,10 +84,10 @@ def build(graph: Graph) -> NativeProgram:
     done("plan")
     generated = generate(graph)
     done("codegen")
-    module = compile_source(generated.source, None, generated.specs)
+    module = compile_source(generated.source, None, generated.specs, keep=keep)
     done("compile")
     executable = Executable(
-        module.address, generated.layout, generated.scratch, lambda k: failed_check(generated, k)
+        module, generated.layout, generated.scratch, lambda k: failed_check(generated, k)
     )
     done("bind")
     return NativeProgram(graph, generated, module, executable, tuple(phases))

@@ -185,7 +185,8 @@ class _Scheduler:
 
     def _ordered(self) -> list[Node]:
         given = {node: k for k, node in enumerate(self.nodes)}
-        memory = _Memory(self.nodes, self.updates, self.outputs, self._producers())
+        kept = [v for commit in self.commits for v in commit.operands]
+        memory = _Memory(self.nodes, [*self.outputs, *kept], self._producers())
         plain = list(self._topological(lambda node: (given[node],)))
         memory.reset()
         greedy = list(
@@ -225,12 +226,11 @@ class _Memory:
     def __init__(
         self,
         nodes: Sequence[Node],
-        updates: Sequence[tuple[Value, Value]],
-        outputs: Sequence[Value],
+        leaving: Sequence[Value],
         producers: Mapping[Value, Node],
     ) -> None:
         self.root = {v: root_of(producers, v) for n in nodes for v in (*n.operands, *n.results)}
-        self.kept = {self.root[v] for _, v in updates} | {self.root[v] for v in outputs}
+        self.kept = {root_of(producers, v) for v in leaving}
         self.nodes = nodes
         self.reset()
 

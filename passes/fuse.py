@@ -60,13 +60,14 @@ class _Fusion:
         self.graph = graph
         self.position = {node: k for k, node in enumerate(graph.nodes)}
         self.leaving = set(graph.results)
+        self.live = _live(graph)
         self.unit: dict[Node, _Unit] = {}
         self.units: list[_Unit] = []
         self.readers: dict[Value, list[_Unit]] = {}
 
     def run(self) -> Graph:
         for node in self.graph.nodes:
-            if not is_free(node):
+            if node in self.live and not is_free(node):
                 self._add(node)
         if all(self._stays(unit) for unit in self.units):
             return self.graph
@@ -189,7 +190,7 @@ class _Fusion:
         """Who reads a value: directly, or through free nodes; those as well if they leave."""
         for node in self.graph.users.get(value, ()):
             if not is_free(node):
-                yield node
+                yield from [node] if node in self.live else []
                 continue
             if node.result in self.leaving:
                 yield node
@@ -275,6 +276,16 @@ def sources(graph: Graph, values: Iterable[Value]) -> Iterator[Value]:
             yield from sources(graph, node.operands)
         else:
             yield value
+
+
+def _live(graph: Graph) -> set[Node]:
+    """The nodes that lead to a result."""
+    wanted, live = set(graph.results), set()
+    for node in reversed(graph.nodes):
+        if not wanted.isdisjoint(node.results):
+            wanted.update(node.operands)
+            live.add(node)
+    return live
 
 
 def _shares_number(region: Region) -> bool:

@@ -1,6 +1,6 @@
 """A compiled step bound to its memory: one native call, nothing allocated but the results.
 
-    executable = Executable(module.address, layout, scratch)
+    executable = Executable(module, layout, scratch)
     outputs = executable.call((W1, b1, x, y, 0.1))      None if these are not its arguments
 
 The pointer table, the arena, the constants and a cell for every number argument live as long as the
@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,16 +58,20 @@ def aligned_bytes(count: int) -> Array:
     return raw[start : start + count]
 
 
-class Executable:
-    """A step ready to run.
+class Step(Protocol):
+    """Native code, alive as long as this object; `address` is `int64_t step(void **table)`."""
 
-    `step` is the address of `int64_t step(void **table)`, `scratch` the bytes of memory behind the
-    arena that kernels use while they run, `failed` makes the error for a status that is not 0.
-    """
+    @property
+    def address(self) -> int: ...
+
+
+class Executable:
+    """A step ready to run. `scratch` is the bytes of memory behind the arena that kernels use while
+    they run, `failed` makes the error for a status that is not 0."""
 
     def __init__(
         self,
-        step: int,
+        step: Step,
         layout: Layout,
         scratch: int = 0,
         failed: Callable[[int], Exception] = lambda status: IndexError(f"check {status} failed"),
@@ -75,12 +79,13 @@ class Executable:
         native: bool = True,
     ) -> None:
         self.layout = layout
+        self._step = step
         self._failed = failed
         self._outputs = tuple((t.shape, t.dtype) for t in layout.outputs)
         self._arena = aligned_bytes(layout.arena + max(scratch, 1))
         self._constants = [np.array(c, order="C") for c in layout.constants]
         self._table = np.zeros(len(layout.table), np.uintp)
-        self._entry = Entry(_items(layout), self._table, step, native=native)
+        self._entry = Entry(_items(layout), self._table, step.address, native=native)
         self._enter: Callable[[tuple[Any, ...]], int] = self._entry
         if not self._entry.is_native:
             self._lock = threading.Lock()

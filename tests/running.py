@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from hypothesis import strategies as st
 from tapeless.compiler.checker import check_plan
 from tapeless.compiler.codegen import generate
 from tapeless.compiler.memory import plan_memory
 from tapeless.compiler.native import build
-from tapeless.ir.graph import Graph
-from tapeless.ir.types import F32, F64
+from tapeless.ir.builder import Builder
+from tapeless.ir.graph import Graph, Value
+from tapeless.ir.types import F32, F64, Type
 from tapeless.runtime.engine import run_plain
 from tapeless.runtime.executable import aligned_bytes
 from tapeless.runtime.interpreter import interpret
@@ -84,3 +86,41 @@ def assert_runs_alike(graph: Graph, arrays: Sequence[np.ndarray], *, native: boo
         for actual, wanted in zip(run(graph, arrays), expected, strict=True):
             for a, e in zip(actual, wanted, strict=True):
                 assert_same(a, e)
+
+
+@st.composite
+def region_graphs(draw: st.DrawFn) -> Graph:
+    """Random graphs of elementwise ops, reductions, views and products over a few shapes."""
+    b = Builder()
+    inputs = tuple(Value(Type(F64, s), f"x{k}") for k, s in enumerate([(4, 3), (4, 1), (3,), (), (3, 4)]))
+    values = list(inputs)
+
+    def pick(*shapes: tuple[int, ...]) -> Value:
+        fitting = [v for v in values if not shapes or v.shape in shapes]
+        return draw(st.sampled_from(fitting))
+
+    for _ in range(draw(st.integers(1, 14))):
+        match draw(st.integers(0, 6)):
+            case 0 | 1:
+                v = pick()
+                values.append(getattr(b, draw(st.sampled_from(["tanh", "neg", "sin", "abs"])))(v))
+            case 2 | 3:
+                x, y = pick((4, 3), (4, 1), (3,), ()), pick((4, 3), (4, 1), (3,), ())
+                values.append(getattr(b, draw(st.sampled_from(["add", "mul", "sub", "maximum"])))(x, y))
+            case 4:
+                v = pick((4, 3))
+                axes = draw(st.sampled_from([(0,), (1,), (0, 1)]))
+                name = draw(st.sampled_from(["sum", "max"]))
+                r = getattr(b, name)(v, axes=axes)
+                values.append(b.reshape(r, shape=(4, 1)) if axes == (1,) else r)
+            case 5:
+                v = pick((4, 3), (3, 4))
+                values.append(b.transpose(v, perm=(1, 0)))
+            case _:
+                x = b.dot(pick((4, 3)), pick((3, 4)), spec="ab,bc->ac")
+                values.append(b.slice(x, spec=((0, 4, 1), (0, 3, 1))))
+    updates = []
+    for target in draw(st.lists(st.sampled_from(inputs), unique=True, max_size=3)):
+        updates.append((target, pick(target.shape)))
+    outputs = draw(st.lists(st.sampled_from(values), min_size=1, max_size=3))
+    return Graph("f", inputs, tuple(b.nodes), tuple(outputs), tuple(updates))

@@ -33,7 +33,7 @@ def emit_indexed(module: Module, graph: Graph, node: Node) -> None:
     for index, axis in zip(indices, node.attrs["axes"], strict=True):
         extent = whole.shape[axis]
         if not is_in_range(graph, index, extent):
-            module.check(node, _check_kernel(index, extent), axis, extent)
+            module.check(node, index, _check_kernel(index, extent), axis, extent)
     if not gather:
         copy_all(module, node, whole)
     if node.result.type.size and all(v.type.size for v in indices):

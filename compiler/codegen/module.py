@@ -41,6 +41,7 @@ class Module:
     kernels: dict[tuple[str, tuple[str, ...]], KernelSpec] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
+    checked: set[tuple[Value, int]] = field(default_factory=set)
 
     def pointer(self, place: str, dtype: np.dtype) -> str:
         """The expression for a buffer in the driver."""
@@ -58,8 +59,12 @@ class Module:
         """Call a kernel."""
         self._append(node, self._expression(kernel), self._name(kernel))
 
-    def check(self, node: Node, kernel: Kernel, axis: int, extent: int) -> None:
-        """Call a kernel that returns 0 when all is well; otherwise the step ends here."""
+    def check(self, node: Node, index: Value, kernel: Kernel, axis: int, extent: int) -> None:
+        """Call a kernel that returns 0 when all is well; otherwise the step ends here. An index
+        array is checked once for every extent."""
+        if (index, extent) in self.checked:
+            return
+        self.checked.add((index, extent))
         self.checks.append(Check(node, axis, extent))
         statement = f"if {self._expression(kernel)}: return {len(self.checks)}"
         self._append(node, statement, self._name(kernel))

@@ -23,7 +23,7 @@ from typing import Any, Final
 import numpy as np
 
 from ...ir.graph import Node, Value
-from ...ir.region import Axis, Reduction, Region
+from ...ir.region import Axis, Reduction, Region, is_view
 from ...ir.types import F32, F64, I64, dtype_name
 from .kernel import Kernel, KernelWriter, indent, literal, loop_name
 
@@ -146,12 +146,13 @@ class _Emitter:
             return literal(node.attrs["value"][()], value.type.dtype)
         if value in self.final:
             return self._variable(value)
+        if node is not None and is_view(node) and value not in region.loads:
+            return self._use(node.operands[0], phase)
         own = min(phase, region.phase[value])
         if not region.is_inner(value):
             phase = own
         key = (value, phase)
         if key not in self.names:
-            self.names[key] = self._variable(value)
             if value in self.outputs and own < phase and value not in region.loads:
                 expression = self._load(self.places[value], value, region.axes[value])
             elif value in region.loads:
@@ -160,6 +161,7 @@ class _Emitter:
             else:
                 assert node is not None
                 expression = self._compute(node, phase)
+            self.names[key] = self._variable(value)
             self._level(value, phase).before.append(f"{self.names[key]} = {expression}")
         return self.names[key]
 
@@ -208,8 +210,8 @@ class _Emitter:
     def _row_reduction(self, node: Node) -> None:
         phase = self.region.reading_phase(node)
         fold = Fold(node)
-        accumulator = self._variable(node.result, "s")
         operand = self._use(node.operands[0], phase)
+        accumulator = self._variable(node.result, "s")
         self.between[phase].before.append(f"{accumulator} = {fold.start}")
         level = self._level(node.operands[0], phase)
         level.stores.append(f"{accumulator} = {fold.step(accumulator, operand)}")
@@ -218,8 +220,8 @@ class _Emitter:
     def _total_reduction(self, node: Node, reduction: Reduction) -> None:
         region, source = self.region, node.operands[0]
         phase, fold = region.phase[source], Fold(node)
-        total = self._variable(node.result, "t")
         operand = self._use(source, phase)
+        total = self._variable(node.result, "t")
         outer = self.rows.levels[reduction.depth]
         outer.before.append(f"{total} = {fold.start}")
         level = self._level(source, phase)
@@ -258,8 +260,8 @@ class _Emitter:
         """The first extremum; a NaN is more extreme than any number (`v != v` only for NaN)."""
         phase = self.region.reading_phase(node)
         source, dtype = node.operands[0], node.operands[0].type.dtype
-        best, where = self._variable(node.result, "s"), self._variable(node.result, "w")
         operand = self._use(source, phase)
+        best, where = self._variable(node.result, "s"), self._variable(node.result, "w")
         largest = node.op.name == "argmax"
         start = literal(extreme(dtype, not largest), dtype)
         self.between[phase].before += [f"{best} = {start}", f"{where} = 0"]

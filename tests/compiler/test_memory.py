@@ -1,0 +1,109 @@
+"""The memory plan: slots, reuse, views, places in the text, and the report."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from running import region_graphs
+from tapeless.compiler.checker import check_plan
+from tapeless.compiler.memory import ALIGNMENT, arena_bytes, layout_of, memory_report, plan_memory
+from tapeless.ir.graph import Graph
+from tapeless.ir.parse import parse
+from tapeless.passes.fuse import fuse
+
+
+def planned(text: str) -> Graph:
+    graph = plan_memory(parse(text))
+    check_plan(graph)
+    return graph
+
+
+def places(graph: Graph) -> list[str | None]:
+    return [v.place for node in graph.nodes for v in node.results]
+
+
+def test_golden_plan() -> None:
+    graph = planned("""f(%x:f32[4,8], %W:f32[8,16]) {
+  %z:f32[4,16] = matmul %x, %W
+  %h:f32[4,16] = tanh %z
+  %r:f32[64] = reshape %h [shape=(64)]
+  %y:f32[64] = exp %r
+} -> %y""")
+    assert str(graph) == """f(%x:f32[4,8]@in0, %W:f32[8,16]@in1) {
+  %z:f32[4,16]@arena+0 = matmul %x, %W
+  %h:f32[4,16]@arena+0 = tanh %z
+  %r:f32[64]@arena+0 = reshape %h [shape=(64)]
+  %y:f32[64]@out0 = exp %r
+} -> %y"""
+
+
+def test_the_text_of_a_plan_parses_back() -> None:
+    text = str(planned("f(%x:f32[8]) {\n  %z:f32[8] = exp %x\n  %s:f32[] = sum %z [axes=(0)]\n} -> %s"))
+    assert str(parse(text)) == text
+
+
+def test_a_slot_is_reused_when_its_value_is_dead() -> None:
+    graph = planned("""f(%x:f64[100,100]) {
+  %a:f64[100,100] = matmul %x, %x
+  %b:f64[100,100] = matmul %a, %x
+  %c:f64[100,100] = matmul %b, %x
+  %d:f64[100,100] = matmul %c, %x
+} -> %d""")
+    assert arena_bytes(graph) == 2 * (80000 + 80000 % ALIGNMENT)
+
+
+def test_an_operand_that_lives_on_is_not_overwritten() -> None:
+    graph = planned("""f(%x:f64[8]) {
+  %a:f64[8] = exp %x
+  %b:f64[8] = neg %a
+  %c:f64[8] = add %a, %b
+} -> %c""")
+    assert len(set(places(graph)[:2])) == 2
+
+
+def test_a_broadcast_operand_is_not_overwritten() -> None:
+    graph = planned("f(%x:f64[8,8]) {\n  %a:f64[8] = sum %x [axes=(0)]\n  %b:f64[8,8] = add %x, %a\n"
+                    "  %c:f64[8,8] = tanh %b\n} -> %c")
+    assert places(graph)[0] != places(graph)[1]
+
+
+def test_a_sweep_after_a_reduction_does_not_overwrite_its_operand() -> None:
+    graph = plan_memory(fuse(parse("""f(%x:f64[4,6], %W:f64[6,6]) {
+  %z:f64[4,6] = matmul %x, %W
+  %m:f64[4] = max %z [axes=(1)]
+  %k:f64[4,1] = reshape %m [shape=(4,1)]
+  %d:f64[4,6] = sub %z, %k
+  %y:f64[4,6] = matmul %d, %W
+} -> %y""")))
+    check_plan(graph)
+    assert len(set(places(graph))) == 3
+
+
+def test_slots_are_aligned_and_the_table_covers_every_place() -> None:
+    graph = planned("f(%x:f32[3]) {\n  %a:f32[3] = exp %x\n  %b:f32[3] = sin %x\n"
+                    "  %c:f32[3] = mul %a, %b\n  %d:f32[] = sum %c [axes=(0)]\n} -> %d")
+    layout = layout_of(graph)
+    assert all(offset % ALIGNMENT == 0 for offset in layout.slots)
+    assert set(places(graph)) <= layout.table.keys()
+    assert sorted(layout.table.values()) == list(range(len(layout.table)))
+
+
+def test_the_report_says_why_a_value_is_kept() -> None:
+    graph = planned("""f(%x:f64[8], %W:f64[8]) {
+  %a:f64[8] = exp %x
+  %b:f64[8] = tanh %a  # train.py:3
+  %v:f64[8] = sub %W, %b
+  %s:f64[] = sum %b [axes=(0)]  # train.py:4
+  %W <- %v
+} -> %s""")
+    report = {info.value.name: info for info in memory_report(graph)}
+    assert report["a"].kept_for == "tanh at train.py:3" and report["a"].last == 1
+    assert report["b"].in_place_of is report["a"].value and report["b"].place == report["a"].place
+    assert report["v"].kept_for == "update of %W" and report["v"].place == "in1"
+    assert report["s"].kept_for == "output 0"
+
+
+@settings(max_examples=150, deadline=None)
+@given(region_graphs())
+def test_every_plan_of_a_random_graph_is_proved(graph: Graph) -> None:
+    for form in (graph, fuse(graph)):
+        check_plan(plan_memory(form))

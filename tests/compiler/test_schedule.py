@@ -1,0 +1,102 @@
+"""`schedule`: places of outputs and updates, all checks before the first write, less memory."""
+
+from __future__ import annotations
+
+from tapeless.compiler.schedule import CHECKED, schedule
+from tapeless.ir.graph import Graph
+from tapeless.ir.parse import parse
+
+
+def order(graph: Graph) -> list[str]:
+    return [node.op.name for node in graph.nodes]
+
+
+def places(graph: Graph) -> dict[str, str | None]:
+    return {v.name or "": v.place for node in graph.nodes for v in node.results}
+
+
+def test_outputs_and_updates_are_placed_and_values_are_fresh() -> None:
+    before = parse("f(%W:f64[3], %g:f64[3]) {\n  %v:f64[3] = sub %W, %g\n  %h:f64[3] = tanh %g\n  %W <- %v\n} -> %h")
+    after = schedule(before)
+    assert places(after) == {"v": "in0", "h": "out0"}
+    assert [v.place for v in after.inputs] == ["in0", "in1"]
+    assert all(v.place is None for node in before.nodes for v in node.results)
+
+
+def test_readers_of_the_old_value_come_first() -> None:
+    after = schedule(parse("""f(%W:f64[3], %g:f64[3]) {
+  %v:f64[3] = sub %W, %g
+  %d:f64[3] = exp %W
+  %W <- %v
+} -> %d"""))
+    assert order(after) == ["exp", "sub"] and places(after)["v"] == "in0"
+
+
+def test_readers_through_a_view_come_first() -> None:
+    after = schedule(parse("""f(%W:f64[2,3], %g:f64[2,3]) {
+  %v:f64[2,3] = sub %W, %g
+  %r:f64[6] = reshape %W [shape=(6)]
+  %d:f64[6] = exp %r
+  %W <- %v
+} -> %d"""))
+    assert order(after).index("exp") < order(after).index("sub") and places(after)["v"] == "in0"
+
+
+def test_checks_come_before_writes() -> None:
+    after = schedule(parse("""f(%W:f64[3], %g:f64[3], %x:f64[5], %i:i64[2]) {
+  %v:f64[3] = sub %W, %g
+  %e:f64[2] = gather %x, %i [axes=(0)]
+  %W <- %v
+} -> %e"""))
+    assert order(after) == ["gather", "sub"]
+
+
+def test_a_write_on_which_a_check_depends_is_out_of_place() -> None:
+    after = schedule(parse("""f(%W:f64[3], %i:i64[2]) {
+  %v:f64[3] = neg %W
+  %e:f64[2] = gather %v, %i [axes=(0)]
+  %W <- %v
+} -> %e"""))
+    assert order(after) == ["neg", "gather", "reshape"]
+    assert after.nodes[0].result.place is None and after.updates[0][1].place == "in0"
+
+
+def test_two_updates_by_index_cannot_both_be_in_place() -> None:
+    after = schedule(parse("""f(%A:f64[3], %B:f64[3], %v:f64[2], %i:i64[2]) {
+  %a:f64[3] = scatter_add %A, %v, %i [axes=(0)]
+  %b:f64[3] = scatter_add %B, %v, %i [axes=(0)]
+  %A <- %a
+  %B <- %b
+}"""))
+    written = [k for k, n in enumerate(after.nodes) if (n.result.place or "").startswith("in")]
+    assert min(written) >= max(k for k, n in enumerate(after.nodes) if n.op.name in CHECKED)
+
+
+def test_a_swap_of_arguments_copies_one() -> None:
+    after = schedule(parse("f(%a:f64[3], %b:f64[3]) {\n  %a <- %b\n  %b <- %a\n}"))
+    assert order(after) == ["reshape"] * 3
+    assert [n.result.place for n in after.nodes].count("arena") == 1
+
+
+def test_values_handed_through_and_returned_twice_are_copied() -> None:
+    after = schedule(parse("f(%a:f64[3]) {\n  %h:f64[3] = exp %a\n} -> %a, %h, %h"))
+    assert [v.place for v in after.outputs] == ["out0", "out1", "out2"]
+    assert len(set(after.outputs)) == 3
+
+
+def test_an_update_by_itself_is_nothing() -> None:
+    assert schedule(parse("f(%a:f64[3]) {\n  %a <- %a\n}")).updates == ()
+
+
+def test_the_order_with_the_smaller_peak_is_taken() -> None:
+    """Given: four large arrays made first, then each reduced. Better: one after the other."""
+    lines = [f"  %a{k}:f64[1000] = mul %x, {k}.5" for k in range(4)]
+    lines += [f"  %s{k}:f64[] = sum %a{k} [axes=(0)]" for k in range(4)]
+    text = "f(%x:f64[1000]) {\n" + "\n".join(lines) + "\n} -> %s0, %s1, %s2, %s3"
+    names = [n for n in order(schedule(parse(text))) if n != "constant"]
+    assert names == ["mul", "sum"] * 4
+
+
+def test_scheduling_is_deterministic() -> None:
+    text = "f(%x:f64[4]) {\n  %a:f64[4] = exp %x\n  %b:f64[4] = sin %x\n  %c:f64[4] = add %a, %b\n} -> %c"
+    assert len({str(schedule(parse(text))) for _ in range(3)}) == 1
