@@ -31,7 +31,7 @@ step = tl.compile(numpy_step)
 def example_args() -> tuple[Any, ...]:
     """Parameters, then 64 points of a sine, and a learning rate."""
     rng = np.random.default_rng(0)
-    x = np.linspace(-3, 3, 64)[:, None]
+    x = np.linspace(0, 5, 64)[:, None]
     W1, W2 = rng.standard_normal((1, 32)), rng.standard_normal((32, 1)) / 6
     return W1, np.zeros(32), W2, np.zeros(1), x, np.sin(x), 0.05
 
