@@ -151,7 +151,7 @@ class Program:
 
     def _build(self) -> NativeProgram:
         start = time.perf_counter()
-        made = build(self.graph("planned"))
+        made = build(self.graph("planned"), keep=self._step.options.cache)
         if os.environ.get("TAPELESS_LOG") == "1":
             seconds = seconds_text(time.perf_counter() - start)
             print(f"tapeless: {self.name} compiled in {seconds} ({self._reason})", file=sys.stderr)
@@ -189,8 +189,8 @@ class Program:
 
     def interpret(self, stage: str, *args: Any, **kwargs: Any) -> Any:
         """Run the graph of a stage with the interpreter, on copies of the arguments; returns what
-        the step returns."""
-        self._call(args, kwargs)
+        the step returns, and raises what it raises."""
+        arguments.check(self.parameters, self._call(args, kwargs).described.leaves)
         copies = self._step.call(*copy_arrays(args, kwargs))
         return self.execute(copies, self.interpreter(stage))
 
@@ -245,7 +245,7 @@ class Program:
         having done nothing, if they are not exactly this program's. None if every call needs care:
         arguments by keyword only, or arrays that are not contiguous."""
         specs = self.described.specs
-        names = self.described.treedef.keys
+        names = tuple(map(str, self.described.treedef.keys))
         count = len(names)
         strided = any(isinstance(s, ArraySpec) and not s.contiguous for s in specs)
         if strided or not self._step.positional or names != self._step.names[:count]:
@@ -253,7 +253,7 @@ class Program:
         unpack = make_unpack(self.described.treedef.children, specs)
         ranges = [(k, np.iinfo(d)) for k, d in self.traced.int_ranges]
         limits = [(k, int(r.min), int(r.max)) for k, r in ranges]
-        call = self.native.call
+        call = self.native.executable.call
         finish = self.traced.finish
         single = self.traced.result_tree.treedef == LEAF and self.traced.result_tree.arrays == 1
         plain = single and not self.traced.rebinds.slots

@@ -137,7 +137,7 @@ def nonzeros(form: Form) -> int:
         return min(total, sum(_count(form, p) for p in patterns))
     # Inclusion and exclusion: tuples allowed by at least one pattern.
     signed = (
-        (-1) ** (size + 1) * _count(form, frozenset().union(*chosen))
+        (1 if size % 2 else -1) * _count(form, frozenset().union(*chosen))
         for size in range(1, len(patterns) + 1)
         for chosen in combinations(patterns, size)
     )

@@ -24,7 +24,8 @@ Reduction: TypeAlias = Literal["mean", "sum", "none"]
 
 def relu(x: Array) -> Array:
     """max(x, 0), NaN kept. Unlike `np.maximum(x, 0)` the derivative at 0 is 0, not one half."""
-    return np.where(x == 0, 0, np.maximum(x, 0))
+    # The second branch is 0, or NaN for NaN, and has no derivative.
+    return np.where(x > 0, x, np.maximum(np.sign(x), 0))
 
 
 def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:

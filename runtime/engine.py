@@ -133,14 +133,20 @@ def _define(function: ast.FunctionDef, path: str) -> dict[str, Any]:
 
 
 def compile_source(
-    source: str, path: Path | None, specs: Sequence[KernelSpec], driver: str = "step"
+    source: str,
+    path: Path | None,
+    specs: Sequence[KernelSpec],
+    driver: str = "step",
+    *,
+    keep: bool = True,
 ) -> NativeModule:
     """Compile a source text and write it to `path` (None: a file named by content in the private
-    source folder), where tracebacks and profilers find it.
+    source folder), where tracebacks and profilers find it. With `keep=False`, and where no file can
+    be written, the text is kept in `linecache`, where tracebacks find it too.
 
     ValueError if the text is not of the form `runtime/kernel.py` describes.
     """
-    location = _write(source, path)
+    location = _write(source, path) if keep else _remember(source)
     functions = _functions(source, location)
     started = time.perf_counter()
     kernels, reused = {}, 0
@@ -191,18 +197,25 @@ def _routine_callees() -> dict[str, Callee]:
 
 
 def _write(source: str, path: Path | None) -> str:
-    """Put the text where tracebacks find it; the file's name. Without a writable folder the text
-    is kept in `linecache`, which tracebacks read too."""
-    name = f"{hashlib.sha256(source.encode()).hexdigest()[:16]}.py"
+    """Put the text where tracebacks, profilers and readers find it; the file's name."""
     try:
-        target = path if path is not None else source_directory() / name
+        target = path if path is not None else source_directory() / f"{_digest(source)}.py"
         if not target.exists() or target.read_text() != source:
             target.write_text(source)
         return str(target)
     except OSError:
-        lines = source.splitlines(keepends=True)
-        linecache.cache[f"<tapeless {name}>"] = (len(source), None, lines, f"<tapeless {name}>")
-        return f"<tapeless {name}>"
+        return _remember(source)
+
+
+def _remember(source: str) -> str:
+    """Keep the text in `linecache`, which tracebacks read too; the name it has there."""
+    name = f"<tapeless {_digest(source)}.py>"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    return name
+
+
+def _digest(source: str) -> str:
+    return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
 def run_plain(source: str, table: Sequence[np.ndarray], driver: str = "step") -> int:

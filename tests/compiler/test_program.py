@@ -1,5 +1,7 @@
 """Programs: stages, texts, reports, and running one by hand."""
 
+import linecache
+
 import numpy as np
 import pytest
 import tapeless as tl
@@ -154,6 +156,14 @@ def test_generated_texts(program):
         assert file.read() == source
     assert "define" in program.llvm() and program.llvm().language == "llvm"
     assert program.asm().strip() and program.asm().language == "asm"
+
+
+def test_without_cache_no_file_is_written(monkeypatch, tmp_path):
+    monkeypatch.setenv("TAPELESS_CACHE", str(tmp_path))
+    made = tl.compile(step.function, cache=False).lower(*arguments())
+    made.run(*arguments())
+    assert list(tmp_path.rglob("*")) == []
+    assert "def step(" in "".join(linecache.getlines(made.source().path))
 
 
 # --- verify --------------------------------------------------------------------------------
