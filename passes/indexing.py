@@ -129,26 +129,34 @@ def sum_of_scattered(site: Site) -> Value | None:
 @rule("gather")
 def gather_below_elementwise(site: Site) -> Value | None:
     """gather(f(x, y), i) = f(gather(x, i), gather(y, i)) when every axis is indexed and fewer
-    elements are left to compute: far fewer if f(x, y) has other readers, who may then be fused
-    with it"""
+    elements are left to compute. If f(x, y) has other readers: far fewer, and one gather, as
+    before; those readers may then be fused with it."""
     whole, *indices = site.operands
     node = site.producer(whole, *ELEMENTWISE)
-    axes = site.node.attrs["axes"]
-    if node is None or len(axes) != whole.type.rank:
+    if node is None or len(indices) != whole.type.rank:
         return None
-    if all(v.shape != whole.shape for v in node.operands):
+    index = dict(zip(site.node.attrs["axes"], indices, strict=True))
+    kept = [_own_axes(v, whole.shape) for v in node.operands]
+    gathers = [not all(_counts(site, index[a], whole.shape[a]) for a in axes) for axes in kept]
+    shared = not site.used_once(whole)
+    if all(v.shape != whole.shape for v in node.operands) or (shared and sum(gathers) > 1):
         return None
-    if site.result.type.size * (1 if site.used_once(whole) else FAR_FEWER) >= whole.type.size:
+    if site.result.type.size * (FAR_FEWER if shared else 1) >= whole.type.size:
         return None
-    index = dict(zip(axes, indices, strict=True))
-    parts = [_gathered(site, v, index, whole.type.rank) for v in node.operands]
+    parts = [_gathered(site, v, a, index) for v, a in zip(node.operands, kept, strict=True)]
     return site.b.emit(node.op, parts, node.attrs).results[0]
 
 
-def _gathered(site: Site, x: Value, index: Mapping[int, Value], rank: int) -> Value:
-    """`x`, broadcast to `rank`, gathered at an index for each axis."""
-    axes = [a for a in range(rank) if a >= rank - x.type.rank and x.shape[a - rank] != 1]
-    x = site.b.reshape(x, shape=tuple(n for n in x.shape if n != 1))
+def _own_axes(x: Value, shape: tuple[int, ...]) -> list[int]:
+    """The axes of `shape` along which x, broadcast to it, does not repeat."""
+    offset = len(shape) - x.type.rank
+    return [a for a in range(offset, len(shape)) if x.shape[a - offset] == shape[a]]
+
+
+def _gathered(site: Site, x: Value, axes: list[int], index: Mapping[int, Value]) -> Value:
+    """`x`, without the axes along which it repeats, gathered at the indices of the others."""
+    offset = len(index) - x.type.rank
+    x = site.b.reshape(x, shape=tuple(x.shape[a - offset] for a in axes))
     if not axes:
         return x
     return site.b.gather(x, *(index[a] for a in axes), axes=tuple(range(len(axes))))
