@@ -15,6 +15,7 @@ from .elementwise import copied
 from .lenses import Permute
 from .promotion import as_array, convert, recorder_now
 from .registry import Array, implements
+from .source import warn
 
 Axis = int | Sequence[int] | None
 
@@ -88,7 +89,7 @@ def sum_(
 def mean(
     a: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False, where: Any = True
 ) -> Array:
-    """np.mean; NaN for no elements."""
+    """np.mean; NaN for no elements, with NumPy's warning when it is traced."""
     x = as_array(a)
     x = convert(x, np.dtype(dtype) if dtype is not None else _inexact(x.type.dtype))
     total = sum_(x, axis, keepdims=keepdims, where=where)
@@ -97,7 +98,10 @@ def mean(
 
 def _counted(x: Array, axis: Axis, keepdims: bool, where: Any) -> Any:
     if where is True:
-        return float(_count(x, axis))
+        count = _count(x, axis)
+        if not count:
+            warn("Mean of empty slice")
+        return float(count)
     chosen: Array = np.broadcast_to(as_array(where, BOOL), x.shape)
     return sum_(chosen, axis, x.dtype, keepdims=keepdims)
 
@@ -116,6 +120,8 @@ def var(
     x = convert(x, np.dtype(dtype) if dtype is not None else _inexact(x.type.dtype))
     away = x - mean(x, axis, keepdims=True)
     free = _count(x, axis) - (ddof if correction is None else correction)
+    if free <= 0:
+        warn("Degrees of freedom <= 0 for slice")
     return sum_(away * away, axis, keepdims=keepdims) / float(max(free, 0))
 
 

@@ -11,6 +11,7 @@ import dis
 import linecache
 import os
 import sys
+import warnings
 from functools import lru_cache
 from itertools import pairwise
 from types import CodeType, FrameType
@@ -48,6 +49,13 @@ def place(loc: Loc | None) -> str:
         return "at an unknown line"
     text = linecache.getline(loc.file, loc.line).strip()
     return f"at {loc}: {text}" if text else f"at {loc}"
+
+
+def warn(message: str) -> None:
+    """A RuntimeWarning at the user's line."""
+    where = location(user_frame())
+    if where is not None:
+        warnings.warn_explicit(message, RuntimeWarning, where.file, where.line)
 
 
 @lru_cache(maxsize=1024)
