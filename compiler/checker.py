@@ -84,13 +84,15 @@ class _Replay:
 
     def _allowed(self, node: Node, result: Value) -> None:
         area = _range(result, node)
-        if area[0].startswith("const") or (area[0].startswith("in") and area[0] not in self.writable):
+        read_only = area[0].startswith("in") and area[0] not in self.writable
+        if read_only or area[0].startswith("const"):
             raise _broken("M5", node, f"it writes into {area[0]}")
         if area[0].startswith("out") and self.memory.get(area[0]):
             raise _broken("M5", node, f"{area[0]} is written twice")
         touched = {v for v in node.operands if _overlap(area, _range(v, node))}
         if touched and not _may_overwrite(node, result, touched):
-            raise _broken("M4", node, f"it overwrites {_name(min(touched, key=_name))} while reading it")
+            first = min(map(_name, touched))
+            raise _broken("M4", node, f"it overwrites {first} while reading it")
         self.argument_written |= area[0].startswith("in")
 
     def _whole(self, value: Value) -> bool:

@@ -6,9 +6,9 @@
     %y:f32[32,10]@out0 = matmul %h, %W2             outputs lie in fresh arrays
     %W1:f32[784,128]@in0 = dot_acc ..               an update, straight into the argument
 
-Places: `in3` argument 3, `out0` output 0, `const0` a constant or count, `arena+4096` a slot. A slot is given
-back when the last node that reads it, or a view of it, has run. `layout_of` and `memory_report`
-read everything from the planned graph; there is no other record.
+Places: `in3` argument 3, `out0` output 0, `const0` a constant or count, `arena+4096` a slot. A slot
+is given back when the last node that reads it, or a view of it, has run. `layout_of` and
+`memory_report` read everything from the planned graph; there is no other record.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class _Planner:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.aliases = [n for n in graph.nodes if is_alias(n)]
-        producer = graph.producer
-        self.root = {v: root_of(producer, v) for n in graph.nodes for v in (*n.operands, *n.results)}
+        values = {v for n in graph.nodes for v in (*n.operands, *n.results)}
+        self.root = {v: root_of(graph.producer, v) for v in values}
         self.last = self._last_uses()
         self.used: list[tuple[int, int, Value]] = []  # (offset, end, root), by offset
 
@@ -107,10 +107,8 @@ def arena_offset(place: str | None) -> int | None:
 
 def arena_bytes(graph: Graph) -> int:
     """Size of a planned graph's arena."""
-    return max(
-        (offset + padded(v.type) for v in _values(graph) if (offset := arena_offset(v.place)) is not None),
-        default=0,
-    )
+    placed = ((arena_offset(v.place), padded(v.type)) for v in _values(graph))
+    return max((offset + size for offset, size in placed if offset is not None), default=0)
 
 
 def _values(graph: Graph) -> Iterator[Value]:
@@ -169,7 +167,8 @@ def memory_report(graph: Graph) -> tuple[BufferInfo, ...]:
     for position, node in enumerate(graph.nodes):
         for value in node.results:
             end, reader = last.get(value, (position, node))
-            reason = leaving.get(value, f"{reader.op.name}" + (f" at {reader.loc}" if reader.loc else ""))
+            where = f" at {reader.loc}" if reader.loc else ""
+            reason = leaving.get(value, reader.op.name + where)
             over = [v for v in node.operands if v.place == value.place and not _is_view(node)]
             report.append(
                 BufferInfo(

@@ -1,7 +1,7 @@
 """From a graph to a native step: plan, prove the plan, generate, compile, bind.
 
-    program = build(graph)
-    outputs = program.call((W1, b1, x, y, 0.1))
+program = build(graph)
+outputs = program.call((W1, b1, x, y, 0.1))
 """
 
 from __future__ import annotations

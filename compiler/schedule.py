@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from ..ir.builder import complete_attrs
@@ -67,9 +68,9 @@ class _Scheduler:
 
         self.inputs = tuple(map(fresh, graph.inputs))
         self.nodes = [
-            Node(n.op, tuple(map(fresh, n.operands)), tuple(map(fresh, n.results)), n.attrs, n.loc, n.origin)
+            replace(n, operands=tuple(map(fresh, n.operands)), results=tuple(map(fresh, n.results)))
             for n in graph.nodes
-        ]  # fmt: skip
+        ]
         self.outputs = [fresh(v) for v in graph.outputs]
         self.updates = [(fresh(a), fresh(v)) for a, v in graph.updates if a is not v]
         self.commits: list[Node] = []
@@ -85,9 +86,8 @@ class _Scheduler:
         self._link_data()
         self._settle_updates()
         nodes = self._ordered()
-        return Graph(
-            self.name, self.inputs, (*nodes, *self.commits), tuple(self.outputs), tuple(self.updates)
-        )
+        nodes += self.commits
+        return Graph(self.name, self.inputs, tuple(nodes), tuple(self.outputs), tuple(self.updates))
 
     # Places that are asked for
 
@@ -144,7 +144,8 @@ class _Scheduler:
         for k, (target, value) in enumerate(self.updates):
             node = producers[value]
             before = [n for n in (*readers.get(target, ()), *checks) if n is not node]
-            if self._reads_elementwise(producers, node, target, value) and not self._reaches(node, before):
+            elementwise = self._reads_elementwise(producers, node, target, value)
+            if elementwise and not self._reaches(node, before):
                 value.place = target.place
                 for earlier in before:
                     self.edges[earlier].append(node)
@@ -195,7 +196,9 @@ class _Scheduler:
         return min(plain, greedy, key=memory.peak)
 
     def _topological(
-        self, key: Callable[[Node], tuple[int, ...]], ran: Callable[[Node], None] = lambda node: None
+        self,
+        key: Callable[[Node], tuple[int, ...]],
+        ran: Callable[[Node], None] = lambda node: None,
     ) -> Iterator[Node]:
         """Nodes as their predecessors allow, smallest key first. A key may shrink as others run:
         it is looked at again when its node comes up."""

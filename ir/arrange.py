@@ -18,6 +18,7 @@ from .region import (
     Load,
     Reduction,
     Region,
+    is_free,
     is_view,
     reduced_axes,
     view_axes,
@@ -90,8 +91,8 @@ class _Analysis:
     def _visit(self, node: Node, inputs: set[Value]) -> bool:
         """Name the axes of a node's result; False when the op cannot stand in a region."""
         name, kind = node.op.name, node.op.kind
-        scalar = name == "constant" and node.result.shape == ()
-        if not (scalar or name == "iota" or kind == "elementwise" or kind in REDUCTIONS or is_view(node)):
+        computed = kind == "elementwise" or kind in REDUCTIONS
+        if not (computed or is_free(node)):
             return False
         result = node.result
         self.names[result] = self._fresh(result)
@@ -148,9 +149,7 @@ class _Analysis:
         ]
         return min(orders, key=lambda pair: pair[0], default=(0, base))[1]
 
-    def _reduction_order(
-        self, node: Node, base: tuple[Name, ...]
-    ) -> tuple[int, tuple[Name, ...]]:
+    def _reduction_order(self, node: Node, base: tuple[Name, ...]) -> tuple[int, tuple[Name, ...]]:
         """Reduced loops innermost if the innermost one is reduced; else around the trailing loops
         that are kept. With a rank: among several reductions the smallest innermost one decides."""
         kept = set(self._kept(node))
@@ -287,7 +286,8 @@ def _classify(
     if depth == len(kept):
         if reduced == inner and depth == rows:
             return Reduction("row", depth, reduced)
-        fits = kind == "reduce" and depth < rows and (len(source) <= rows or set(inner) <= set(reduced))
+        whole = len(source) <= rows or set(inner) <= set(reduced)
+        fits = kind == "reduce" and depth < rows and whole
         return Reduction("total", depth, reduced) if fits else None
     trailing = kept[depth:]
     contiguous = reduced == tuple(range(depth, depth + len(reduced)))

@@ -4,7 +4,7 @@ A *region* is a graph of elementwise ops, reductions and views. Every axis of ev
 either a loop or has extent 1; axes that are added, compared or copied to each other are the same
 loop. The loops are ordered: first the *rows*, then the *inner* loops.
 
-    for row loops:                     %m = max %x [axes=(1)]      phase 0 reduces x over the inner loop
+    for row loops:                     %m = max %x [axes=(1)]      phase 0 reduces the inner loop
         for inner loops: ...           %d = sub %x, %m             phase 1 may use its result
         for inner loops: ...           %e = exp %d
 
@@ -33,9 +33,11 @@ from .graph import Graph, Node, Value
 VIEWS: Final = frozenset({"transpose", "broadcast", "slice", "reshape", "arg"})
 REDUCTIONS: Final = frozenset({"reduce", "argreduce"})
 EXPENSIVE: Final = frozenset(
-    "exp log log1p expm1 sqrt tanh sin cos sigmoid softplus power arctan2 div floor_divide "
-    "remainder".split()
-)
+    {
+        "exp", "log", "log1p", "expm1", "sqrt", "tanh", "sin", "cos", "sigmoid", "softplus",
+        "power", "arctan2", "div", "floor_divide", "remainder",
+    }
+)  # fmt: skip
 """Elementwise ops that are not worth computing twice."""
 
 
@@ -120,7 +122,9 @@ class Region:
 
     def _needed(self, value: Value, phase: int) -> Iterator[Value]:
         node = self.body.producer.get(value)
-        if node is None or value in self.loads or not self.is_inner(value) or self.phase[value] >= phase:
+        if node is None or value in self.loads or not self.is_inner(value):
+            return
+        if self.phase[value] >= phase:
             return
         if node.op.name in EXPENSIVE:
             yield value
@@ -151,7 +155,9 @@ def body_operands(node: Node, body: Graph) -> tuple[Value, ...]:
 
 def reduced_axes(node: Node) -> tuple[int, ...]:
     """The axes a reduction removes."""
-    axes: tuple[int, ...] = node.attrs["axes"] if node.op.kind == "reduce" else (node.attrs["axis"],)
+    if node.op.kind == "argreduce":
+        return (node.attrs["axis"],)
+    axes: tuple[int, ...] = node.attrs["axes"]
     return axes
 
 
@@ -166,8 +172,14 @@ def is_view(node: Node) -> bool:
     return node.op.name in VIEWS and (node.op.name != "reshape" or is_unit_reshape(node))
 
 
+def is_free(node: Node) -> bool:
+    """A node that costs nothing inside a region: a view, a counter, a scalar constant."""
+    scalar = node.op.name == "constant" and node.result.shape == ()
+    return scalar or node.op.name == "iota" or is_view(node)
+
+
 def view_axes(node: Node, axes: Axes) -> Axes:
-    """The axes of a view's operand, given in terms of the operand's axes, in terms of the view's."""
+    """How a view indexes a buffer, given how its operand does: `loop` is an axis of the value."""
     return tuple(_through(node, axis) for axis in axes)
 
 

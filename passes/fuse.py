@@ -27,7 +27,7 @@ from ..ir.arrange import as_region
 from ..ir.builder import Builder, keep
 from ..ir.graph import Graph, Node, Value
 from ..ir.op import OPS
-from ..ir.region import Region, is_view
+from ..ir.region import Region, is_free
 
 MAX_NODES: Final = 40
 MAX_BUFFERS: Final = 16
@@ -131,8 +131,10 @@ class _Fusion:
         for unit in self.units:
             if two in unit.inputs:
                 unit.inputs = (unit.inputs - {two}) | {one}
-        for readers in (self.readers.get(v, []) for n in two.nodes for v in sources(self.graph, n.operands)):
-            readers[:] = [one if u is two else u for u in readers]
+        for node in two.nodes:
+            for value in sources(self.graph, node.operands):
+                readers = self.readers.get(value, [])
+                readers[:] = [one if u is two else u for u in readers]
         bits = one.ancestors | two.ancestors
         one.ancestors = bits & ~one.bit & ~two.bit
         for unit in self.units:
@@ -159,7 +161,7 @@ class _Fusion:
         return region is not None and region.phases <= MAX_PHASES and not _shares_number(region)
 
     def _body(self, nodes: list[Node]) -> Graph:
-        """The nodes, with the views and constants they read, as a graph over the original values."""
+        """The nodes, with the free nodes they read, as a graph over the original values."""
         members = {v for node in nodes for v in node.results}
         free: dict[Node, None] = {}
         inputs: dict[Value, None] = {}
@@ -260,12 +262,6 @@ class _Fusion:
                 waiting[other] -= 1
                 if not waiting[other]:
                     heapq.heappush(ready, (self.position[other.nodes[-1]], other.number, other))
-
-
-def is_free(node: Node) -> bool:
-    """A node that costs nothing inside a region: a view, a counter, a scalar constant."""
-    scalar = node.op.name == "constant" and node.result.shape == ()
-    return scalar or node.op.name == "iota" or is_view(node)
 
 
 def sources(graph: Graph, values: Iterable[Value]) -> Iterator[Value]:

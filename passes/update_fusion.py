@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -104,10 +105,11 @@ class _Chains:
             inner.update(seen)
 
     def _chain(self, terms: list[Term], target: Value | None) -> Chain | None:
-        start = next(
-            (t for t in terms if t.scale.is_one and (self._dot(t.value) if target is None else t.value is target)),
-            None,
-        )  # fmt: skip
+        def starts(term: Term) -> bool:
+            own = self._dot(term.value) if target is None else term.value is target
+            return term.scale.is_one and own
+
+        start = next(filter(starts, terms), None)
         if start is None or len(terms) < 2:
             return None
         rest = tuple(t for t in terms if t is not start)
@@ -121,9 +123,7 @@ class _Chains:
         users = self.graph.users.get(value, ())
         return len(users) == 1 and users[0].operands.count(value) == 1 and value not in self.leaving
 
-    def _terms(
-        self, value: Value, root: Value, scale: Scale, seen: list[Value]
-    ) -> Iterator[Term]:
+    def _terms(self, value: Value, root: Value, scale: Scale, seen: list[Value]) -> Iterator[Term]:
         """The summands of a tree of + - and scalings, left to right."""
         node = self.graph.producer.get(value)
         parts = self._parts(node, root, scale) if node is not None else None
@@ -189,27 +189,31 @@ class _Emitter:
 
     def _product(self, scale: Scale, dtype: np.dtype) -> Value:
         """The scale as one number: known factors are multiplied now, the others when it runs."""
-        known, b = dtype.type(-1.0 if scale.negative else 1.0), self.b
-        factors, divisors = [], []
-        for values, unknown in ((scale.factors, factors), (scale.divisors, divisors)):
-            for value in values:
-                number = scalar_constant(self.graph.producer, value)
-                if number is None:
-                    unknown.append(self.env[value])
-                else:
-                    known = known * number if unknown is factors else known / number
-        total = None
-        for factor in factors:
-            total = factor if total is None else b.mul(total, factor)
-        if total is None:
+        b = self.b
+        above, factors = self._known(scale.factors, dtype)
+        below, divisors = self._known(scale.divisors, dtype)
+        known = (-above if scale.negative else above) / below
+        if not factors:
             total = b.constant(known, dtype)
-        elif known == -1:
-            total = b.neg(total)
-        elif known != 1:
-            total = b.mul(total, b.constant(known, dtype))
+        else:
+            total = factors[0] if abs(known) == 1 else b.mul(factors[0], b.constant(known, dtype))
+            total = b.neg(total) if known == -1 else total
+        for factor in factors[1:]:
+            total = b.mul(total, factor)
         for divisor in divisors:
             total = b.div(total, divisor)
         return total
+
+    def _known(self, values: tuple[Value, ...], dtype: np.dtype) -> tuple[Any, list[Value]]:
+        """The product of the constants among the values, and the values that are none."""
+        product, unknown = dtype.type(1), []
+        for value in values:
+            number = scalar_constant(self.graph.producer, value)
+            if number is None:
+                unknown.append(self.env[value])
+            else:
+                product = product * number
+        return product, unknown
 
 
 def _live(graph: Graph, nodes: list[Node], env: Mapping[Value, Value]) -> list[Node]:

@@ -27,10 +27,10 @@ def random_arguments(graph: Graph, seed: int = 0, high: int = 3) -> Arrays:
     for value in graph.inputs:
         shape, dtype = value.type.shape, value.type.dtype
         if dtype.kind == "f":
-            array = rng.standard_normal(shape)
+            drawn.append(np.asarray(rng.standard_normal(shape)).astype(dtype))
         else:
-            array = rng.integers(0, 2 if dtype.kind == "b" else high, shape)
-        drawn.append(np.asarray(array).astype(dtype))
+            limit = 2 if dtype.kind == "b" else high
+            drawn.append(np.asarray(rng.integers(0, limit, shape)).astype(dtype))
     return drawn
 
 
@@ -92,7 +92,9 @@ def assert_runs_alike(graph: Graph, arrays: Sequence[np.ndarray], *, native: boo
 def region_graphs(draw: st.DrawFn) -> Graph:
     """Random graphs of elementwise ops, reductions, views and products over a few shapes."""
     b = Builder()
-    inputs = tuple(Value(Type(F64, s), f"x{k}") for k, s in enumerate([(4, 3), (4, 1), (3,), (), (3, 4)]))
+    inputs = tuple(
+        Value(Type(F64, s), f"x{k}") for k, s in enumerate([(4, 3), (4, 1), (3,), (), (3, 4)])
+    )
     values = list(inputs)
 
     def pick(*shapes: tuple[int, ...]) -> Value:
@@ -106,7 +108,9 @@ def region_graphs(draw: st.DrawFn) -> Graph:
                 values.append(getattr(b, draw(st.sampled_from(["tanh", "neg", "sin", "abs"])))(v))
             case 2 | 3:
                 x, y = pick((4, 3), (4, 1), (3,), ()), pick((4, 3), (4, 1), (3,), ())
-                values.append(getattr(b, draw(st.sampled_from(["add", "mul", "sub", "maximum"])))(x, y))
+                values.append(
+                    getattr(b, draw(st.sampled_from(["add", "mul", "sub", "maximum"])))(x, y)
+                )
             case 4:
                 v = pick((4, 3))
                 axes = draw(st.sampled_from([(0,), (1,), (0, 1)]))

@@ -90,7 +90,8 @@ def _emit_routine(module: Module, graph: Graph, node: Node, p: Matmul) -> None:
     if accumulate:
         copy_all(module, node, node.operands[0])
         alpha, beta = _scalar(module, graph, node.operands[3]), "1.0"
-    steps = (module.value(x), p.m * p.k), (module.value(y), p.k * p.n), (module.value(node.result), p.m * p.n)
+    sizes = p.m * p.k, p.k * p.n, p.m * p.n
+    steps = list(zip(map(module.value, (x, y, node.result)), sizes, strict=True))
     name = dtype_name(node.result.type.dtype)
     for i in range(p.batch):
         a, b, c = (text if i == 0 else f"at({text}, {i * size})" for text, size in steps)

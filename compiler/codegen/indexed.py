@@ -1,7 +1,8 @@
 """Reading and writing by index arrays: `gather`, `scatter`, `scatter_add`.
 
-Every index operand that is not known in advance is checked first, by a kernel whose non-zero answer ends the step; only then is
-anything written. Equal indices are written in order, so the last one wins.
+Every index operand that is not known in advance is checked first, by a kernel whose non-zero
+answer ends the step; only then is anything written. Equal indices are written in order, so the
+last one wins.
 
     def k0(x0, n0, a0):                              def k1(y0, x0, x1, n0, n1):
         for i in range(n0):                              for i in range(n0):
@@ -77,7 +78,8 @@ def _move_kernel(node: Node, indices: Sequence[Value], gather: bool) -> Kernel:
         setup += [f"if w{number} < 0:", f"    w{number} += {w.number(whole.shape[axis])}"]
     dtype = whole.type.dtype
     there = f"{w.buffer(place_of(whole), dtype)}[{_whole_index(w, whole, axes, batch)}]"
-    here = f"{w.buffer(place_of(part), dtype)}[{w.index([Axis(k, n) for k, n in enumerate(part.shape)])}]"
+    own_axes = list(map(Axis, range(part.type.rank), part.shape))
+    here = f"{w.buffer(place_of(part), dtype)}[{w.index(own_axes)}]"
     lines = [_transfer(node, here, there, dtype)]
     for k in range(part.type.rank - 1, batch - 1, -1):
         lines = [w.loop(k), *indent(lines)]

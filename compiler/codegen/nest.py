@@ -80,18 +80,14 @@ def needs_scratch(region: Region, node: Node, reduction: Reduction) -> bool:
     )
 
 
-def emit_region(
-    region: Region, places: Mapping[Value, str], scratch: Sequence[str] = ()
-) -> Kernel:
+def emit_region(region: Region, places: Mapping[Value, str], scratch: Sequence[str] = ()) -> Kernel:
     """The kernel of a region. `places` says where its inputs and outputs lie, `scratch` where the
     accumulators of its column sums do, in order."""
     return _Emitter(region, places, scratch).kernel()
 
 
 class _Emitter:
-    def __init__(
-        self, region: Region, places: Mapping[Value, str], scratch: Sequence[str]
-    ) -> None:
+    def __init__(self, region: Region, places: Mapping[Value, str], scratch: Sequence[str]) -> None:
         self.region = region
         self.places = places
         self.outputs = dict.fromkeys(region.body.outputs)
@@ -100,21 +96,18 @@ class _Emitter:
         self.scratch = list(scratch)
         self.rows = _Loops(0, region.rows)
         self.between: list[_Level] = [_Level() for _ in range(region.phases + 1)]
-        self.sweeps = [
-            _Loops(region.rows, len(region.extents)) for _ in range(region.phases)
-        ]
+        self.sweeps = [_Loops(region.rows, len(region.extents)) for _ in range(region.phases)]
         self.names: dict[tuple[Value, int], str] = {}
         self.final: set[Value] = set()
         self.numbers: dict[Value, int] = {}
 
     def kernel(self) -> Kernel:
         region = self.region
-        for node in region.body.nodes:
-            if node in region.reductions:
-                self._reduce(node, region.reductions[node])
+        for node, reduction in region.reductions.items():
+            self._reduce(node, reduction)
+        reduced = {node.result for node in region.reductions}
         for value in self.outputs:
-            node = region.body.producer.get(value)
-            if node not in region.reductions:
+            if value not in reduced:
                 self._store(value, self._use(value, region.phase[value]))
         center = [*self.rows.levels[-1].before, *self.rows.levels[-1].stores]
         self.rows.levels[-1].before = self.rows.levels[-1].stores = []
@@ -346,4 +339,5 @@ class Fold:
 
     def result(self, accumulator: str) -> str:
         """The accumulator as the result's dtype."""
-        return accumulator if self.wide == self.dtype else f"{dtype_name(self.dtype)}({accumulator})"
+        narrow = f"{dtype_name(self.dtype)}({accumulator})"
+        return accumulator if self.wide == self.dtype else narrow

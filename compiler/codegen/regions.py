@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ...ir.arrange import as_region
 from ...ir.builder import Builder
 from ...ir.graph import Graph, Node, Value
-from ...ir.arrange import as_region
 from ...ir.region import Axes, Axis, Region, body_operands, node_body
 from .module import Module, place_of
 from .nest import emit_region, needs_scratch, scratch_size
@@ -107,5 +107,6 @@ def _write_part(
 
 def _part_axes(spec: SliceSpec, shape: Sequence[int]) -> Axes:
     return tuple(
-        Axis(k, n, start, step) for k, (n, (start, _, step)) in enumerate(zip(shape, spec, strict=True))
+        Axis(k, n, start, step)
+        for k, (n, (start, _, step)) in enumerate(zip(shape, spec, strict=True))
     )

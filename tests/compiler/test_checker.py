@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from running import assert_same, random_arguments, region_graphs, run_interpreted
+from running import Arrays, assert_same, random_arguments, region_graphs, run_interpreted
 from tapeless.compiler.checker import check_plan
 from tapeless.compiler.codegen import generate
 from tapeless.compiler.memory import layout_of, plan_memory
@@ -101,30 +101,40 @@ def test_a_region_that_reads_its_operand_again_may_not_overwrite_it() -> None:
 
 
 def test_two_results_may_not_share_a_place() -> None:
-    text = "f(%x:f64[4]) {\n  %a:f64[4] = exp %x\n  %b:f64[4] = neg %x\n  %c:f64[4] = tanh %x\n} -> %a, %b, %c"
+    text = """f(%x:f64[4]) {
+  %a:f64[4] = exp %x
+  %c:f64[4] = tanh %x
+} -> %a, %c"""
     graph = plan_memory(fuse(parse(text)))
     with pytest.raises(VerifyError, match="M3"):
         check_plan(share("a", "c")(graph))
 
 
 def test_a_check_after_a_write_is_caught_even_when_it_reads_nothing_written() -> None:
-    graph = plan_memory(parse("""f(%W:f64[8], %x:f64[5], %i:i64[3]) {
+    graph = plan_memory(
+        parse("""f(%W:f64[8], %x:f64[5], %i:i64[3]) {
   %v:f64[8] = neg %W
   %e:f64[3] = gather %x, %i [axes=(0)]
   %W <- %v
-} -> %e"""))
+} -> %e""")
+    )
     with pytest.raises(VerifyError, match="M6"):
         check_plan(late("e")(graph))
 
 
-def run_plan(graph: Graph, arrays: list) -> tuple[list, list]:
+def run_plan(graph: Graph, arrays: Arrays) -> tuple[Arrays, Arrays]:
     """Run a plan as it stands, right or wrong."""
     generated, layout = generate(graph), layout_of(graph)
     arguments = [a.copy() for a in arrays]
-    outputs = [aligned_bytes(max(t.nbytes, 1))[: t.nbytes].view(t.dtype).reshape(t.shape) for t in layout.outputs]
+    outputs = [
+        aligned_bytes(max(t.nbytes, 1))[: t.nbytes].view(t.dtype).reshape(t.shape)
+        for t in layout.outputs
+    ]
     arena = aligned_bytes(layout.arena + generated.scratch + 64)
     areas = [*arguments, *outputs, *(c.copy() for c in layout.constants)]
-    table = [a.reshape(-1) for a in areas] + [arena[k:] for k in layout.slots] + [arena[layout.arena :]]
+    table = (
+        [a.reshape(-1) for a in areas] + [arena[k:] for k in layout.slots] + [arena[layout.arena :]]
+    )
     assert run_plain(generated.source, table) == 0
     return outputs, arguments
 

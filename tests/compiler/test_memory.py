@@ -28,16 +28,21 @@ def test_golden_plan() -> None:
   %r:f32[64] = reshape %h [shape=(64)]
   %y:f32[64] = exp %r
 } -> %y""")
-    assert str(graph) == """f(%x:f32[4,8]@in0, %W:f32[8,16]@in1) {
+    assert (
+        str(graph)
+        == """f(%x:f32[4,8]@in0, %W:f32[8,16]@in1) {
   %z:f32[4,16]@arena+0 = matmul %x, %W
   %h:f32[4,16]@arena+0 = tanh %z
   %r:f32[64]@arena+0 = reshape %h [shape=(64)]
   %y:f32[64]@out0 = exp %r
 } -> %y"""
+    )
 
 
 def test_the_text_of_a_plan_parses_back() -> None:
-    text = str(planned("f(%x:f32[8]) {\n  %z:f32[8] = exp %x\n  %s:f32[] = sum %z [axes=(0)]\n} -> %s"))
+    text = str(
+        planned("f(%x:f32[8]) {\n  %z:f32[8] = exp %x\n  %s:f32[] = sum %z [axes=(0)]\n} -> %s")
+    )
     assert str(parse(text)) == text
 
 
@@ -61,26 +66,34 @@ def test_an_operand_that_lives_on_is_not_overwritten() -> None:
 
 
 def test_a_broadcast_operand_is_not_overwritten() -> None:
-    graph = planned("f(%x:f64[8,8]) {\n  %a:f64[8] = sum %x [axes=(0)]\n  %b:f64[8,8] = add %x, %a\n"
-                    "  %c:f64[8,8] = tanh %b\n} -> %c")
+    graph = planned(
+        "f(%x:f64[8,8]) {\n  %a:f64[8] = sum %x [axes=(0)]\n  %b:f64[8,8] = add %x, %a\n"
+        "  %c:f64[8,8] = tanh %b\n} -> %c"
+    )
     assert places(graph)[0] != places(graph)[1]
 
 
 def test_a_sweep_after_a_reduction_does_not_overwrite_its_operand() -> None:
-    graph = plan_memory(fuse(parse("""f(%x:f64[4,6], %W:f64[6,6]) {
+    graph = plan_memory(
+        fuse(
+            parse("""f(%x:f64[4,6], %W:f64[6,6]) {
   %z:f64[4,6] = matmul %x, %W
   %m:f64[4] = max %z [axes=(1)]
   %k:f64[4,1] = reshape %m [shape=(4,1)]
   %d:f64[4,6] = sub %z, %k
   %y:f64[4,6] = matmul %d, %W
-} -> %y""")))
+} -> %y""")
+        )
+    )
     check_plan(graph)
     assert len(set(places(graph))) == 3
 
 
 def test_slots_are_aligned_and_the_table_covers_every_place() -> None:
-    graph = planned("f(%x:f32[3]) {\n  %a:f32[3] = exp %x\n  %b:f32[3] = sin %x\n"
-                    "  %c:f32[3] = mul %a, %b\n  %d:f32[] = sum %c [axes=(0)]\n} -> %d")
+    graph = planned(
+        "f(%x:f32[3]) {\n  %a:f32[3] = exp %x\n  %b:f32[3] = sin %x\n"
+        "  %c:f32[3] = mul %a, %b\n  %d:f32[] = sum %c [axes=(0)]\n} -> %d"
+    )
     layout = layout_of(graph)
     assert all(offset % ALIGNMENT == 0 for offset in layout.slots)
     assert set(places(graph)) <= layout.table.keys()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from running import assert_runs_alike, assert_same, random_arguments, run_interpreted, run_native
-from tapeless.compiler.native import build, is_planned
 from tapeless.compiler.memory import plan_memory
+from tapeless.compiler.native import build, is_planned
 from tapeless.ir.parse import parse
 from tapeless.passes.fuse import fuse
 from tapeless.passes.update_fusion import fuse_updates
 
-MLP = """step(%W1:f32[20,16], %b1:f32[16], %W2:f32[16,3], %b2:f32[3], %x:f32[8,20], %y:i64[8], %lr:f64[]) {
+MLP = (
+    "step(%W1:f32[20,16], %b1:f32[16], %W2:f32[16,3], %b2:f32[3],"
+    " %x:f32[8,20], %y:i64[8], %lr:f64[]) {"
+    """
   %z:f32[8,16] = matmul %x, %W1
   %zb:f32[8,16] = add %z, %b1
   %h:f32[8,16] = maximum %zb, 0.0
@@ -57,6 +60,7 @@ MLP = """step(%W1:f32[20,16], %b1:f32[16], %W2:f32[16,3], %b2:f32[3], %x:f32[8,2
   %W2 <- %n2
   %b2 <- %n4
 } -> %loss"""
+)
 
 
 def test_a_training_step_in_every_form() -> None:
@@ -103,13 +107,13 @@ PRODUCTS = [
 
 @pytest.mark.parametrize(("spec", "x", "y"), PRODUCTS)
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
-def test_contractions(spec: str, x: tuple, y: tuple, dtype: str) -> None:
+def test_contractions(spec: str, x: tuple[int, ...], y: tuple[int, ...], dtype: str) -> None:
     rng = np.random.default_rng(0)
     numpy_dtype = {"f32": np.float32, "f64": np.float64}[dtype]
     a, b = (rng.standard_normal(s).astype(numpy_dtype) for s in (x, y))
     exact = np.einsum(spec, a.astype(np.float64), b.astype(np.float64))
 
-    def typed(shape: tuple) -> str:
+    def typed(shape: tuple[int, ...]) -> str:
         return f"{dtype}[{','.join(map(str, shape))}]"
 
     text = f"""f(%C:{typed(exact.shape)}, %x:{typed(x)}, %y:{typed(y)}, %s:{dtype}[]) {{

@@ -16,7 +16,10 @@ def places(graph: Graph) -> dict[str, str | None]:
 
 
 def test_outputs_and_updates_are_placed_and_values_are_fresh() -> None:
-    before = parse("f(%W:f64[3], %g:f64[3]) {\n  %v:f64[3] = sub %W, %g\n  %h:f64[3] = tanh %g\n  %W <- %v\n} -> %h")
+    before = parse(
+        "f(%W:f64[3], %g:f64[3]) {\n  %v:f64[3] = sub %W, %g\n  %h:f64[3] = tanh %g\n"
+        "  %W <- %v\n} -> %h"
+    )
     after = schedule(before)
     assert places(after) == {"v": "in0", "h": "out0"}
     assert [v.place for v in after.inputs] == ["in0", "in1"]
@@ -24,50 +27,60 @@ def test_outputs_and_updates_are_placed_and_values_are_fresh() -> None:
 
 
 def test_readers_of_the_old_value_come_first() -> None:
-    after = schedule(parse("""f(%W:f64[3], %g:f64[3]) {
+    after = schedule(
+        parse("""f(%W:f64[3], %g:f64[3]) {
   %v:f64[3] = sub %W, %g
   %d:f64[3] = exp %W
   %W <- %v
-} -> %d"""))
+} -> %d""")
+    )
     assert order(after) == ["exp", "sub"] and places(after)["v"] == "in0"
 
 
 def test_readers_through_a_view_come_first() -> None:
-    after = schedule(parse("""f(%W:f64[2,3], %g:f64[2,3]) {
+    after = schedule(
+        parse("""f(%W:f64[2,3], %g:f64[2,3]) {
   %v:f64[2,3] = sub %W, %g
   %r:f64[6] = reshape %W [shape=(6)]
   %d:f64[6] = exp %r
   %W <- %v
-} -> %d"""))
+} -> %d""")
+    )
     assert order(after).index("exp") < order(after).index("sub") and places(after)["v"] == "in0"
 
 
 def test_checks_come_before_writes() -> None:
-    after = schedule(parse("""f(%W:f64[3], %g:f64[3], %x:f64[5], %i:i64[2]) {
+    after = schedule(
+        parse("""f(%W:f64[3], %g:f64[3], %x:f64[5], %i:i64[2]) {
   %v:f64[3] = sub %W, %g
   %e:f64[2] = gather %x, %i [axes=(0)]
   %W <- %v
-} -> %e"""))
+} -> %e""")
+    )
     assert order(after) == ["gather", "sub"]
 
 
 def test_a_write_on_which_a_check_depends_is_out_of_place() -> None:
-    after = schedule(parse("""f(%W:f64[3], %i:i64[2]) {
+    after = schedule(
+        parse("""f(%W:f64[3], %i:i64[2]) {
   %v:f64[3] = neg %W
   %e:f64[2] = gather %v, %i [axes=(0)]
   %W <- %v
-} -> %e"""))
+} -> %e""")
+    )
     assert order(after) == ["neg", "gather", "reshape"]
     assert after.nodes[0].result.place is None and after.updates[0][1].place == "in0"
 
 
 def test_two_updates_by_index_cannot_both_be_in_place() -> None:
-    after = schedule(parse("""f(%A:f64[3], %B:f64[3], %v:f64[2], %i:i64[2]) {
+    after = schedule(
+        parse("""f(%A:f64[3], %B:f64[3], %v:f64[2], %i:i64[2]) {
   %a:f64[3] = scatter_add %A, %v, %i [axes=(0)]
   %b:f64[3] = scatter_add %B, %v, %i [axes=(0)]
   %A <- %a
   %B <- %b
-}"""))
+}""")
+    )
     written = [k for k, n in enumerate(after.nodes) if (n.result.place or "").startswith("in")]
     assert min(written) >= max(k for k, n in enumerate(after.nodes) if n.op.name in CHECKED)
 
@@ -98,5 +111,8 @@ def test_the_order_with_the_smaller_peak_is_taken() -> None:
 
 
 def test_scheduling_is_deterministic() -> None:
-    text = "f(%x:f64[4]) {\n  %a:f64[4] = exp %x\n  %b:f64[4] = sin %x\n  %c:f64[4] = add %a, %b\n} -> %c"
+    text = (
+        "f(%x:f64[4]) {\n  %a:f64[4] = exp %x\n  %b:f64[4] = sin %x\n"
+        "  %c:f64[4] = add %a, %b\n} -> %c"
+    )
     assert len({str(schedule(parse(text))) for _ in range(3)}) == 1

@@ -27,7 +27,9 @@ def ops(graph: Graph) -> list[str]:
 def assert_same_values(before: Graph, after: Graph) -> None:
     verify(after, after="fuse")
     arrays = random_arguments(before)
-    for mine, wanted in zip(run_interpreted(after, arrays), run_interpreted(before, arrays), strict=True):
+    for mine, wanted in zip(
+        run_interpreted(after, arrays), run_interpreted(before, arrays), strict=True
+    ):
         for a, e in zip(mine, wanted, strict=True):
             assert_same(a, e)
 
@@ -211,5 +213,7 @@ def test_fusion_is_deterministic() -> None:
 def test_values_survive_special_numbers() -> None:
     before = parse(ONE_REGION["softmax"])
     x = np.array([[np.inf, 0, 1, 2, 3, 4], [-np.inf] * 6, [np.nan] + [0.0] * 5, [1e4] * 6])
-    for a, e in zip(run_interpreted(fuse(before), [x])[0], run_interpreted(before, [x])[0], strict=True):
+    for a, e in zip(
+        run_interpreted(fuse(before), [x])[0], run_interpreted(before, [x])[0], strict=True
+    ):
         np.testing.assert_array_equal(a, e)

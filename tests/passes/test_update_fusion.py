@@ -26,16 +26,20 @@ def test_sgd_becomes_one_contraction() -> None:
     assert str(fuse_updates(parse(SGD))) == SGD_FUSED
 
 
-HEAD = "f(%W:f64[3,4], %x:f64[2,3], %g:f64[2,4], %a:f64[], %b:f64[]) {\n  %d:f64[3,4] = matmul %x, %g [ta]\n"
+HEAD = """f(%W:f64[3,4], %x:f64[2,3], %g:f64[2,4], %a:f64[], %b:f64[]) {
+  %d:f64[3,4] = matmul %x, %g [ta]
+"""
 FORMS = {
     "plus": "%v:f64[3,4] = add %W, %d",
     "plus, commuted": "%v:f64[3,4] = add %d, %W",
     "minus": "%v:f64[3,4] = sub %W, %d",
     "negated": "%n:f64[3,4] = neg %d\n  %v:f64[3,4] = add %W, %n",
     "constant": "%s:f64[3,4] = mul %d, 0.5\n  %v:f64[3,4] = sub %W, %s",
-    "two factors": "%s:f64[3,4] = mul %a, %d\n  %t:f64[3,4] = mul %s, %b\n  %v:f64[3,4] = sub %W, %t",
+    "two factors": "%s:f64[3,4] = mul %a, %d\n  %t:f64[3,4] = mul %s, %b\n"
+    "  %v:f64[3,4] = sub %W, %t",
     "divided": "%s:f64[3,4] = div %d, %a\n  %v:f64[3,4] = add %W, %s",
-    "factor of a difference": "%s:f64[3,4] = mul %d, %a\n  %n:f64[3,4] = neg %s\n  %v:f64[3,4] = sub %W, %n",
+    "factor of a difference": "%s:f64[3,4] = mul %d, %a\n  %n:f64[3,4] = neg %s\n"
+    "  %v:f64[3,4] = sub %W, %n",
     "broadcast factor": "%l:f64[3,4] = broadcast %a [shape=(3,4)]\n  %s:f64[3,4] = mul %l, %d\n"
     "  %v:f64[3,4] = sub %W, %s",
     "two gradients": "%e:f64[3,4] = matmul %x, %g [ta]\n  %t:f64[3,4] = add %d, %e\n"
@@ -51,14 +55,19 @@ def test_scaled_forms(form: str) -> None:
     assert "dot" not in names and "dot_acc" in names
     assert not {"add", "sub"} & set(names)
     arrays = random_arguments(before)
-    for a, e in zip(run_interpreted(after, arrays)[1], run_interpreted(before, arrays)[1], strict=True):
+    for a, e in zip(
+        run_interpreted(after, arrays)[1], run_interpreted(before, arrays)[1], strict=True
+    ):
         assert_same(a, e)
 
 
 KEPT = {
-    "the gradient is an output": "%s:f64[3,4] = mul %a, %d\n  %v:f64[3,4] = sub %W, %s\n  %W <- %v\n} -> %d",
-    "the gradient is read twice": "%s:f64[3,4] = mul %d, %d\n  %v:f64[3,4] = sub %W, %s\n  %W <- %v\n}",
-    "the old value is scaled": "%s:f64[3,4] = mul %a, %W\n  %v:f64[3,4] = sub %s, %d\n  %W <- %v\n}",
+    "the gradient is an output": "%s:f64[3,4] = mul %a, %d\n  %v:f64[3,4] = sub %W, %s\n"
+    "  %W <- %v\n} -> %d",
+    "the gradient is read twice": "%s:f64[3,4] = mul %d, %d\n  %v:f64[3,4] = sub %W, %s\n"
+    "  %W <- %v\n}",
+    "the old value is scaled": "%s:f64[3,4] = mul %a, %W\n  %v:f64[3,4] = sub %s, %d\n"
+    "  %W <- %v\n}",
     "the old value is subtracted": "%v:f64[3,4] = sub %d, %W\n  %W <- %v\n}",
     "something else is added": "%v:f64[3,4] = add %d, 1.0\n  %W <- %v\n}",
     "not an update": "%v:f64[3,4] = sub %W, %d\n} -> %v",
@@ -72,13 +81,20 @@ def test_what_is_left_alone(form: str) -> None:
 
 
 def test_a_sum_of_contractions_accumulates_in_the_first() -> None:
-    text = HEAD + """  %e:f64[3,4] = matmul %x, %g [ta]
+    text = (
+        HEAD
+        + """  %e:f64[3,4] = matmul %x, %g [ta]
   %s:f64[3,4] = sub %d, %e
   %t:f64[3,4] = tanh %s
 } -> %t"""
+    )
     before = parse(text)
     after = fuse_updates(before)
-    assert [node.op.name for node in after.nodes if node.op.name != "constant"] == ["dot", "dot_acc", "tanh"]
+    assert [node.op.name for node in after.nodes if node.op.name != "constant"] == [
+        "dot",
+        "dot_acc",
+        "tanh",
+    ]
     arrays = random_arguments(before)
     np.testing.assert_allclose(
         run_interpreted(after, arrays)[0][0], run_interpreted(before, arrays)[0][0], atol=1e-15

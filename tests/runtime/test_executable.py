@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,9 +24,10 @@ SGD = """f(%W:f32[64,8], %x:f32[4,64], %g:f32[4,8], %lr:f32[]) {
 } -> %n"""
 
 
-def sgd_arguments() -> tuple:
+def sgd_arguments() -> tuple[Any, ...]:
     rng = np.random.default_rng(0)
-    return tuple(rng.standard_normal(s).astype(np.float32) for s in ((64, 8), (4, 64), (4, 8))) + (0.5,)
+    arrays = (rng.standard_normal(s).astype(np.float32) for s in ((64, 8), (4, 64), (4, 8)))
+    return (*arrays, 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +84,7 @@ def test_outputs_are_fresh_and_never_the_arena(sgd: Executable) -> None:
     assert first[0].flags.owndata and first[0].flags.writeable
 
 
-def wrong_arguments() -> dict[str, tuple]:
+def wrong_arguments() -> dict[str, tuple[Any, ...]]:
     W, x, g, lr = sgd_arguments()
     read_only = W.copy()
     read_only.flags.writeable = False
@@ -108,7 +110,9 @@ def test_other_arguments_are_refused_and_nothing_is_written(sgd: Executable, cas
 
 
 def test_overlap_of_arguments_that_are_only_read_is_fine() -> None:
-    executable = build(parse("f(%a:f64[4], %b:f64[4]) {\n  %c:f64[4] = add %a, %b\n} -> %c")).executable
+    executable = build(
+        parse("f(%a:f64[4], %b:f64[4]) {\n  %c:f64[4] = add %a, %b\n} -> %c")
+    ).executable
     a = np.arange(4.0)
     outputs = executable.call((a, a))
     assert outputs is not None
@@ -116,12 +120,14 @@ def test_overlap_of_arguments_that_are_only_read_is_fine() -> None:
 
 
 def test_an_index_out_of_range_writes_nothing() -> None:
-    program = build(parse("""f(%W:f64[5], %i:i64[2]) {
+    program = build(
+        parse("""f(%W:f64[5], %i:i64[2]) {
   %e:f64[2] = gather %W, %i [axes=(0)]  # train.py:7
   %s:f64[] = sum %e [axes=(0)]
   %v:f64[5] = mul %W, %s
   %W <- %v
-} -> %e"""))
+} -> %e""")
+    )
     W = np.arange(5.0)
     for bad in (5, -6):
         with pytest.raises(BoundsError, match=r"train\.py:7.*axis 0 with size 5"):
@@ -142,11 +148,13 @@ def test_a_number_that_does_not_fit_is_an_overflow_error() -> None:
 
 @pytest.mark.parametrize("native", [True, False])
 def test_threads_do_not_mix_their_calls(native: bool) -> None:
-    program = build(parse("""f(%x:f64[256], %k:f64[]) {
+    program = build(
+        parse("""f(%x:f64[256], %k:f64[]) {
   %a:f64[256] = mul %x, %k
   %b:f64[256] = exp %a
   %s:f64[] = sum %b [axes=(0)]
-} -> %s"""))
+} -> %s""")
+    )
     executable = Executable(program.module, program.generated.layout, native=native)
     wrong: list[float] = []
 
