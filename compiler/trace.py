@@ -30,7 +30,7 @@ from .signature import (
 )
 from .tracing.handle import Handle
 from .tracing.promotion import as_array
-from .tracing.randomness import RandomGuard
+from .tracing.reachable import RandomGuard, check_nothing_kept
 from .tracing.recorder import Buffer, Recorder, active
 from .tracing.traced import TracedArray
 
@@ -125,6 +125,8 @@ def trace(
         updates = _updates(originals, inputs)
         if recorder.guard.drawn():
             raise TraceError(RandomGuard.message)
+    statics = zip(described.names, described.specs, strict=True)
+    check_nothing_kept(fn, ((n, s.value) for n, s in statics if isinstance(s, StaticSpec)))
     graph = Graph(
         name or str(getattr(fn, "__name__", "step")),
         originals,

@@ -10,5 +10,5 @@
     registry    the table of functions, filled by
     elementwise, composed, reductions, shapes, assembly, linear, indexing, creation
     misuse      what dispatch cannot catch, explained
-    randomness  notices np.random in a step
+    reachable   random numbers drawn and traced arrays kept behind the trace's back
 """

@@ -239,6 +239,23 @@ _NEAREST = {
     "arctanh": "use 0.5 * (np.log1p(x) - np.log1p(-x))",
     "signbit": "use x < 0",
     "copysign": "use np.sign(y) * np.abs(x)",
+    "cumsum": "use np.tri(n) @ x, or a loop over slices",
+    "cumprod": "use a loop over slices",
+    "sort": "sort outside the step; for extrema use np.max, np.min, np.argmax",
+    "argsort": "sort outside the step; for extrema use np.max, np.min, np.argmax",
+    "median": "use np.mean, or compute it outside the step",
+    "nonzero": "its shape depends on the data; use a mask with np.where",
+    "argwhere": "its shape depends on the data; use a mask with np.where",
+    "unique": "its shape depends on the data; compute it outside the step",
+    "compress": "its shape depends on the data; use a mask with np.where",
+    "cross": "write its three components with slices and np.stack",
+    "kron": "use np.einsum('ij,kl->ikjl', a, b) and reshape",
+    "apply_along_axis": "write it for whole arrays, with axis arguments",
+    "interp": "write it with np.clip and np.where",
+    "nansum": "use np.sum(np.where(np.isnan(x), 0, x))",
+    "nanmean": "use np.mean(x, where=~np.isnan(x))",
+    "item": "results of shape () work like numbers",
+    "flat": "use x.reshape(-1)",
 }
 
 

@@ -82,7 +82,7 @@ def as_value(x: Operand, dtype: np.dtype) -> Value:
     return recorder.builder.cast(value, dtype=_supported(dtype))
 
 
-def convert(x: Operand, dtype: np.dtype, *, kind: str | None = None) -> TracedArray:
+def convert(x: Operand, dtype: np.dtype) -> TracedArray:
     """The operand as a new strong array of `dtype` (the operand itself if it is one already)."""
     if isinstance(x, Handle) and x.type.dtype == dtype and not x.weak:
         return x

@@ -20,9 +20,9 @@ from ...ir.errors import ShapeError, TapelessError, TraceError
 from ...ir.graph import Value
 from ..signature import spec_of
 from . import source
-from .randomness import RandomGuard
 
 if TYPE_CHECKING:
+    from .reachable import RandomGuard
     from .traced import TracedArray
 
 E = TypeVar("E", bound=TapelessError)
@@ -134,7 +134,7 @@ class Recorder:
         self._depth += 1
         try:
             result = function(*args, **kwargs)
-        except (TapelessError, np.exceptions.AxisError) as error:
+        except (TapelessError, ValueError) as error:
             raise located(_as_ours(error), frame) from None
         finally:
             self._depth -= 1

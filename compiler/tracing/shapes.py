@@ -53,9 +53,15 @@ def _solve(x: TracedArray, shape: Shape) -> Shape:
 
 @implements(np.ravel, method="ravel")
 def ravel(a: Any, order: str = "C") -> TracedArray:
-    """np.ravel."""
-    _c_order("F" if order in ("A", "K") and as_array(a).ndim > 1 else order, "ravel")
-    return as_array(a).reshaped((as_array(a).size,))
+    """np.ravel: a view of a C-contiguous array, else a copy (also where reshape makes a view)."""
+    x = as_array(a)
+    _c_order("F" if order in ("A", "K") and x.ndim > 1 else order, "ravel")
+    if x.contiguous:
+        return x.reshaped((x.size,))
+    copy = x.reshaped_copy((x.size,))
+    if x.strides_known is None:
+        x.buffer.link(copy.buffer)
+    return copy
 
 
 @implements(np.transpose, np.permute_dims)

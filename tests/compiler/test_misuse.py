@@ -12,6 +12,7 @@ from tapeless.compiler.trace import trace
 TABLE = np.eye(3)
 X = np.ones((3, 3))
 KEPT = []
+TOTAL = 0.0
 
 
 def if_statement(x):
@@ -313,8 +314,13 @@ def mutated_container_in_gradient(x):
     return tl.grad(loss)({"W": x})
 
 
-def kept(x):
+def kept_in_a_list(x):
     KEPT.append(x * 2)
+
+
+def kept_in_a_global(x):
+    global TOTAL
+    TOTAL = TOTAL + x.sum()
 
 
 MISUSE = [
@@ -408,14 +414,42 @@ def test_the_line_and_its_text_are_named():
     )
 
 
+class Keeper:
+    """Not a container: its attributes are not followed."""
+
+    def __init__(self):
+        self.array = None
+
+
 def test_a_handle_used_after_its_trace():
-    KEPT.clear()
-    trace(kept, (X,), {})
+    keeper = Keeper()
+    trace(lambda x: setattr(keeper, "array", x * 2), (X,), {})
+    dead = keeper.array
     for use in (lambda h: h + 1, lambda h: np.sum(h), lambda h: h[0], lambda h: h.sum()):
         with pytest.raises(errors.TraceError, match="finished trace"):
-            use(KEPT[0])
+            use(dead)
     with pytest.raises(errors.TraceError, match="trace"):
-        run_traced(lambda x: x + KEPT[0], X)
+        run_traced(lambda x: x + keeper.array, X)
+
+
+def test_a_traced_array_kept_behind_the_traces_back(monkeypatch):
+    monkeypatch.setitem(globals(), "TOTAL", 0.0)
+
+    def kept_in_a_variable(x):
+        nonlocal variable
+        variable = x
+
+    def kept_in_an_attribute(x, model):
+        model.array = x
+
+    variable = None
+    for step, name in ((kept_in_a_list, "KEPT"), (kept_in_a_global, "TOTAL"),
+                       (kept_in_a_variable, "variable")):  # fmt: skip
+        with pytest.raises(errors.TraceError, match=f"{name} holds a traced array"):
+            trace(step, (X,), {})
+    with pytest.raises(errors.TraceError, match=r"model\.array holds a traced array"):
+        trace(kept_in_an_attribute, (X, Keeper()), {})
+    KEPT.clear()
 
 
 @pytest.mark.filterwarnings("ignore:the matrix subclass")

@@ -1,0 +1,71 @@
+"""What a step can reach by name besides its arguments: globals it names, variables it closes over.
+
+Two things done there cannot be compiled and would otherwise go unnoticed: drawing random numbers
+(drawn once, frozen into the step) and keeping a traced array (it dies with the trace, and later
+calls would not replace it).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ...ir.errors import TraceError
+from .. import tree
+from .handle import Handle
+
+
+class RandomGuard:
+    """Remembers the state of the generators a function could draw from. (The global one belongs
+    to all threads: a thread that draws from it during the trace is mistaken for the step.)"""
+
+    message = (
+        "random numbers were drawn with np.random inside the step; they would be the same in"
+        " every call. Draw them outside and pass the array as an argument"
+    )
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        values = (value for _, value in reachable(fn))
+        self._generators = [g for g in values if isinstance(g, np.random.Generator)]
+        self._before = self._states()
+
+    def drawn(self) -> bool:
+        """Whether any generator has moved since this guard was made."""
+        return self._states() != self._before
+
+    def _states(self) -> list[str]:
+        states = [repr(g.bit_generator.state) for g in self._generators]
+        return [*states, repr(np.random.get_state(legacy=False))]
+
+
+def reachable(fn: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
+    """The globals `fn` names and the variables it closes over, with their values."""
+    fn = inspect.unwrap(fn)
+    code = getattr(fn, "__code__", None)
+    if code is None:
+        return
+    for name in code.co_names:
+        if name in fn.__globals__:
+            yield name, fn.__globals__[name]
+    for name, cell in zip(code.co_freevars, fn.__closure__ or (), strict=True):
+        try:
+            yield name, cell.cell_contents
+        except ValueError:  # a variable that is not assigned yet
+            continue
+
+
+def check_nothing_kept(fn: Callable[..., Any], statics: Iterator[tuple[str, Any]]) -> None:
+    """TraceError if a reachable variable, or an attribute of a static argument, holds a traced
+    array when the step has ended."""
+    places = [*reachable(fn)]
+    for name, value in statics:
+        places += [(f"{name}.{key}", item) for key, item in getattr(value, "__dict__", {}).items()]
+    for name, value in places:
+        if any(isinstance(leaf, Handle) for leaf in tree.leaves(value)):
+            raise TraceError(
+                f"{name} holds a traced array when the step ends, and later calls would not"
+                " change it; return the array, or keep it in a dict or dataclass argument"
+            )

@@ -1,0 +1,141 @@
+"""Random chains of views, random indices and writes through them, against NumPy."""
+
+import numpy as np
+import pytest
+from conformance import run_traced, same
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tapeless import errors
+
+
+@st.composite
+def slices(draw, n):
+    """A slice of an axis of n elements that may also be an int or run backwards."""
+    if n and draw(st.integers(0, 3)) == 0:
+        return draw(st.integers(-n, n - 1))
+    bound = st.none() | st.integers(-n - 1, n + 1)
+    return slice(draw(bound), draw(bound), draw(st.sampled_from([None, 1, 2, -1, -2])))
+
+
+@st.composite
+def indices(draw, shape, arrays=False):
+    """An index expression: slices, ints, newaxis, Ellipsis, and perhaps integer arrays."""
+    used = draw(st.integers(0, len(shape)))
+    items = [draw(slices(n)) for n in shape[:used]]
+    if arrays:
+        length = draw(st.integers(1, 3))
+        for axis, n in enumerate(shape[:used]):
+            if n and draw(st.booleans()):
+                inside = st.integers(-n, n - 1)
+                items[axis] = draw(st.lists(inside, min_size=length, max_size=length))
+    if draw(st.booleans()):
+        items.insert(draw(st.integers(0, len(items))), None)
+    if draw(st.booleans()):
+        items.append(Ellipsis)
+    return tuple(items)
+
+
+@st.composite
+def view_steps(draw):
+    """A chain of view operations that fits shape (4, 3, 2), as (name, argument) pairs."""
+    x = np.zeros((4, 3, 2))
+    steps = []
+    for _ in range(draw(st.integers(1, 5))):
+        name = draw(st.sampled_from(["index", "index", "transpose", "reshape", "ravel", "flip"]))
+        if name == "index":
+            argument = draw(indices(x.shape))
+        elif name == "transpose":
+            argument = tuple(draw(st.permutations(range(x.ndim))))
+        elif name == "reshape":
+            argument = draw(st.sampled_from([(-1,), (1, -1), (-1, 1), (2, -1), (-1, 2)]))
+        else:
+            argument = None
+        try:
+            after = view(x, name, argument)
+        except ValueError:
+            continue
+        if not isinstance(after, np.ndarray) or after.size == 0:
+            continue
+        x = after
+        steps.append((name, argument))
+    return steps
+
+
+def view(x, name, argument):
+    match name:
+        case "index":
+            return x[argument]
+        case "transpose":
+            return x.transpose(argument)
+        case "reshape":
+            return x.reshape(argument)
+        case "ravel":
+            return x.ravel()
+    return np.flip(x)
+
+
+def original(order):
+    return np.asarray(np.arange(24.0).reshape(4, 3, 2), order=order)
+
+
+@settings(max_examples=200, deadline=None)
+@given(steps=view_steps(), other=view_steps())
+def test_writes_through_views_are_seen_by_other_views(steps, other):
+    def program(x):
+        first, second = x, x
+        for name, argument in steps:
+            first = view(first, name, argument)
+        for name, argument in other:
+            second = view(second, name, argument)
+        first += 100
+        second *= 2
+        first[...] = first + 1
+        return first, second
+
+    mine, theirs = original("C"), original("C")
+    expected = program(theirs)
+    same(run_traced(program, mine), expected)
+    same(mine, theirs)
+
+
+@settings(max_examples=200, deadline=None)
+@given(steps=view_steps())
+def test_unknown_layouts_are_right_or_refused(steps):
+    def program(x):
+        first = x
+        for name, argument in steps:
+            first = view(first, name, argument)
+        first += 100
+        return first
+
+    mine, theirs = original("F"), original("F")
+    expected = program(theirs)
+    try:
+        result = run_traced(program, mine)
+    except errors.TraceError as error:
+        assert ".copy()" in str(error)
+        return
+    same(result, expected)
+    same(mine, theirs)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_index_arrays_read_write_and_accumulate(data):
+    index = data.draw(indices((4, 3, 2), arrays=True))
+
+    def program(x):
+        read = x[index]
+        x[index] += 10
+        x[index] = read * 0.5
+        return x[index], read
+
+    mine, theirs = original("C"), original("C")
+    try:
+        expected = program(theirs)
+    except IndexError:
+        with pytest.raises(errors.TapelessError):
+            run_traced(program, mine)
+        return
+    same(run_traced(program, mine), expected)
+    same(mine, theirs)
