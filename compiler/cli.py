@@ -100,13 +100,14 @@ def _doctor(options: argparse.Namespace) -> str:
 
 def _cache(options: argparse.Namespace) -> str:
     place = cache_directory()
-    files = [path for path in place.rglob("*") if path.is_file()] if place.is_dir() else []
-    size = sum(path.stat().st_size for path in files)
-    if options.clear:
-        for path in files:
-            path.unlink(missing_ok=True)
-        return f"{place}: deleted {len(files)} files, {bytes_text(size)}"
-    return f"{place}: {len(files)} files, {bytes_text(size)}"
+    # Only what tapeless puts there: TAPELESS_CACHE may name a folder with other things in it.
+    files = [*place.glob("source/*.py")]
+    held = f"{len(files)} files, {bytes_text(sum(path.stat().st_size for path in files))}"
+    if not options.clear:
+        return f"{place}: {held}"
+    for path in files:
+        path.unlink(missing_ok=True)
+    return f"{place}: deleted {held}"
 
 
 # --- FILE:FUNC -----------------------------------------------------------------------------

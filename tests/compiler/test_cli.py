@@ -69,9 +69,11 @@ def test_cache(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("TAPELESS_CACHE", str(tmp_path))
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "a.py").write_text("12345")
+    (tmp_path / "mine.txt").write_text("not tapeless's")
     assert run(capsys, "cache") == (0, f"{tmp_path}: 1 files, 5 B\n", "")
     assert run(capsys, "cache", "--clear") == (0, f"{tmp_path}: deleted 1 files, 5 B\n", "")
     assert run(capsys, "cache")[1] == f"{tmp_path}: 0 files, 0 B\n"
+    assert (tmp_path / "mine.txt").exists()
 
 
 @pytest.mark.parametrize(
