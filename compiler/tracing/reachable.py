@@ -8,6 +8,7 @@ calls would not replace it).
 from __future__ import annotations
 
 import inspect
+import pickle
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -36,9 +37,9 @@ class RandomGuard:
         """Whether any generator has moved since this guard was made."""
         return self._states() != self._before
 
-    def _states(self) -> list[str]:
-        states = [repr(g.bit_generator.state) for g in self._generators]
-        return [*states, repr(np.random.get_state(legacy=False))]
+    def _states(self) -> bytes:
+        own = [generator.bit_generator.state for generator in self._generators]
+        return pickle.dumps([*own, np.random.get_state(legacy=False)])
 
 
 def reachable(fn: Callable[..., Any]) -> Iterator[tuple[str, Any]]:

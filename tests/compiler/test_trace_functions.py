@@ -2,22 +2,10 @@
 
 import numpy as np
 import pytest
-from conformance import conforms, run_traced
+from conformance import conforms, conforms_or_both_refuse, run_traced, sample
 from tapeless.compiler.trace import trace
 
 DTYPES = [np.float32, np.float64, np.int32, np.int64, np.bool_, np.uint8]
-random = np.random.default_rng(0)
-
-
-def sample(dtype, *shape, low=-3.0, high=3.0):
-    values = random.uniform(low, high, shape)
-    if dtype is np.bool_:
-        return values > 0
-    if np.dtype(dtype).kind == "u":
-        return np.abs(values).astype(dtype)
-    return values.astype(dtype)
-
-
 UNARY = [
     np.negative, np.abs, np.sign, np.square, np.floor, np.ceil, np.rint, np.trunc, np.isnan,
     np.isinf, np.isfinite, np.logical_not, np.exp, np.expm1, np.tanh, np.sin, np.cos, np.tan,
@@ -32,27 +20,10 @@ BINARY = [
 ]  # fmt: skip
 
 
-def numpy_refuses(fn, *args):
-    """Whether NumPy has no such operation, or its result has a dtype the IR lacks (float16)."""
-    try:
-        with np.errstate(all="ignore"):
-            return np.asarray(fn(*args)).dtype == np.float16
-    except TypeError:
-        return True
-
-
-def both_or_neither(fn, *args):
-    if numpy_refuses(fn, *args):
-        with pytest.raises(TypeError):
-            conforms(fn, *args)
-    else:
-        conforms(fn, *args, exact=False)
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("fn", UNARY, ids=lambda f: f.__name__)
 def test_unary(fn, dtype):
-    both_or_neither(lambda x: fn(x), sample(dtype, 3, 4))
+    conforms_or_both_refuse(lambda x: fn(x), sample(dtype, 3, 4))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32])
@@ -75,45 +46,7 @@ def test_binary(fn, left, right):
         with pytest.raises(TypeError):
             conforms(lambda x, y: fn(x, y), x, y)
         return
-    both_or_neither(lambda x, y: fn(x, y), x, y)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("number", [2, -1, 0.5, True, np.float64(2), np.float32(2), np.int64(3)])
-@pytest.mark.parametrize("op", ["+", "-", "*", "/", "//", "%", "<", "==", "**"])
-def test_scalars_are_weak_or_strong(op, number, dtype):
-    x = sample(dtype, 5, low=1, high=4)
-    if np.dtype(dtype).kind in "ub" and number == -1 and not isinstance(number, np.generic):
-        pytest.skip("out of range, tested below")
-    for code in (f"x {op} n", f"n {op} x"):
-        fn = literal(code, number)
-        if op == "**" and np.asarray(numpy_result(fn, x)).dtype.kind in "iu":
-            integer_power(fn, x)
-        else:
-            both_or_neither(fn, x)
-            both_or_neither(lambda x, n, code=code: literal(code, n)(x), x, number)
-
-
-def numpy_result(fn, *args):
-    try:
-        return fn(*args)
-    except (TypeError, ValueError):
-        return np.zeros((), np.int64)
-
-
-def integer_power(fn, x):
-    """Concrete non-negative exponents work; others raise rather than differ."""
-    try:
-        expected = fn(x)
-    except (TypeError, ValueError):
-        with pytest.raises(TypeError):
-            run_traced(fn, x)
-        return
-    assert expected.dtype.kind in "iu"
-    try:
-        conforms(lambda x: fn(x), x)
-    except TypeError as error:
-        assert "integer" in str(error)
+    conforms_or_both_refuse(lambda x, y: fn(x, y), x, y)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -348,9 +281,7 @@ def test_selection_creation_conversion(fn, dtype):
 
 def test_special_values():
     x = np.array([np.nan, np.inf, -np.inf, -0.0, 0.0, 1e-320, 709.0])
-    for fn in (np.sign, np.maximum.reduce, np.sort):
-        if fn is not np.sort:
-            conforms(lambda x, fn=fn: fn(x), x)
+    conforms(lambda x: (np.sign(x), np.maximum.reduce(x), np.floor(x)), x)
     conforms(lambda x: np.logaddexp(x, x), x, exact=False)
     conforms(lambda x: np.logaddexp(x, 0), x, exact=False)
     conforms(lambda x: np.hypot(x, 3.0), x[1:], exact=False)
@@ -358,51 +289,18 @@ def test_special_values():
     conforms(lambda x: np.clip(x, 0, 1), x)
 
 
+@pytest.mark.filterwarnings("ignore:Mean of empty slice")
 def test_empty_reductions():
     x = np.zeros((0, 3))
     for fn in (np.sum, np.prod, np.any, np.all):
         conforms(lambda x, fn=fn: fn(x, axis=0), x)
     conforms(lambda x: np.mean(x), x)
-    for fn in (np.max, np.argmax):
+    for extremum in (np.max, np.argmax):
         with pytest.raises(ValueError):
-            conforms(lambda x, fn=fn: fn(x), x)
+            run_traced(lambda x, fn=extremum: fn(x), x)
 
 
 def test_captured_arrays_become_the_smallest_constant():
     counter, uniform, table = np.arange(6).reshape(2, 3), np.full((2, 3), 2.5), np.eye(2, 3)
     text = str(trace(lambda x: x * counter + uniform - table, (np.ones((2, 3)),), {}).graph)
     assert "iota" in text and "broadcast 2.5" in text and text.count("constant") == 1
-
-
-def test_python_numbers_stay_weak_through_arithmetic():
-    def fn(x, lr, n, flag):
-        return x * (lr / 2), x * (n + 1), x + lr**2, (n // 2) * x, -lr * x, (1 - lr) ** n * x, lr
-
-    conforms(fn, np.ones(3, np.float32), 0.1, 3, True, exact=False)
-    conforms(lambda x, n: (x * -n, x / n, x * (n / 2), x * (7 % n)), np.ones(3), 2)
-    with pytest.raises(TypeError, match="depends on its sign"):
-        run_traced(lambda x, n: x * 2**n, np.ones(3), 2)
-
-
-def test_numpy_functions_make_numbers_strong():
-    conforms(lambda x, lr: x * np.sqrt(lr), np.ones(3, np.float32), 0.25)
-    conforms(lambda x, lr: x * lr, np.ones(3, np.float32), np.float64(0.25))
-
-
-def literal(code, number):
-    """A function of x in which n is a literal, not an argument."""
-    return lambda x: eval(code, {"x": x, "n": number})
-
-
-def test_python_ints_out_of_range():
-    x = np.ones(3, np.int32)
-    for number in (2**31, -(2**40)):
-        with pytest.raises(OverflowError):
-            run_traced(literal("x + n", number), x)
-        for code in ("x < n", "n >= x", "x == n"):
-            conforms(literal(code, number), x)
-        conforms(lambda x, n=number: x < n, x)
-        conforms(lambda x, n=number: n >= x, x)
-        conforms(lambda x, n=number: x == n, x)
-    assert trace(lambda x, n: x + n, (x, 5), {}).int_ranges == ((1, np.dtype(np.int32)),)
-    assert trace(lambda x, n: x + n, (x.astype(np.int64), 5), {}).int_ranges == ()
