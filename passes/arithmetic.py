@@ -101,11 +101,14 @@ def exact_reciprocal(site: Site, x: Value, n: Any) -> Value | None:
 
 @rule(p.mul(p.mul(x, k), n))
 def merge_factors(site: Site, x: Value, k: Any, n: Any) -> Value | None:
-    """(x * k) * l = x * (k * l). Rounds once less."""
+    """(x * k) * l = x * (k * l) if both are at least 1 or both at most 1: then x * k overflows or
+    vanishes only where the result does. Rounds once less."""
     with np.errstate(all="ignore"):
         product = k * n
-    if x.type.is_float and not abs(product) >= np.finfo(x.type.dtype).tiny:
-        return None
+    if x.type.is_float:
+        apart = (abs(k) - 1) * (abs(n) - 1) < 0
+        if apart or not abs(product) >= np.finfo(x.type.dtype).tiny:
+            return None
     return site.b.mul(x, site.b.constant(product)) if np.isfinite(product) else None
 
 
