@@ -51,12 +51,11 @@ class _Analysis:
         self.views: dict[Value, Load] = {}
 
     def run(self) -> Region | None:
-        inputs = set(self.body.inputs)
         for value in self.body.inputs:
             self.views[value] = Load(value, _own_axes(value))
             self.names[value] = self._fresh(value)
         for node in self.body.nodes:
-            if not self._visit(node, inputs):
+            if not self._visit(node):
                 return None
         self.names = {v: self._resolved(names) for v, names in self.names.items()}
         order = self._order()
@@ -88,7 +87,7 @@ class _Analysis:
             if a is not None and b is not None:
                 self.parent[self._find(a)] = self._find(b)
 
-    def _visit(self, node: Node, inputs: set[Value]) -> bool:
+    def _visit(self, node: Node) -> bool:
         """Name the axes of a node's result; False when the op cannot stand in a region."""
         name, kind = node.op.name, node.op.kind
         computed = kind == "elementwise" or kind in REDUCTIONS
@@ -256,9 +255,12 @@ class _Analysis:
         found = {}
         for value, own in loops.items():
             placed = _placed(self.names[value], own)
-            target = self.targets.get(value, tuple(map(Axis, range(value.type.rank), value.shape)))
+            if value not in self.targets:
+                found[value] = tuple(map(Axis, placed, value.shape))
+                continue
             found[value] = tuple(
-                replace(a, loop=None if a.loop is None else placed[a.loop]) for a in target
+                replace(a, loop=None if a.loop is None else placed[a.loop])
+                for a in self.targets[value]
             )
         return found
 

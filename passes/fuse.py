@@ -32,6 +32,8 @@ from ..ir.region import Region, is_free
 MAX_NODES: Final = 40
 MAX_BUFFERS: Final = 16
 MAX_PHASES: Final = 4
+MAX_SIBLINGS: Final = 4
+"""Regions tried that only read the same array."""
 
 
 def fuse(graph: Graph) -> Graph:
@@ -77,7 +79,7 @@ class _Fusion:
 
     def _add(self, node: Node) -> None:
         fusable = node.op.kind in ("elementwise", "reduce")
-        new = _Unit(len(self.units), node, fusable)
+        new = _Unit(self.position[node], node, fusable)
         new.inputs = set(self._feeding([node]))
         new.ancestors = self._above(new.inputs)
         self.units.append(new)
@@ -85,8 +87,10 @@ class _Fusion:
         if fusable:
             for unit in self._candidates(node, new):
                 new = self._merge(unit, new) or new
-        for value in sources(self.graph, node.operands):
-            self.readers.setdefault(value, []).append(new)
+            for value in sources(self.graph, node.operands):
+                readers = self.readers.setdefault(value, [])
+                if new not in readers[-1:]:
+                    readers.append(new)
 
     def _feeding(self, nodes: Iterable[Node]) -> Iterator[_Unit]:
         for node in nodes:
@@ -104,17 +108,12 @@ class _Fusion:
     def _candidates(self, node: Node, new: _Unit) -> list[_Unit]:
         """Regions to join: those that feed the node, then those that read the same arrays; the
         latest first."""
-        feeding = [u for u in new.inputs if u.fusable]
-        sharing = [
-            self.unit[unit.nodes[0]]
-            for value in sources(self.graph, node.operands)
-            if value.shape == node.operands[0].shape and value.type.size > 1
-            for unit in self.readers.get(value, ())
-            if unit.fusable
-        ]
-        feeding.sort(key=lambda u: -u.number)
-        sharing.sort(key=lambda u: -u.number)
-        return list(dict.fromkeys([*feeding, *sharing[:4]]))
+        feeding = sorted((u for u in new.inputs if u.fusable), key=lambda u: -u.number)
+        sharing: dict[_Unit, None] = {}
+        for value in sources(self.graph, node.operands):
+            if value.shape == node.operands[0].shape and value.type.size > 1:
+                sharing.update(dict.fromkeys(self.readers.get(value, [])[-MAX_SIBLINGS:]))
+        return list(dict.fromkeys([*feeding, *sharing]))
 
     def _merge(self, one: _Unit, two: _Unit) -> _Unit | None:
         """Merge two regions if the result is one; the merged region."""
