@@ -53,7 +53,7 @@ def _improve(graph: Graph) -> Graph:
         order = product.cheapest()
         return (product.emit(b, env, order),) if order.work < product.work else None
 
-    return rebuild(graph, visit)
+    return rebuild(graph, visit, origin="reassociate")
 
 
 class Factor(NamedTuple):

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..ir import ops
@@ -83,7 +83,7 @@ class Site:
     def enter(self, b: Builder, node: Node, operands: tuple[Value, ...]) -> None:
         """Move on to `node`."""
         self.b = b
-        self.node = node if operands == node.operands else replace(node, operands=operands)
+        self.node = Node(node.op, operands, node.results, node.attrs, node.loc, node.origin)
 
     def stands_for(self, old: Value, new: Value) -> None:
         """Count the readers of `old` as readers of `new`, which replaces it."""
@@ -145,7 +145,7 @@ class RulePass:
         table = _by_head(r for r in self.rules if r.name not in skip)
         fired: Counter[str] = Counter()
         while True:
-            swept = _sweep(graph, table, fired)
+            swept = _sweep(self.__name__, graph, table, fired)
             if swept is graph:
                 return Rewritten(graph, fired)
             graph = dce(swept)
@@ -161,11 +161,12 @@ def _by_head(rules: Iterable[Rule]) -> Table:
     return {head: tuple(r for r in rules if head in r.heads or ANY_OP in r.heads) for head in heads}
 
 
-def _sweep(graph: Graph, table: Table, fired: Counter[str]) -> Graph:
-    """One walk over the graph."""
+def _sweep(name: str, graph: Graph, table: Table, fired: Counter[str]) -> Graph:
+    """One walk over the graph. What is emitted for a node without an origin comes from here."""
     site = Site(graph)
 
     def visit(b: Builder, node: Node, operands: tuple[Value, ...]) -> Sequence[Value]:
+        b.origin = b.origin or name
         values = rewrite(b, node, operands) or keep(b, node, operands)
         for old, new in zip(node.results, values, strict=True):
             site.stands_for(old, new)

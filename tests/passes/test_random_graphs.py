@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from rewriting import assert_same_values
+from rewriting import arguments, assert_same_values
 from tapeless.ir.builder import Builder
 from tapeless.ir.dotspec import matmul_spec
+from tapeless.ir.evaluate import evaluate
 from tapeless.ir.graph import Graph, Value
 from tapeless.ir.ops.reduce import expand_reduced
+from tapeless.ir.parse import parse
 from tapeless.ir.types import BOOL, F64, I64, Type
 from tapeless.ir.verify import verify
 from tapeless.passes.cse import cse
@@ -27,7 +29,7 @@ from tapeless.passes.transposes import absorb_transposes
 EXACT = (cse, dce, fold)
 CLOSE = (simplify, stable, absorb_transposes, reassociate, decompose)
 N = 3
-UNARY = ("neg", "abs", "tanh", "sigmoid", "softplus", "sign", "floor", "sin", "expm1")
+UNARY = ("neg", "abs", "tanh", "sigmoid", "softplus", "sin", "cos")
 BINARY = ("add", "sub", "mul", "maximum", "minimum")
 NUMBERS = (0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 3.0)
 
@@ -37,8 +39,8 @@ Pick = Callable[[int], int]
 class Growing:
     """A graph under construction: every step adds a node on values drawn from what there is.
 
-    Floats are scalars, vectors of N or matrices of N x N; only bounded functions meet them, so
-    that values stay moderate.
+    Floats are scalars, vectors of N or matrices of N x N. Functions are continuous, so that another
+    rounding is not another result.
     """
 
     def __init__(self, pick: Pick) -> None:
@@ -161,20 +163,32 @@ class Growing:
 
 
 @st.composite
-def graphs(draw: st.DrawFn) -> Graph:
-    """A graph of 3 to 25 steps."""
+def texts(draw: st.DrawFn) -> str:
+    """The text of a graph of 3 to 25 steps."""
     growing = Growing(lambda n: draw(st.integers(0, n - 1)))
     for _ in range(draw(st.integers(3, 25))):
         growing.step()
-    return growing.graph()
+    return str(growing.graph())
+
+
+def is_moderate(graph: Graph) -> bool:
+    """Whether nothing overflows or cancels badly on the way."""
+    sizes: list[float] = []
+
+    def observe(node: object, results: Sequence[np.ndarray]) -> None:
+        sizes.extend(np.max(np.abs(r), initial=0.0) for r in results if r.dtype.kind == "f")
+
+    for arrays in arguments(graph, special=False):
+        evaluate(graph, arrays, observe)
+    return all(size < 1e6 for size in sizes)
 
 
 @pytest.mark.parametrize("run", [*EXACT, *CLOSE], ids=lambda run: run.__name__)
-@given(graph=graphs())
+@given(text=texts())
 @settings(max_examples=60, deadline=None)
-def test_pass(run: Callable[[Graph], Graph], graph: Graph) -> None:
-    verify(graph)
-    text = str(graph)
+def test_pass(run: Callable[[Graph], Graph], text: str) -> None:
+    graph = parse(text)
+    assume(is_moderate(graph))
     after = run(graph)
     verify(after, after=run.__name__)
     assert_same_values(graph, after, exact=run in EXACT, special=False, rtol=1e-7)
@@ -182,10 +196,11 @@ def test_pass(run: Callable[[Graph], Graph], graph: Graph) -> None:
     assert run(after) is after
 
 
-@given(graph=graphs())
+@given(text=texts())
 @settings(max_examples=60, deadline=None)
-def test_all_passes_one_after_the_other(graph: Graph) -> None:
-    after = graph
+def test_all_passes_one_after_the_other(text: str) -> None:
+    after = graph = parse(text)
+    assume(is_moderate(graph))
     for run in (fold, cse, stable, decompose, simplify, absorb_transposes, reassociate, cse, dce):
         after = run(after)
         verify(after, after=run.__name__)

@@ -43,9 +43,9 @@ def test_a_deep_linear_network_multiplies_its_input_first() -> None:
     verify(after)
     assert str(after) == (
         "f(%w0:f64[4,5], %w1:f64[5,6], %w2:f64[6,7], %w3:f64[7]) {\n"
-        "  %v0:f64[6] = matmul %w2, %w3\n"
-        "  %v1:f64[5] = matmul %w1, %v0\n"
-        "  %v3:f64[4] = matmul %w0, %v1\n"
+        "  %v0:f64[6] = matmul %w2, %w3                                # via reassociate\n"
+        "  %v1:f64[5] = matmul %w1, %v0                                # via reassociate\n"
+        "  %v3:f64[4] = matmul %w0, %v1                                # via reassociate\n"
         "} -> %v3"
     )
 
