@@ -1,15 +1,15 @@
 """Contractions: `dot` and `dot_acc`.
 
 A spec whose letters form a matrix product becomes one call of a routine (`gemm`, or `gemv` when
-one side is a vector), one per batch element when it has batch letters. Outer products, small ones
-and specs of any other shape become loops: the nest that a multiplication and a sum would be.
+one side is a vector), one per batch element when it has batch letters, or a kernel that calls it
+block by block when the sum is long (`blocked.py`). Outer products, small ones and specs of any
+other shape become loops: the nest that a multiplication and a sum would be.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from ...ir.arrange import as_region
@@ -19,6 +19,7 @@ from ...ir.graph import Graph, Node, Value
 from ...ir.ops.constant import scalar_constant
 from ...ir.ops.dot import letter_extents
 from ...ir.types import dtype_name
+from .blocked import Matmul, blocks, emit_blocked
 from .kernel import literal
 from .module import Module, place_of
 from .regions import copy_all, emit
@@ -28,20 +29,6 @@ SMALL: Final = 4096
 
 MAX_BATCH: Final = 64
 """Most routine calls one contraction may become."""
-
-
-@dataclass(frozen=True, slots=True)
-class Matmul:
-    """C[batch, m, n] = op(A) op(B) in row-major storage. `swap` exchanges the operands, for a
-    result stored transposed."""
-
-    batch: int
-    m: int
-    n: int
-    k: int
-    ta: bool
-    tb: bool
-    swap: bool
 
 
 def emit_dot(module: Module, graph: Graph, node: Node) -> None:
@@ -86,44 +73,33 @@ def as_matmul(spec: DotSpec, extents: Mapping[str, int]) -> Matmul | None:
 def _emit_routine(module: Module, graph: Graph, node: Node, p: Matmul) -> None:
     accumulate = node.op.name == "dot_acc"
     x, y = node.operands[1:3] if accumulate else node.operands
-    alpha, beta = "1.0", "0.0"
+    scale = node.operands[3] if accumulate else None
     if accumulate:
         copy_all(module, node, node.operands[0])
-        alpha, beta = _scalar(module, graph, node.operands[3]), "1.0"
+    if blocks(p, node.result.type.dtype) > 1:
+        known = None if scale is None else _number(graph, scale)
+        emit_blocked(module, node, p, (x, y), known or scale)
+        return
+    alpha, beta = ("1.0", "0.0") if scale is None else (_scalar(module, graph, scale), "1.0")
     sizes = p.m * p.k, p.k * p.n, p.m * p.n
     steps = list(zip(map(module.value, (x, y, node.result)), sizes, strict=True))
-    name = dtype_name(node.result.type.dtype)
     for i in range(p.batch):
         a, b, c = (text if i == 0 else f"at({text}, {i * size})" for text, size in steps)
-        if 1 in (p.m, p.n):
-            module.routine(node, f"gemv_{name}", *_gemv(p, alpha, a, b, beta, c))
-        else:
-            module.routine(node, f"gemm_{name}", *_gemm(p, alpha, a, b, beta, c))
-
-
-def _gemm(p: Matmul, alpha: str, a: str, b: str, beta: str, c: str) -> tuple[object, ...]:
-    m, n, ta, tb = p.m, p.n, p.ta, p.tb
-    if p.swap:  # C^T = op(B)^T op(A)^T
-        a, b, m, n, ta, tb = b, a, n, m, not tb, not ta
-    lda, ldb = (m if ta else p.k), (p.k if tb else n)
-    return ta, tb, m, n, p.k, alpha, a, lda, b, ldb, beta, c, n
-
-
-def _gemv(p: Matmul, alpha: str, a: str, b: str, beta: str, c: str) -> tuple[object, ...]:
-    """The matrix is the operand with two axes; y = B^T x when it is the right one."""
-    if p.n == 1:
-        rows, columns = (p.k, p.m) if p.ta else (p.m, p.k)
-        return p.ta, rows, columns, alpha, a, columns, b, 1, beta, c, 1
-    rows, columns = (p.n, p.k) if p.tb else (p.k, p.n)
-    return not p.tb, rows, columns, alpha, b, columns, a, 1, beta, c, 1
+        routine, arguments = p.call(p.k, alpha, a, b, beta, c)
+        module.routine(node, f"{routine}_{dtype_name(node.result.type.dtype)}", *arguments)
 
 
 def _scalar(module: Module, graph: Graph, value: Value) -> str:
     """A number for a routine: a literal, or loaded when the step runs."""
+    return _number(graph, value) or f"{module.value(value)}[0]"
+
+
+def _number(graph: Graph, value: Value) -> str | None:
+    """The literal of a value known now."""
     known = scalar_constant(graph.producer, value)
-    if known is not None:
-        return literal(float(known), value.type.dtype).partition("(")[2][:-1]
-    return f"{module.value(value)}[0]"
+    if known is None:
+        return None
+    return literal(float(known), value.type.dtype).partition("(")[2][:-1]
 
 
 def _emit_loops(module: Module, graph: Graph, node: Node, extents: Mapping[str, int]) -> None:

@@ -1,0 +1,74 @@
+"""Long f32 products: summed in blocks, right in every orientation, as accurate as promised."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tapeless as tl
+from running import assert_runs_alike
+from tapeless.compiler.codegen.blocked import LONGEST, SHORT, Matmul, blocks
+from tapeless.ir.types import F32, F64
+
+ORIENTATIONS = list(itertools.product([False, True], repeat=3))
+
+
+def operands(ta, tb, m, n, k):
+    random = np.random.default_rng(0)
+    shapes = ((k, m) if ta else (m, k), (n, k) if tb else (k, n))
+    return [random.random(shape, np.float32) for shape in shapes]
+
+
+@pytest.mark.parametrize(("m", "n"), [(1, 1), (1, 7), (9, 1), (3, 7)])
+@pytest.mark.parametrize(("ta", "tb", "swap"), ORIENTATIONS)
+def test_every_orientation_is_accurate_and_adds_to_what_is_there(ta, tb, swap, m, n):
+    a, b = operands(ta, tb, m, n, 1500)
+    c = np.ones((n, m) if swap else (m, n), np.float32)
+
+    @tl.compile
+    def step(c, a, b, scale):
+        product = (a.T if ta else a) @ (b.T if tb else b)
+        product = product.T if swap else product
+        c += scale * product
+        return product
+
+    exact = np.float64(a.T if ta else a) @ (b.T if tb else b)
+    exact = exact.T if swap else exact
+    np.testing.assert_allclose(step(c, a, b, 0.5), exact, rtol=1e-6)
+    np.testing.assert_allclose(c, 1 + 0.5 * exact, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [True, False])
+def test_an_update_by_a_long_product_needs_no_gradient_array(scale):
+    def step(w, x, g, lr):
+        w -= (lr if scale else 0.25) * (x.T @ g)
+
+    x, g = operands(True, False, 4, 3, 1300)
+    w = np.zeros((4, 3), np.float32)
+    program = tl.compile(step).lower(w, x, g, 0.25)
+    assert "dot_acc" in {node.op.name for node in program.graph("planned").nodes}
+    program.run(w, x, g, 0.25)
+    np.testing.assert_allclose(w, -0.25 * (x.T.astype(np.float64) @ g), rtol=1e-6)
+    arrays = [w, x, g, *([np.array(0.25)] if scale else [np.array(0.0)])]
+    assert_runs_alike(program.graph("fused"), arrays)
+
+
+def test_batches():
+    random = np.random.default_rng(0)
+    a = random.random((3, 2, 700), np.float32)
+    b = random.random((3, 700, 4), np.float32)
+    np.testing.assert_allclose(tl.compile(np.matmul)(a, b), a.astype(np.float64) @ b, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "k", "dtype", "count"),
+    [
+        (10, 10, SHORT, F32, 1),
+        (10, 10, SHORT + 1, F32, 2),
+        (10, 10, 10**6, F64, 1),
+        (1, 10**6, SHORT + 1, F32, 2),
+        (400, 400, 4000, F32, 1),
+        (10**4, 10**4, 2 * LONGEST, F32, 2),
+    ],
+)
+def test_only_long_sums_are_cut(m, n, k, dtype, count):
+    assert blocks(Matmul(1, m, n, k, False, False, False), dtype) == count
