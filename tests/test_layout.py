@@ -59,6 +59,7 @@ def test_packages_list_equals_the_folders() -> None:
     listed = project["tool"]["setuptools"]["packages"]
     folders = {file.parent.relative_to(ROOT) for file in package_files()}
     assert sorted(listed) == sorted(".".join(["tapeless", *folder.parts]) for folder in folders)
+    assert all((ROOT / folder / "__init__.py").exists() for folder in folders)
 
 
 def package_imports() -> Iterator[tuple[str, Path, str]]:
