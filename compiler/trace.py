@@ -162,9 +162,7 @@ def _enter(recorder: Recorder, described: Described) -> list[Any]:
     return leaves
 
 
-def _input(
-    recorder: Recorder, spec: ArraySpec | ScalarSpec, name: str, label: str
-) -> TracedArray:
+def _input(recorder: Recorder, spec: ArraySpec | ScalarSpec, name: str, label: str) -> TracedArray:
     value = Value(spec.type, name)
     if isinstance(spec, ArraySpec):
         contiguous = spec.contiguous

@@ -315,9 +315,7 @@ def _derive(
     return [recorder.fresh(value) for value in node.results]
 
 
-def _matching(
-    given: Any, treedef: tree.TreeDef, values: Sequence[Value], what: str
-) -> list[Value]:
+def _matching(given: Any, treedef: tree.TreeDef, values: Sequence[Value], what: str) -> list[Value]:
     """Seeds of the structure and shapes of `values`, in their dtypes."""
     leaves, structure = tree.flatten(given)
     if structure != treedef:
@@ -384,5 +382,3 @@ def _jvp_eagerly(
 def _named_after(fn: Function) -> Callable[[Function], Function]:
     """Give a derived function the name and the signature of `fn`."""
     return functools.wraps(fn)
-
-

@@ -1,7 +1,7 @@
 """The intermediate representation: what flows through the compiler.
 
-    graph = ir.parse(text)      str(graph) prints the same text again
-    ir.verify(graph)            VerifyError for the first broken invariant
+graph = ir.parse(text)      str(graph) prints the same text again
+ir.verify(graph)            VerifyError for the first broken invariant
 """
 
 from . import ops

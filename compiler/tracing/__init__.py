@@ -1,14 +1,14 @@
 """Tracing plain NumPy: what a step's arrays are while it is being recorded.
 
-    source      the user's line, for nodes and for errors
-    recorder    one trace: the graph under construction, gradient levels, captured arrays
-    lenses      views as pairs of get and put
-    handle      a buffer seen through lenses: reading, writing, views
-    traced      `TracedArray`: the handle the step sees; operators and methods
-    dispatch    NumPy's protocols: from a function or ufunc to what stands in for it
-    promotion   NumPy 2's dtype rules
-    registry    the table of functions, filled by
-    elementwise, composed, reductions, shapes, assembly, linear, indexing, creation
-    misuse      what dispatch cannot catch, explained
-    reachable   random numbers drawn and traced arrays kept behind the trace's back
+source      the user's line, for nodes and for errors
+recorder    one trace: the graph under construction, gradient levels, captured arrays
+lenses      views as pairs of get and put
+handle      a buffer seen through lenses: reading, writing, views
+traced      `TracedArray`: the handle the step sees; operators and methods
+dispatch    NumPy's protocols: from a function or ufunc to what stands in for it
+promotion   NumPy 2's dtype rules
+registry    the table of functions, filled by
+elementwise, composed, reductions, shapes, assembly, linear, indexing, creation
+misuse      what dispatch cannot catch, explained
+reachable   random numbers drawn and traced arrays kept behind the trace's back
 """

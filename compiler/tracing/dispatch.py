@@ -58,9 +58,7 @@ def python_arithmetic(ufunc: np.ufunc, operands: tuple[Any, ...]) -> Array:
     value = elementwise.apply(ufunc, strong).value
     recorder = recorder_now()
     buffer = recorder.fresh(value).buffer
-    return recorder.array_type(
-        recorder, buffer, (), "scalar" if value.type.is_bool else "python"
-    )
+    return recorder.array_type(recorder, buffer, (), "scalar" if value.type.is_bool else "python")
 
 
 def store(target: Any, result: Any, what: str) -> None:
@@ -203,5 +201,3 @@ def invoke(
 def _no_more(name: str, options: Any) -> None:
     if options:
         raise UnsupportedError(f"{name}: argument {next(iter(options))!r} is not supported")
-
-

@@ -262,5 +262,3 @@ _NEAREST = {
 def nearest(name: str) -> str:
     """What to write instead of an unsupported function."""
     return _NEAREST.get(name, "write it with the functions the README lists")
-
-

@@ -368,5 +368,3 @@ def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
         raise UnsupportedError("np.fill_diagonal is supported for matrices, without wrap")
     every = np.arange(min(x.shape))
     select(x, (every, every)).write(val)
-
-

@@ -157,9 +157,7 @@ def dot(a: Any, b: Any) -> Array:
     return _paired(x, y, [x.ndim - 1], [inner])
 
 
-def _paired(
-    x: Array, y: Array, left: Sequence[int], right: Sequence[int]
-) -> Array:
+def _paired(x: Array, y: Array, left: Sequence[int], right: Sequence[int]) -> Array:
     """Sum over pairs of axes; the free axes of x come first, then those of y."""
     first = ascii_letters[: x.ndim]
     fresh = iter(ascii_letters[x.ndim :])
@@ -275,5 +273,3 @@ def _parse(subscripts: str, arrays: Sequence[Array]) -> tuple[list[str], str]:
     if len(set(out)) != len(out) or not set(out) <= set("".join(inputs)):
         raise ShapeError(f"einsum {subscripts!r}: the result's letters must be distinct and known")
     return inputs, out
-
-

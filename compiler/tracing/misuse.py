@@ -35,9 +35,7 @@ def no_truth() -> TraceError:
         fix = "use np.logical_and, np.logical_or, or & and | on bool arrays"
     else:
         what = "the truth of a traced value decides which code runs"
-        fix = (
-            "use np.where(condition, a, b), or make the value a static argument (static_argnames)"
-        )
+        fix = "use np.where(condition, a, b), or make the value a static argument (static_argnames)"
     return _error(f"{what}; {_WHY}. Instead {fix}", frame)
 
 

@@ -131,9 +131,7 @@ def std(
     correction: int | None = None,
 ) -> Array:  # fmt: skip
     """np.std; its derivative at a constant array is 0."""
-    return safe_sqrt(
-        var(a, axis, dtype, ddof=ddof, keepdims=keepdims, correction=correction)
-    )
+    return safe_sqrt(var(a, axis, dtype, ddof=ddof, keepdims=keepdims, correction=correction))
 
 
 @implements(np.max, np.amax, method="max")

@@ -162,9 +162,7 @@ def atleast_1d(*arrays: Any) -> Any:
 @implements(np.atleast_2d)
 def atleast_2d(*arrays: Any) -> Any:
     """np.atleast_2d."""
-    found = tuple(
-        x if x.ndim > 1 else x.view(Reshape((1, x.size))) for x in map(as_array, arrays)
-    )
+    found = tuple(x if x.ndim > 1 else x.view(Reshape((1, x.size))) for x in map(as_array, arrays))
     return found[0] if len(found) == 1 else found
 
 

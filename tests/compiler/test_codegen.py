@@ -15,7 +15,7 @@ from tapeless.ir.graph import Graph
 from tapeless.ir.parse import parse
 from tapeless.ir.types import BOOL, F32, F64, I32, I64
 from tapeless.passes.fuse import fuse
-from tapeless.runtime.kernel import f32 as to_f32  # type: ignore[attr-defined]
+from tapeless.runtime.kernel import f32 as to_f32
 
 
 def generated(text: str) -> Generated:

@@ -144,7 +144,7 @@ def arrays_of_shape_nothing(run, x):
 
 
 def same_array_twice(run, a):
-    with pytest.raises(errors.AliasError, match="argument a .* argument b"):
+    with pytest.raises(errors.AliasError, match=r"argument a .* argument b"):
         run(a, a)
     np.testing.assert_array_equal(a, [1, 2])
 
@@ -340,10 +340,13 @@ def assert_gives(found, expected, dtype):
 
 
 def rows():
-    """One parameter set per case and dtype, named `16b-float32`: row, case within the row, dtype."""
+    """One parameter set per case and dtype, named `16b-float32`: row, case in it, dtype."""
     cases = [(c, d) for c in CASES for d in c.dtypes]
-    letters = {id(c): chr(ord("a") + k) for _, row in groupby(CASES, lambda c: c.row)
-               for k, c in enumerate(row)}
+    letters = {
+        id(c): chr(ord("a") + k)
+        for _, row in groupby(CASES, lambda c: c.row)
+        for k, c in enumerate(row)
+    }
     names = [f"{c.row}{letters[id(c)]}" + (f"-{np.dtype(d)}" if d else "") for c, d in cases]
     return [pytest.param(c, d, id=name) for (c, d), name in zip(cases, names, strict=True)]
 
