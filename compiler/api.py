@@ -9,11 +9,11 @@ describes the call in full, finds or makes its program, and copies or complains 
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, overload
 
+from ..runtime.making import MAKING
 from .call import Call, Options, Step, difference
 from .program import MISS, Fast, Program
 from .trace import is_tracing
@@ -32,7 +32,6 @@ class CompiledFunction:
         self._step = Step(function, options)
         self._programs: dict[Hashable, Program] = {}
         self._recent: tuple[Fast, ...] = ()
-        self._lock = threading.RLock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the step natively, compiling on the first call with new types.
@@ -89,7 +88,7 @@ class CompiledFunction:
         key = call.described.key
         program = self._programs.get(key)
         if program is None:
-            with self._lock:
+            with MAKING:
                 program = self._programs.get(key)
                 if program is None:
                     program = Program(self._step, call, self._reason(call))

@@ -11,7 +11,6 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from ..ir.errors import ShapeError, VerifyError
 from ..ir.graph import Graph
 from ..runtime.interpreter import interpret
+from ..runtime.making import MAKING
 from . import arguments
 from .arguments import Parameter
 from .call import Call, Step, copied, copy_arrays, difference
@@ -60,7 +60,6 @@ class Program:
 
     def __init__(self, step: Step, call: Call, reason: str = "first call") -> None:
         self._step = step
-        self._lock = threading.Lock()
         self._reason = reason
         self._native: NativeProgram | None = None
         self.name = step.name
@@ -144,7 +143,7 @@ class Program:
     def native(self) -> NativeProgram:
         """The native step, compiled on first use."""
         if self._native is None:
-            with self._lock:
+            with MAKING:
                 if self._native is None:
                     self._native = self._build()
         return self._native

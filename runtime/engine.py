@@ -19,7 +19,6 @@ import ast
 import ctypes
 import hashlib
 import linecache
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +31,7 @@ import numpy as np
 from .canonical import canonical
 from .driver import Callee, translate
 from .kernel import ROUTINES, VOCABULARY, KernelSpec, routine_symbol
+from .making import MAKING
 from .places import source_directory
 
 if TYPE_CHECKING:
@@ -88,14 +88,13 @@ class KernelStore:
 
     def __init__(self) -> None:
         self._compiled: dict[tuple[str, KernelSpec], CompiledFunction] = {}
-        self._lock = threading.RLock()
 
     def get(
         self, function: ast.FunctionDef, spec: KernelSpec, path: str
     ) -> tuple[CompiledFunction, bool]:
         """The compiled kernel, and whether it was there already."""
         key = canonical(function), KernelSpec("", spec.buffers, spec.extents)
-        with self._lock:
+        with MAKING:
             if key in self._compiled:
                 return self._compiled[key], True
             self._compiled[key] = _compile_kernel(function, spec, path)

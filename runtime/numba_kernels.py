@@ -9,12 +9,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llvmlite.binding import ffi
 from numba.core import compiler, types
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.cpu_options import FastMathOptions
 from numba.core.registry import cpu_target
 
 from .intrinsics import prepare
+from .making import MAKING, hold_while_forking
+
+hold_while_forking(MAKING, global_compiler_lock, ffi.lib._lock)
 
 
 @dataclass(frozen=True, eq=False)

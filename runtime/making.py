@@ -1,0 +1,34 @@
+"""The lock under which programs are made, and what a fork does with locks.
+
+A forked child has one thread. A lock that another thread held when it was born would stay locked
+in it for ever: ours, Numba's, or llvmlite's, which is also taken when machine code is thrown away.
+So everything that traces or compiles runs under one lock, and a fork first takes this one, then
+theirs, in the order in which compiling takes them.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import AbstractContextManager
+from typing import Any, Final
+
+MAKING: Final = threading.RLock()
+
+
+def hold_while_forking(*locks: AbstractContextManager[Any]) -> None:
+    """Every fork from now on enters these in order; parent and child leave them."""
+
+    def enter() -> None:
+        for lock in locks:
+            lock.__enter__()
+
+    def leave() -> None:
+        for lock in reversed(locks):
+            lock.__exit__(None, None, None)
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=enter, after_in_parent=leave, after_in_child=leave)
+
+
+hold_while_forking(MAKING)
