@@ -19,11 +19,11 @@ from tapeless.compiler import tree
 from tapeless.compiler.api import BoundStep, CompiledFunction, compile
 from tapeless.compiler.check import check_grads
 from tapeless.compiler.compare import Comparison, compare
+from tapeless.compiler.interpret import interpret
 from tapeless.compiler.program import Program
 from tapeless.compiler.transforms import grad, hessian, jacobian, jvp, value_and_grad, vjp
 from tapeless.ir import errors
 from tapeless.library import nn, optim
-from tapeless.runtime.interpreter import interpret
 
 __version__ = "0.1.0"
 

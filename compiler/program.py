@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from ..ir.errors import ShapeError, VerifyError
 from ..ir.graph import Graph
-from ..runtime.interpreter import interpret
 from ..runtime.making import MAKING
 from . import arguments
 from .arguments import Parameter
 from .call import Call, Step, copied, copy_arrays, difference
+from .interpret import expanded, interpret
 from .native import NativeProgram, build
 from .pipeline import STAGES, STEPS, lower
 from .reports import (
@@ -165,7 +165,7 @@ class Program:
 
     def interpreter(self, stage: str) -> Executor:
         """The executor that interprets a stage, writing updates once every value is known."""
-        graph = self.graph(stage)
+        graph = expanded(self.graph(stage))
         targets = [graph.inputs.index(target) for target, _ in graph.updates]
 
         def run(leaves: Sequence[Any]) -> Sequence[Array]:

@@ -210,3 +210,19 @@ def test_verify_catches_wrong_native_code(monkeypatch):
     monkeypatch.setattr(made, "_native", Wrong())
     with pytest.raises(VerifyError, match=r"result 0 is wrong by .* in native code"):
         made.verify(*arguments())
+
+
+def test_a_stage_with_requests_means_their_expansion():
+    def step(w, x):
+        loss, g = tl.value_and_grad(lambda w: np.sum(np.tanh(x @ w) ** 2))(w)
+        w -= 0.1 * g
+        return loss
+
+    rng = np.random.default_rng(0)
+    w, x = rng.normal(size=4), rng.normal(size=(3, 4))
+    program = tl.compile(step).lower(w, x)
+    results = [program.interpret(stage, w, x) for stage in program.stages]
+    np.testing.assert_allclose(results, results[0], rtol=1e-12)
+    (loss,), (updated,) = tl.interpret(program.graph("trace"), w, x)
+    np.testing.assert_allclose(loss, results[0], rtol=1e-12)
+    assert not np.array_equal(updated, w)
