@@ -200,12 +200,14 @@ class _Fusion:
     # Writing the new graph
 
     def _stays(self, unit: _Unit) -> bool:
-        """A single node that reads its operands as they are needs no region around it."""
+        """A single node needs no region around it when it reads its operands as they are, and can
+        have none when it reads one free node in two ways: `eq` of an iota and its own column."""
         (first, *more) = unit.nodes
         if more or not unit.fusable:
             return not more
-        absorbed = [self.graph.producer.get(v) for v in first.operands]
-        return not any(n is not None and is_free(n) and n.op.name != "constant" for n in absorbed)
+        read = [self.graph.producer.get(v) for v in first.operands]
+        absorbed = any(n is not None and is_free(n) and n.op.name != "constant" for n in read)
+        return not absorbed or as_region(self._body([first])) is None
 
     def _emit(self) -> Graph:
         b = Builder()
@@ -232,7 +234,7 @@ class _Fusion:
     def _emit_region(self, b: Builder, env: dict[Value, Value], unit: _Unit) -> None:
         body = self._body(unit.nodes)
         region = as_region(body)
-        assert region is not None, "only regions are merged, and single nodes are regions"
+        assert region is not None, "only regions are merged, and only single nodes may not be one"
         spilled = [v for v in region.spills() if v not in body.outputs]
         outputs = (*body.outputs, *spilled)
         operands = tuple(self._outer(b, env, v) for v in body.inputs)

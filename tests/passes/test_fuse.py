@@ -217,3 +217,16 @@ def test_values_survive_special_numbers() -> None:
         run_interpreted(fuse(before), [x])[0], run_interpreted(before, [x])[0], strict=True
     ):
         np.testing.assert_array_equal(a, e)
+
+
+def test_a_count_read_along_two_axes_is_stored() -> None:
+    """One loop cannot be both; the comparison reads two arrays instead."""
+    before = parse("""f(%x:f64[3,1]) {
+  %n:i64[3] = iota [n=3]
+  %c:i64[3,1] = reshape %n [shape=(3,1)]
+  %d:bool[3,3] = eq %c, %n
+  %y:f64[3,3] = select %d, %x, 0.0
+} -> %y""")
+    after = fuse(before)
+    verify(after)
+    assert_same_values(before, after)
