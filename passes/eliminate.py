@@ -20,20 +20,18 @@ structurally non-zero.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..ir.builder import Builder
-from ..ir.dotspec import canonical_spec
 from ..ir.graph import Value
 from ..ir.jacobian import Delta, Factor, Letter, Map, Mask, Term, Val
 from ..ir.maps import MAPS
 from ..ir.ops import uniform_value
 from .expression import Expression
-
-Letters = tuple[Letter, ...]
+from .products import Letters, Products, diagonal, lay
 
 
 @dataclass(frozen=True)
@@ -116,20 +114,6 @@ def _delta(b: Builder, delta: Delta, out: Letters, shape: tuple[int, ...]) -> Va
     return b.eq(lay(b, counter, (delta.i,), out), lay(b, counter, (delta.j,), out))
 
 
-def lay(b: Builder, value: Value, letters: Letters, order: Sequence[Letter]) -> Value:
-    """Order the axes as in `order`, with extent 1 for absent letters after the first present."""
-    present = [x for x in order if x in letters]
-    perm = tuple(letters.index(x) for x in present)
-    if perm != tuple(range(len(perm))):
-        value = b.transpose(value, perm=perm)
-    if not present:
-        return value
-    tail = list(order)[list(order).index(present[0]) :]
-    extents = dict(zip(present, value.shape, strict=True))
-    shape = tuple(extents.get(x, 1) for x in tail)
-    return value if shape == value.shape else b.reshape(value, shape=shape)
-
-
 class _Elimination:
     """The elimination of one term."""
 
@@ -137,15 +121,12 @@ class _Elimination:
         self.b, self.dtype, self.coef = b, dtype, term.coef
         self.extent = dict(expression.extent)
         self.out = expression.out
+        self.products = Products(b, self.extent, self.out, dtype)
         self.deltas = [f for f in term.factors if isinstance(f, Delta)]
         self.vals = [f for f in term.factors if isinstance(f, Val)]
         self.masks = [f for f in term.factors if isinstance(f, Mask)]
         self.maps = [f for f in term.factors if isinstance(f, Map)]
         self.unmentioned = {x for x in term.letters if x not in self.out}
-
-    @property
-    def boolean(self) -> bool:
-        return self.dtype == np.dtype(bool)
 
     def run(self) -> Reduced | None:
         if not self.absorb_uniform():
@@ -155,7 +136,7 @@ class _Elimination:
         self.clean()
         value = self.combine(self.vals, self.masks, set(self.out))
         for letter in self.unmentioned:
-            self.coef *= 1 if self.boolean else self.extent[letter]
+            self.coef *= 1 if self.products.boolean else self.extent[letter]
         if value is None:
             return Reduced(self.coef, tuple(self.deltas), None, ())
         return Reduced(self.coef, tuple(self.deltas), value.v, value.letters)
@@ -166,7 +147,7 @@ class _Elimination:
         """Move constants into the coefficient; false when a mask is false everywhere."""
         vals, masks = [], []
         for val in self.vals:
-            scalar = None if self.boolean else uniform_value(self.b.producer, val.v)
+            scalar = None if self.products.boolean else uniform_value(self.b.producer, val.v)
             if scalar is None:
                 vals.append(val)
             else:
@@ -242,14 +223,14 @@ class _Elimination:
         value = self.extended(merged, (*batch, *here))
         rule = MAPS[map_.op]
         emit = rule.forward if forward else rule.adjoint
-        src, dst = self.extents(map_.src), self.extents(map_.dst)
+        src, dst = self.products.extents(map_.src), self.products.extents(map_.dst)
         result = emit(self.b, value, dict(map_.attrs), map_.operands, src, dst)
         self.unmentioned.difference_update(here)
         self.vals.append(self.indexed(result, (*batch, *there)))
 
     def extended(self, val: Val | None, letters: Letters) -> Value:
         """The value with exactly these axes, repeated along letters it does not mention."""
-        shape = self.extents(letters)
+        shape = self.products.extents(letters)
         if val is None:
             coef, self.coef = self.coef, 1.0
             return self.b.full(shape, coef, self.dtype)
@@ -258,7 +239,7 @@ class _Elimination:
 
     def write_out(self, map_: Map) -> None:
         """A map between letters that are both kept has to be written out as a matrix."""
-        src, dst = self.extents(map_.src), self.extents(map_.dst)
+        src, dst = self.products.extents(map_.src), self.products.extents(map_.dst)
         size = int(np.prod(src, dtype=int))
         counter = self.b.iota(n=size)
         eye = self.b.eq(self.b.reshape(counter, shape=(size, 1)), counter)
@@ -267,9 +248,6 @@ class _Elimination:
         rows = rule.forward(self.b, identity, dict(map_.attrs), map_.operands, src, dst)
         self.vals.append(self.indexed(self.b.reshape(rows, shape=src + dst), map_.letters))
 
-    def extents(self, letters: Iterable[Letter]) -> tuple[int, ...]:
-        return tuple(self.extent[x] for x in letters)
-
     def indexed(self, value: Value, letters: Letters) -> Val:
         pairs = zip(letters, value.shape, strict=True)
         return Val(value, tuple(None if n == 1 else x for x, n in pairs))
@@ -277,7 +255,7 @@ class _Elimination:
     def factors(self) -> list[Factor]:
         return [*self.vals, *self.masks, *self.maps]
 
-    # --- 4: products, masks, sums --------------------------------------------------------------
+    # --- 4: masks and products --------------------------------------------------------------------
 
     def clean(self) -> None:
         """Drop axes of extent 1 and take diagonals, so that letters name axes one to one."""
@@ -298,14 +276,14 @@ class _Elimination:
         self.unmentioned -= {x for v in vals for x in v.letters}
         self.unmentioned -= {x for m in masks for x in m.letters}
         if not masks:
-            return self.product(vals, keep)
+            return self.products.product(vals, keep)
         held = {x for m in masks for x in m.letters}
         if not held <= keep and self.mixes(vals):
             vals, masks = self.mask_early(vals, masks)
             held = {x for m in masks for x in m.letters}
-        product = self.product(vals, keep | held)
-        selected = self.select(product, masks)
-        return self.product([selected], keep)
+        product = self.products.product(vals, keep | held)
+        selected = self.products.select(product, masks)
+        return self.products.product([selected], keep)
 
     def mixes(self, vals: Sequence[Val]) -> bool:
         """Whether the product of the values is larger than each of them: a true contraction."""
@@ -322,112 +300,5 @@ class _Elimination:
                 left.append(mask)
                 continue
             target = min(fitting, key=lambda v: len(v.letters))
-            vals = [self.select(v, [mask]) if v is target else v for v in vals]
+            vals = [self.products.select(v, [mask]) if v is target else v for v in vals]
         return vals, left
-
-    def select(self, val: Val | None, masks: Sequence[Mask]) -> Val:
-        """`where(all masks, value, 0)`: one select for all of them."""
-        if not masks:
-            assert val is not None
-            return val
-        present = () if val is None else val.letters
-        order = (*present, *dict.fromkeys(x for m in masks for x in m.letters if x not in present))
-        chosen = None
-        for mask in masks:
-            laid = lay(self.b, mask.v, mask.letters, order)
-            chosen = laid if chosen is None else self.and_(chosen, laid)
-        assert chosen is not None
-        value = (
-            self.b.constant(1, self.dtype)
-            if val is None
-            else lay(self.b, val.v, val.letters, order)
-        )
-        if self.boolean:
-            return Val(self.and_(chosen, value), order)
-        return Val(self.b.select(chosen, value, self.b.constant(0, self.dtype)), order)
-
-    def and_(self, x: Value, y: Value) -> Value:
-        return self.b.emit("and", (x, y)).result
-
-    def product(self, vals: Sequence[Val], keep: set[Letter]) -> Val | None:
-        """Pairwise contraction, least work first."""
-        vals = [self.reduced(v, keep, [w for w in vals if w is not v]) for v in vals]
-        while len(vals) > 1:
-            pairs = [(k, n) for k in range(len(vals)) for n in range(k + 1, len(vals))]
-            k, n = min(pairs, key=lambda p: (*self.work(vals[p[0]], vals[p[1]], vals, keep), p))
-            rest = [v for i, v in enumerate(vals) if i not in (k, n)]
-            joined = self.pair(vals[k], vals[n], keep | {x for v in rest for x in v.letters})
-            vals = [joined, *rest]
-        return vals[0] if vals else None
-
-    def work(self, x: Val, y: Val, vals: Sequence[Val], keep: set[Letter]) -> tuple[int, int]:
-        """(multiplications, elements of the result) of contracting a pair."""
-        union = set(x.letters) | set(y.letters)
-        others = {z for v in vals if v is not x and v is not y for z in v.letters}
-        kept = union & (keep | others)
-        return int(np.prod(self.extents(union))), int(np.prod(self.extents(kept)))
-
-    def reduced(self, val: Val, keep: set[Letter], others: Sequence[Val]) -> Val:
-        """Sum over the letters that only this value has."""
-        shared = keep | {x for v in others for x in v.letters}
-        axes = tuple(k for k, x in enumerate(val.letters) if x not in shared)
-        if not axes:
-            return val
-        total = self.b.any(val.v, axes=axes) if self.boolean else self.b.sum(val.v, axes=axes)
-        return Val(total, tuple(x for x in val.letters if x in shared))
-
-    def pair(self, x: Val, y: Val, keep: set[Letter]) -> Val:
-        """Contract two values: multiply, outer product, multiply-reduce or dot, according to
-        which letters are shared, kept and summed."""
-        left, right = set(x.letters), set(y.letters)
-        shared = left & right
-        summed = shared - keep
-        if (
-            (summed and left == right)
-            or (not summed and (shared or not left or not right))
-            or self.boolean
-        ):
-            return self.reduced(self.multiply(x, y), keep, [])
-        order = [*(k for k in self.out if k in keep), *x.letters, *y.letters]
-        result = tuple(k for k in dict.fromkeys(order) if k in (left | right) - summed)
-        return Val(self.dot(x, y, result), result)
-
-    def multiply(self, x: Val, y: Val) -> Val:
-        if len(y.letters) > len(x.letters):
-            order = (*y.letters, *(k for k in x.letters if k not in y.letters))
-        else:
-            order = (*x.letters, *(k for k in y.letters if k not in x.letters))
-        left, right = lay(self.b, x.v, x.letters, order), lay(self.b, y.v, y.letters, order)
-        return Val(self.and_(left, right) if self.boolean else self.b.mul(left, right), order)
-
-    def dot(self, x: Val, y: Val, result: Letters) -> Value:
-        """One `dot`; the operand whose free letters come first in the result stands first, so
-        that an ordinary matrix product needs no transpose."""
-        if result and result[0] not in x.letters:
-            x, y = y, x
-        first = next((k for k in result if (k in x.letters) != (k in y.letters)), None)
-        if first is not None and first in y.letters:
-            x, y = y, x
-        names = {
-            k: chr(ord("a") + n) for n, k in enumerate(dict.fromkeys((*x.letters, *y.letters)))
-        }
-        spec = ["".join(names[k] for k in letters) for letters in (x.letters, y.letters, result)]
-        return self.b.dot(x.v, y.v, spec=canonical_spec(f"{spec[0]},{spec[1]}->{spec[2]}"))
-
-
-def diagonal(b: Builder, value: Value, letters: Letters, letter: Letter) -> tuple[Value, Letters]:
-    """The diagonal of the two axes named `letter`, which move to the end as one: of an n x n
-    matrix in C order it is every (n+1)-th element."""
-    first, second = _twice(letters, letter)
-    rest = [k for k in range(len(letters)) if k not in (first, second)]
-    n = value.shape[first]
-    batch = tuple(value.shape[k] for k in rest)
-    last = b.transpose(value, perm=(*rest, first, second)) if rest or first > second else value
-    flat = b.reshape(last, shape=(*batch, n * n))
-    spec = (*((0, m, 1) for m in batch), (0, n * n, n + 1))
-    return b.slice(flat, spec=spec), (*(letters[k] for k in rest), letter)
-
-
-def _twice(letters: Letters, letter: Letter) -> tuple[int, int]:
-    first = letters.index(letter)
-    return first, letters.index(letter, first + 1)

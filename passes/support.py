@@ -19,8 +19,9 @@ from ..ir.builder import Builder
 from ..ir.graph import Node, Value
 from ..ir.jacobian import Delta, Form, Map, Mask, Term, Val, map_refs
 from ..ir.types import BOOL
-from .eliminate import Reduced, eliminate, lay
+from .eliminate import Reduced, eliminate
 from .expression import Expression, indexed
+from .products import lay
 
 _FOLLOWED = ("slice", "reshape")
 

@@ -1,0 +1,168 @@
+"""Products of indexed values: multiplied and summed pair by pair, masks as selects.
+
+Which op a pair becomes follows from its letters: those summed here, those of both operands, and
+those of one alone.
+
+    summed    free letters      becomes
+    none      of one at most    a multiplication (broadcasting)
+    none      of both           an outer product, or a multiplication along shared letters
+    some      none              multiply, then sum: it fuses
+    some      some              one `dot`, whose result needs no transpose
+
+The pair with the least work goes first, ties by operand order, so that texts are deterministic.
+In the Boolean semiring the product is `and` and the sum is `any`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..ir.builder import Builder
+from ..ir.dotspec import canonical_spec
+from ..ir.graph import Value
+from ..ir.jacobian import Letter, Mask, Val
+
+Letters = tuple[Letter, ...]
+
+
+@dataclass(frozen=True)
+class Products:
+    """Emits products into `b`. Every `Val` here names the axes of its value one to one; letters
+    of `out` come first, and in that order, in the results of contractions."""
+
+    b: Builder
+    extent: Mapping[Letter, int]
+    out: Letters
+    dtype: np.dtype
+
+    @property
+    def boolean(self) -> bool:
+        return self.dtype == np.dtype(bool)
+
+    def extents(self, letters: Iterable[Letter]) -> tuple[int, ...]:
+        return tuple(self.extent[x] for x in letters)
+
+    def product(self, vals: Sequence[Val], keep: set[Letter]) -> Val | None:
+        """Pairwise contraction, least work first."""
+        vals = [self.reduced(v, keep, [w for w in vals if w is not v]) for v in vals]
+        while len(vals) > 1:
+            pairs = [(k, n) for k in range(len(vals)) for n in range(k + 1, len(vals))]
+            k, n = min(pairs, key=lambda p: (*self.work(vals[p[0]], vals[p[1]], vals, keep), p))
+            rest = [v for i, v in enumerate(vals) if i not in (k, n)]
+            joined = self.pair(vals[k], vals[n], keep | {x for v in rest for x in v.letters})
+            vals = [joined, *rest]
+        return vals[0] if vals else None
+
+    def work(self, x: Val, y: Val, vals: Sequence[Val], keep: set[Letter]) -> tuple[int, int]:
+        """(multiplications, elements of the result) of contracting a pair."""
+        union = set(x.letters) | set(y.letters)
+        others = {z for v in vals if v is not x and v is not y for z in v.letters}
+        kept = union & (keep | others)
+        return math.prod(self.extents(union)), math.prod(self.extents(kept))
+
+    def reduced(self, val: Val, keep: set[Letter], others: Sequence[Val]) -> Val:
+        """Sum over the letters that only this value has."""
+        shared = keep | {x for v in others for x in v.letters}
+        axes = tuple(k for k, x in enumerate(val.letters) if x not in shared)
+        if not axes:
+            return val
+        total = self.b.any(val.v, axes=axes) if self.boolean else self.b.sum(val.v, axes=axes)
+        return Val(total, tuple(x for x in val.letters if x in shared))
+
+    def pair(self, x: Val, y: Val, keep: set[Letter]) -> Val:
+        """Contract two values: multiply, outer product, multiply-reduce or dot, according to
+        which letters are shared, kept and summed."""
+        left, right = set(x.letters), set(y.letters)
+        shared = left & right
+        summed = shared - keep
+        if (
+            (summed and left == right)
+            or (not summed and (shared or not left or not right))
+            or self.boolean
+        ):
+            return self.reduced(self.multiply(x, y), keep, [])
+        order = [*(k for k in self.out if k in keep), *x.letters, *y.letters]
+        result = tuple(k for k in dict.fromkeys(order) if k in (left | right) - summed)
+        return Val(self.dot(x, y, result), result)
+
+    def multiply(self, x: Val, y: Val) -> Val:
+        if len(y.letters) > len(x.letters):
+            order = (*y.letters, *(k for k in x.letters if k not in y.letters))
+        else:
+            order = (*x.letters, *(k for k in y.letters if k not in x.letters))
+        left, right = lay(self.b, x.v, x.letters, order), lay(self.b, y.v, y.letters, order)
+        return Val(self.and_(left, right) if self.boolean else self.b.mul(left, right), order)
+
+    def dot(self, x: Val, y: Val, result: Letters) -> Value:
+        """One `dot`; the operand whose free letters come first in the result stands first, so
+        that an ordinary matrix product needs no transpose."""
+        if result and result[0] not in x.letters:
+            x, y = y, x
+        first = next((k for k in result if (k in x.letters) != (k in y.letters)), None)
+        if first is not None and first in y.letters:
+            x, y = y, x
+        names = {
+            k: chr(ord("a") + n) for n, k in enumerate(dict.fromkeys((*x.letters, *y.letters)))
+        }
+        spec = ["".join(names[k] for k in letters) for letters in (x.letters, y.letters, result)]
+        return self.b.dot(x.v, y.v, spec=canonical_spec(f"{spec[0]},{spec[1]}->{spec[2]}"))
+
+    def select(self, val: Val | None, masks: Sequence[Mask]) -> Val:
+        """`where(all masks, value, 0)`: one select for all of them."""
+        if not masks:
+            assert val is not None
+            return val
+        present = () if val is None else val.letters
+        order = (*present, *dict.fromkeys(x for m in masks for x in m.letters if x not in present))
+        chosen = None
+        for mask in masks:
+            laid = lay(self.b, mask.v, mask.letters, order)
+            chosen = laid if chosen is None else self.and_(chosen, laid)
+        assert chosen is not None
+        value = (
+            self.b.constant(1, self.dtype)
+            if val is None
+            else lay(self.b, val.v, val.letters, order)
+        )
+        if self.boolean:
+            return Val(self.and_(chosen, value), order)
+        return Val(self.b.select(chosen, value, self.b.constant(0, self.dtype)), order)
+
+    def and_(self, x: Value, y: Value) -> Value:
+        return self.b.emit("and", (x, y)).result
+
+
+def lay(b: Builder, value: Value, letters: Letters, order: Sequence[Letter]) -> Value:
+    """Order the axes as in `order`, with extent 1 for absent letters after the first present."""
+    present = [x for x in order if x in letters]
+    perm = tuple(letters.index(x) for x in present)
+    if perm != tuple(range(len(perm))):
+        value = b.transpose(value, perm=perm)
+    if not present:
+        return value
+    tail = list(order)[list(order).index(present[0]) :]
+    extents = dict(zip(present, value.shape, strict=True))
+    shape = tuple(extents.get(x, 1) for x in tail)
+    return value if shape == value.shape else b.reshape(value, shape=shape)
+
+
+def diagonal(b: Builder, value: Value, letters: Letters, letter: Letter) -> tuple[Value, Letters]:
+    """The diagonal of the two axes named `letter`, which move to the end as one: of an n x n
+    matrix in C order it is every (n+1)-th element."""
+    first, second = _twice(letters, letter)
+    rest = [k for k in range(len(letters)) if k not in (first, second)]
+    n = value.shape[first]
+    batch = tuple(value.shape[k] for k in rest)
+    last = b.transpose(value, perm=(*rest, first, second)) if rest or first > second else value
+    flat = b.reshape(last, shape=(*batch, n * n))
+    spec = (*((0, m, 1) for m in batch), (0, n * n, n + 1))
+    return b.slice(flat, spec=spec), (*(letters[k] for k in rest), letter)
+
+
+def _twice(letters: Letters, letter: Letter) -> tuple[int, int]:
+    first = letters.index(letter)
+    return first, letters.index(letter, first + 1)
