@@ -21,6 +21,7 @@ from tapeless.compiler.check import check_grads
 from tapeless.compiler.compare import Comparison, compare
 from tapeless.compiler.interpret import interpret
 from tapeless.compiler.program import Program
+from tapeless.compiler.structured import StructuredJacobian
 from tapeless.compiler.transforms import grad, hessian, jacobian, jvp, value_and_grad, vjp
 from tapeless.ir import errors
 from tapeless.library import nn, optim
@@ -32,6 +33,7 @@ __all__ = [
     "Comparison",
     "CompiledFunction",
     "Program",
+    "StructuredJacobian",
     "check_grads",
     "compare",
     "compile",

@@ -18,12 +18,14 @@ import numpy as np
 
 from ..ir.errors import DTypeError, ShapeError, TraceError, UnsupportedError
 from ..ir.graph import Value
+from ..passes.jacobian_free import jacobian_terms
 from ..runtime.interpreter import interpret
 from . import tree
 from .pipeline import lower
 from .rebinds import Snapshot, spell
 from .signature import bind, parameters
-from .trace import trace
+from .structured import structured_jacobian
+from .trace import Traced, trace
 from .tracing.handle import Handle
 from .tracing.promotion import as_array, is_number, lift
 from .tracing.recorder import Buffer, Recorder, active
@@ -113,15 +115,22 @@ def jacobian(
     fn: Function, argnums: Argnums = 0, has_aux: bool = False, *, structured: bool = False
 ) -> Function:
     """The Jacobian of `fn`: for each array of the result and each array of the arguments
-    `argnums` one of shape(out) + shape(in), the containers of the result outside."""
-    if structured:
-        raise UnsupportedError("jacobian: structured=True is not supported; the result is dense")
+    `argnums` one of shape(out) + shape(in), the containers of the result outside.
+
+    structured: a `StructuredJacobian` each, which keeps the deltas; not inside a compiled function.
+    """
 
     @_named_after(fn)
     def derived(*args: Any, **kwargs: Any) -> Any:
         recorder = active()
         if recorder is None:
-            return _eagerly(derived, args, kwargs)
+            dense = jacobian(fn, argnums, has_aux)
+            return (_structured_eagerly if structured else _eagerly)(dense, args, kwargs)
+        if structured:
+            raise UnsupportedError(
+                "structured=True works outside tl.compile only; inside, leave it out: no zeros are"
+                " computed with, and the result is a dense array"
+            )
         inputs = _mark_arguments(recorder, fn, args, argnums)
         result = inputs.call(fn, kwargs)
         out, aux = _with_aux(result) if has_aux else (result, None)
@@ -350,10 +359,29 @@ def _eagerly(fn: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> An
     """Trace, differentiate and interpret. Nothing the caller holds is written."""
     traced = trace(fn, args, kwargs)
     graph = lower(traced.graph, until="optimized").graphs["optimized"]
-    types = [v.type.dtype for v in graph.inputs]
-    leaves = [np.asarray(x, d) for x, d in zip(traced.described.leaves, types, strict=True)]
-    outputs, _ = interpret(graph, *leaves)
+    outputs, _ = interpret(graph, *_inputs(traced))
     return traced.finish(bind(parameters(fn), args, kwargs).arguments, outputs)
+
+
+def _structured_eagerly(fn: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """The same, with every total Jacobian among the outputs left as its terms."""
+    traced = trace(fn, args, kwargs)
+    graph, terms = jacobian_terms(lower(traced.graph, until="autodiff").graphs["autodiff"])
+    values = iter(interpret(graph, *_inputs(traced))[0])
+    outputs: list[Any] = []
+    for value, of_output in zip(traced.graph.outputs, terms, strict=True):
+        node = traced.graph.producer.get(value)
+        if node is not None and node.op.name == "total_jacobian":
+            rank = node.operands[0].type.rank
+            outputs.append(structured_jacobian(value.type, rank, of_output, values))
+        else:
+            outputs.append(next(values))
+    return traced.finish(bind(parameters(fn), args, kwargs).arguments, outputs)
+
+
+def _inputs(traced: Traced) -> list[Any]:
+    types = [v.type.dtype for v in traced.graph.inputs]
+    return [np.asarray(x, d) for x, d in zip(traced.described.leaves, types, strict=True)]
 
 
 def _vjp_eagerly(fn: Function, primals: tuple[Any, ...], has_aux: bool) -> tuple[Any, ...]:

@@ -18,6 +18,7 @@ from dataclasses import replace
 from ..ir.builder import Builder, keep, prune, rebuild
 from ..ir.graph import Graph, Node, Value
 from ..ir.jacobian import Delta, Letter, Term, Val
+from ..ir.ops import uniform_value
 from .eliminate import Reduced, eliminate, materialise
 from .expression import Expression, contraction
 
@@ -27,6 +28,19 @@ def jacobian_free(graph: Graph) -> Graph:
     if not any(node.op.name in ("contract", "eye") for node in graph.nodes):
         return graph
     return prune(rebuild(graph, _Contractions().visit, origin="jacobian-free"))
+
+
+def jacobian_terms(graph: Graph) -> tuple[Graph, tuple[tuple[Reduced, ...], ...]]:
+    """Like `jacobian_free`, but every output comes as the terms it is the sum of.
+
+    The outputs of the graph returned are the values of all terms, output by output; the letters
+    of a term are the axes of its output. An output without known structure is one dense term.
+    """
+    contractions = _Contractions()
+    free = rebuild(graph, contractions.visit, origin="jacobian-free")
+    terms = tuple(tuple(contractions.terms_of(free, v)) for v in free.outputs)
+    values = tuple(t.value for output in terms for t in output if t.value is not None)
+    return prune(replace(free, outputs=values)), terms
 
 
 class _Contractions:
@@ -72,6 +86,14 @@ class _Contractions:
             for t in terms
         ]
         return self.known(b, local, node.result)
+
+    def terms_of(self, graph: Graph, value: Value) -> list[Reduced]:
+        """The terms a value of the finished graph is the sum of."""
+        if value in self.structure:
+            return self.structure[value]
+        if uniform_value(graph.producer, value) == 0:
+            return []
+        return [Reduced(1.0, (), value, tuple(range(value.type.rank)))]
 
     def known(self, b: Builder, terms: list[Reduced], like: Value) -> Value:
         """Write the terms out, and remember them while they have structure."""

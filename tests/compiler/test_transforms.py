@@ -217,7 +217,6 @@ def test_gradient_of_a_function_with_a_gradient_inside():
         (lambda: tl.vjp(lambda x: x * 2, X)[1]((X, X)), r"structure"),
         (lambda: tl.jvp(lambda x: x, (X,), (X, X)), r"tangents must have the structure"),
         (lambda: tl.jacobian(lambda x: x.argmax())(X), r"result has dtype int64"),
-        (lambda: tl.jacobian(lambda x: x, structured=True), r"structured=True is not supported"),
     ],
 )
 def test_type_errors(call, message):
