@@ -128,6 +128,23 @@ def compute_before_broadcast(site: Site) -> Value | None:
     return site.b.emit(site.node.op, small, site.node.attrs).results[0]
 
 
+@rule(*ELEMENTWISE)
+def compute_before_reshape(site: Site) -> Value | None:
+    """f(reshape(x), reshape(y)) = reshape(f(x, y)) when the reshapes add or drop the same axes of
+    extent 1; scalars need none"""
+    tensors = [v for v in site.operands if v.shape != ()]
+    nodes = [site.producer(v, "reshape") for v in tensors]
+    inner = {n.operands[0].shape if n is not None else None for n in nodes}
+    if len(inner) != 1 or None in inner or any(v.shape != site.result.shape for v in tensors):
+        return None
+    (shape,) = inner
+    if shape is None or [n for n in shape if n != 1] != [n for n in site.result.shape if n != 1]:
+        return None
+    operands = [v if v.shape == () else site.producers[v].operands[0] for v in site.operands]
+    value = site.b.emit(site.node.op, operands, site.node.attrs).results[0]
+    return site.b.reshape(value, shape=site.result.shape)
+
+
 RULES: tuple[Rule, ...] = (
     unmoved,
     transpose_as_reshape,
@@ -138,4 +155,5 @@ RULES: tuple[Rule, ...] = (
     slice_of_slice,
     slice_of_concatenate,
     compute_before_broadcast,
+    compute_before_reshape,
 )
