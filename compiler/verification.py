@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from ..ir.errors import BoundsError, UnsupportedError, VerifyError
 from ..ir.evaluate import evaluate
-from ..ir.graph import Graph, Node, Value
+from ..ir.graph import Graph, Node
 from ..ir.ops.autodiff import REQUESTS
 from ..ir.text import Names, format_node
 from ..runtime.interpreter import interpret
@@ -36,8 +36,7 @@ Array = NDArray[Any]
 Execute = Callable[[], Sequence[Array]]
 
 TOLERANCE: Mapping[str, float] = {"f4": 2e-4, "f8": 1e-9}
-"""What one rounding dtype may cost, relative to the largest element of an array; other dtypes must
-agree exactly."""
+"""Relative to the largest element of an array; other dtypes must agree exactly."""
 
 ULPS: Final = 4
 """How far arguments are moved to see how far the results go."""
@@ -99,7 +98,7 @@ def verify(
     """Compare `stages` in order, then `native`, on `leaves` (one array per input).
 
     `passes(stage)` gives the graph after each pass of a stage. VerifyError at the first
-    difference beyond what `tolerances` allows.
+    difference beyond `TOLERANCE`.
     """
     rows: list[StageCheck] = []
     reference: Reference | None = None
@@ -262,8 +261,7 @@ def _named_values(graph: Graph, leaves: Sequence[Array]) -> list[tuple[str, Node
     def observe(node: Node, results: Sequence[Any]) -> None:
         for value, array in zip(node.results, results, strict=True):
             if value.name is not None and isinstance(array, np.ndarray):
-                name = names.use(value).removeprefix("%")
-                found.append((name, node, array, allowed[value]))
+                found.append((names.use(value).removeprefix("%"), node, array))
 
     with suppress(BoundsError):  # of moved leaves: what was computed until then is enough
         evaluate(graph, leaves, observe)
