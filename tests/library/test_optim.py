@@ -71,6 +71,49 @@ def reference_adam(steps, lr, b1, b2, eps):
     return p
 
 
+def reference_adamw(steps, lr, b1, b2, eps, decay):
+    p = params()
+    m = v = tl.tree.map(np.zeros_like, p)
+    for t in range(1, steps + 1):
+        g = gradients(p)
+        m = tl.tree.map(lambda m, g: b1 * m + (1 - b1) * g, m, g)
+        v = tl.tree.map(lambda v, g: b2 * v + (1 - b2) * g**2, v, g)
+        p = tl.tree.map(
+            lambda p, m, v, t=t: (
+                p - lr * decay * p - lr * m / (1 - b1**t) / (np.sqrt(v / (1 - b2**t)) + eps)
+            ),
+            p,
+            m,
+            v,
+        )
+    return p
+
+
+def reference_adagrad(steps, lr, decay, start, eps):
+    p = params()
+    total = tl.tree.map(lambda p: np.full_like(p, start), p)
+    for t in range(1, steps + 1):
+        g = gradients(p)
+        total = tl.tree.map(lambda s, g: s + g**2, total, g)
+        rate = lr / (1 + (t - 1) * decay)
+        p = tl.tree.map(lambda p, g, s, r=rate: p - r * g / (np.sqrt(s) + eps), p, g, total)
+    return p
+
+
+def reference_rmsprop(steps, lr, alpha, eps, momentum, centered):
+    p = params()
+    square = mean = velocity = tl.tree.map(np.zeros_like, p)
+    for _ in range(steps):
+        g = gradients(p)
+        square = tl.tree.map(lambda s, g: alpha * s + (1 - alpha) * g**2, square, g)
+        mean = tl.tree.map(lambda m, g: alpha * m + (1 - alpha) * g, mean, g)
+        around = mean if centered else tl.tree.map(np.zeros_like, mean)
+        spread = tl.tree.map(lambda s, m: np.sqrt(s - m**2) + eps, square, around)
+        velocity = tl.tree.map(lambda v, g, s: momentum * v + g / s, velocity, g, spread)
+        p = tl.tree.map(lambda p, v: p - lr * v, p, velocity)
+    return p
+
+
 def check(found, expected, rtol=1e-12):
     for a, b in zip(tl.tree.leaves(found), tl.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=rtol)
@@ -94,7 +137,52 @@ def test_adam(how):
 
 
 @pytest.mark.parametrize("how", HOW)
-@pytest.mark.parametrize("opt", [optim.sgd(0.1, 0.9), optim.adam(0.1)])
+def test_adamw(how):
+    p, state = run(how, optim.adamw(0.1, (0.8, 0.95), 1e-6, 0.3), 5)
+    check(p, reference_adamw(5, 0.1, 0.8, 0.95, 1e-6, 0.3))
+    assert state["t"].shape == () and state["t"] == 5
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize(("decay", "start"), [(0.0, 0.0), (0.5, 0.1)])
+def test_adagrad(how, decay, start):
+    opt = optim.adagrad(0.2, decay, initial_accumulator_value=start, eps=1e-6)
+    p, state = run(how, opt, 4)
+    check(p, reference_adagrad(4, 0.2, decay, start, 1e-6))
+    assert list(state) == (["sum", "t"] if decay else ["sum"])
+    assert not decay or (state["t"].shape == () and state["t"] == 4)
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize(("momentum", "centered"), [(0.0, False), (0.9, False), (0.9, True)])
+def test_rmsprop(how, momentum, centered):
+    opt = optim.rmsprop(0.05, 0.8, 1e-6, momentum=momentum, centered=centered)
+    p, state = run(how, opt, 4)
+    check(p, reference_rmsprop(4, 0.05, 0.8, 1e-6, momentum, centered))
+    assert len(state) == 1 + bool(momentum) + centered
+
+
+def test_rmsprop_centered_on_a_constant_gradient():
+    """The variance is 0 up to rounding; the step stays a number."""
+    p = {"w": np.zeros(50)}
+    opt = optim.rmsprop(1e-3, 0.5, eps=1.0, centered=True)
+    state, g = opt.init(p), {"w": np.linspace(0.1, 7, 50)}
+    for _ in range(60):
+        opt.update(p, g, state)
+    assert np.all(np.isfinite(p["w"]))
+
+
+EVERY = [
+    optim.sgd(0.1, 0.9),
+    optim.adam(0.1),
+    optim.adamw(0.1),
+    optim.adagrad(0.1, 0.1),
+    optim.rmsprop(0.03, momentum=0.5, centered=True),
+]
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("opt", EVERY, ids=lambda opt: type(opt).__name__)
 def test_f32_stays_f32_and_in_place(how, opt):
     p = params(np.float32)
     state = opt.init(p)
@@ -121,6 +209,25 @@ def test_the_learning_rate_may_be_an_argument():
     expected = params()
     for lr in (0.1, 0.2):
         optim.sgd(lr).update(expected, gradients(expected), {})
+    check(p, expected)
+    assert len(step.programs) == 1
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "adagrad", "rmsprop"])
+def test_the_learning_rate_of_adaptive_methods_may_be_an_argument(name):
+    make = getattr(optim, name)
+
+    @tl.compile
+    def step(p, state, lr):
+        make(lr).update(p, tl.grad(loss)(p), state)
+
+    p = params()
+    state = make().init(p)
+    expected = params()
+    wanted = make().init(expected)
+    for lr in (0.03, 0.05):
+        step(p, state, lr)
+        make(lr).update(expected, gradients(expected), wanted)
     check(p, expected)
     assert len(step.programs) == 1
 
