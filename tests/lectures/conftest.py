@@ -67,8 +67,8 @@ def agrees() -> Callable[..., Program]:
 
 
 @pytest.fixture
-def trainings() -> Callable[[Callable[..., Any]], Iterator[tuple[Any, Any]]]:
-    """`trainings(step)`: pairs of a way to run the step and a dtype to run it in."""
+def every_way() -> Callable[[Callable[..., Any]], Iterator[tuple[Any, Any]]]:
+    """`every_way(step)`: pairs of a way to run the step and a dtype to run it in."""
 
     def every(step: Callable[..., Any]) -> Iterator[tuple[Any, Any]]:
         compiled = tl.compile(step)

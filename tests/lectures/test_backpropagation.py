@@ -71,7 +71,7 @@ def test_E3_binary_hinge(agrees, normal):
     agrees(tl.value_and_grad(binary_hinge, (0, 1)), args, expected)
 
 
-def test_E3_support_vector_machine(trainings):
+def test_E3_support_vector_machine(every_way):
     """Subgradient descent on 0.005 |w|^2 + hinge separates the data, with a margin."""
     rng = np.random.default_rng(0)
     y = np.where(np.arange(60) % 2, 1.0, -1.0)
@@ -86,7 +86,7 @@ def test_E3_support_vector_machine(trainings):
         b -= rate * db
         return loss
 
-    for run, dtype in trainings(step):
+    for run, dtype in every_way(step):
         w, b = np.zeros(2, dtype), np.zeros((), dtype)
         for k in range(400):
             run(w, b, x.astype(dtype), y.astype(dtype), 1 / (1 + 0.01 * k))
@@ -125,9 +125,9 @@ def bowl(x):
     return (x[0] - 1) ** 2 + 2 * (x[1] + 0.5) ** 2 + x[0] * x[1]
 
 
-def test_E5_gradient_descent_with_tolerance(trainings):
+def test_E5_gradient_descent_with_tolerance(every_way):
     minimum = np.linalg.solve([[2, 1], [1, 4]], [2, -2])
-    for run, dtype in trainings(tl.value_and_grad(bowl)):
+    for run, dtype in every_way(tl.value_and_grad(bowl)):
         start = np.array([2, 2], dtype)
         path, costs, gradients, hit = gd(run, start, tol=1e-5)
         assert not hit and len(path) == len(costs) == len(gradients) < 200
@@ -138,9 +138,9 @@ def test_E5_gradient_descent_with_tolerance(trainings):
         assert hit and len(path) == 7
 
 
-def test_E6_step_sizes(trainings):
+def test_E6_step_sizes(every_way):
     """On curvatures up to c, steps below 2/c converge; larger ones diverge, tiny ones crawl."""
-    for run, dtype in trainings(tl.value_and_grad(bowl)):
+    for run, dtype in every_way(tl.value_and_grad(bowl)):
         start = np.array([2, 2], dtype)
         ends = {eps: gd(run, start, eps, max_iters=60)[1] for eps in (0.6, 0.3, 1e-4)}
         assert ends[0.6][-1] > 100 * ends[0.6][0]
@@ -149,14 +149,14 @@ def test_E6_step_sizes(trainings):
 
 
 @pytest.mark.parametrize("rows", [64, 8, 1], ids=["batch", "mini-batch", "stochastic"])
-def test_E6_batches(trainings, rows):
+def test_E6_batches(every_way, rows):
     rng = np.random.default_rng(0)
     x, truth = rng.standard_normal((64, 3)), np.array([1.0, -2, 0.5])
 
     def step(w, x, y):
         w -= 0.05 * tl.grad(lambda w: np.mean((x @ w - y) ** 2))(w)
 
-    for run, dtype in trainings(step):
+    for run, dtype in every_way(step):
         w, order = np.zeros(3, dtype), np.random.default_rng(1)
         for _ in range(400 * rows // 64 + 20):
             for chosen in order.permutation(64).reshape(-1, rows):
@@ -174,7 +174,7 @@ OPTIMISERS = {
 
 
 @pytest.mark.parametrize("name", OPTIMISERS)
-def test_E6_momentum_and_adaptive_steps(trainings, name):
+def test_E6_momentum_and_adaptive_steps(every_way, name):
     """Each reaches the minimum; the update rules themselves are the optimisers' own tests."""
     opt = OPTIMISERS[name]
     minimum = np.linalg.solve([[2, 1], [1, 4]], [2, -2])
@@ -182,7 +182,7 @@ def test_E6_momentum_and_adaptive_steps(trainings, name):
     def step(x, state):
         opt.update(x, tl.grad(bowl)(x), state)
 
-    for run, dtype in trainings(step):
+    for run, dtype in every_way(step):
         x = np.array([2, 2], dtype)
         state = opt.init(x)
         for _ in range(500):

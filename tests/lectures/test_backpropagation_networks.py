@@ -42,7 +42,7 @@ def test_E10_products_are_taken_in_the_cheap_order(agrees, normal):
     assert program.cost().flops == 2 * (40 * 30 + 40 * 40 + 20 * 40)
 
 
-def test_E11_linear_autoencoder(trainings):
+def test_E11_linear_autoencoder(every_way):
     """4-2-4 reaches the error of the two principal components."""
     rng = np.random.default_rng(0)
     turn = np.linalg.qr(rng.standard_normal((4, 4)))[0]
@@ -59,7 +59,7 @@ def test_E11_linear_autoencoder(trainings):
         return loss
 
     start = {"encode": 0.5 * rng.standard_normal((4, 2)), "decode": rng.standard_normal((2, 4))}
-    for run, dtype in trainings(step):
+    for run, dtype in every_way(step):
         p = tl.tree.map(lambda a, dtype=dtype: a.astype(dtype), start)
         state = tl.optim.adam().init(p)
         for k in range(800):
@@ -87,7 +87,7 @@ def test_E12_xor_by_the_given_network(agrees):
     agrees(relu_network, [(W, c, w, b), XOR[0]], XOR[1])
 
 
-def test_E12_xor_trained(trainings):
+def test_E12_xor_trained(every_way):
     rng = np.random.default_rng(1)
     start = [rng.standard_normal((8, 2)), np.zeros(8), rng.standard_normal(8), np.zeros(())]
     opt = tl.optim.adam(0.05)
@@ -96,7 +96,7 @@ def test_E12_xor_trained(trainings):
         g = tl.grad(lambda p: np.mean((relu_network(p, x) - y) ** 2))(p)
         opt.update(p, g, state)
 
-    for run, dtype in trainings(step):
+    for run, dtype in every_way(step):
         p, (x, y) = [a.astype(dtype) for a in start], (a.astype(dtype) for a in XOR)
         state = opt.init(p)
         for _ in range(600):
@@ -228,14 +228,14 @@ def test_E17_rank_3_tensor_is_never_built(agrees, ops, normal):
     assert entry.instead == ("outer %gz, %x",)
 
 
-def test_E17_least_squares_solution(trainings):
+def test_E17_least_squares_solution(every_way):
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((4, 30)), rng.standard_normal((3, 30))
 
     def step(W, x, y):
         W -= 0.01 * tl.grad(residual)(W, x, y)
 
-    for run, dtype in trainings(step):
+    for run, dtype in every_way(step):
         W = np.zeros((3, 4), dtype)
         for _ in range(300):
             run(W, x.astype(dtype), y.astype(dtype))

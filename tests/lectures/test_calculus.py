@@ -48,41 +48,56 @@ def test_C2_rules(agrees, normal, name):
 
 # --- C3: vectors and matrices --------------------------------------------------------------
 
-VECTOR_RULES = {
-    "x^T a": (lambda x, a, A: x.T @ a, lambda x, a, A: a),
-    "a^T x": (lambda x, a, A: a.T @ x, lambda x, a, A: a),
-    "x^T A x": (lambda x, a, A: x.T @ A @ x, lambda x, a, A: (A + A.T) @ x),
-    "x^T A": (lambda x, a, A: x.T @ A, lambda x, a, A: A.T),
-}
-
-
-@pytest.mark.parametrize("rule", VECTOR_RULES)
-def test_C3_with_respect_to_a_vector(agrees, normal, rule):
-    f, expected = VECTOR_RULES[rule]
-    agrees(tl.jacobian(f), [normal(4), normal(4), normal(4, 4)], expected)
-
-
-# Entry (i, j) by entry (m, n).
-MATRIX_RULES = {
+RULES = {
+    # The function, the shapes of its operands, its Jacobian with respect to each.
+    "x^T a": (lambda x, a: x.T @ a, [(4,), (4,)], lambda x, a: (a, x)),
+    "a^T x": (lambda x, a: a.T @ x, [(4,), (4,)], lambda x, a: (a, x)),
+    "x^T A x": (
+        lambda x, A: x.T @ A @ x,
+        [(4,), (4, 4)],
+        lambda x, A: ((A + A.T) @ x, np.outer(x, x)),
+    ),
+    "x^T A": (
+        lambda x, A: x.T @ A,
+        [(4,), (4, 3)],
+        lambda x, A: (A.T, np.einsum("m,jn->jmn", x, np.eye(3))),
+    ),
+    # A matrix with respect to a matrix: entry (i, j) by entry (m, n).
     "X^T A": (
         lambda X, A: X.T @ A,
-        lambda X, A: np.einsum("in,mj->ijmn", np.eye(2), A),
-        "[a,b;c,d] = I[a,d] v0[c,b]",
+        [(4, 2), (4, 3)],
+        lambda X, A: (
+            np.einsum("in,mj->ijmn", np.eye(2), A),
+            np.einsum("mi,jn->ijmn", X, np.eye(3)),
+        ),
     ),
     "A^T X": (
         lambda X, A: A.T @ X,
-        lambda X, A: np.einsum("mi,jn->ijmn", A, np.eye(2)),
-        "[a,b;c,d] = I[b,d] v0[a,c]",
+        [(4, 2), (4, 3)],
+        lambda X, A: (
+            np.einsum("mi,jn->ijmn", A, np.eye(2)),
+            np.einsum("in,mj->ijmn", np.eye(3), X),
+        ),
     ),
 }
 
 
-@pytest.mark.parametrize("rule", MATRIX_RULES)
-def test_C3_matrix_with_respect_to_matrix(agrees, normal, rule):
-    f, expected, structure = MATRIX_RULES[rule]
-    args = [normal(4, 2), normal(4, 3)]
-    agrees(tl.jacobian(f), args, expected)
-    assert tl.jacobian(f, structured=True)(*args).structure == structure
+@pytest.mark.parametrize("rule", RULES)
+def test_C3_vectors_and_matrices(agrees, normal, rule):
+    f, shapes, expected = RULES[rule]
+    agrees(tl.jacobian(f, (0, 1)), [normal(*shape) for shape in shapes], expected)
+
+
+STRUCTURES = {"X^T A": "[a,b;c,d] = I[a,d] v0[c,b]", "A^T X": "[a,b;c,d] = I[b,d] v0[a,c]"}
+
+
+@pytest.mark.parametrize("rule", STRUCTURES)
+def test_C3_matrix_with_respect_to_matrix_structured(normal, rule):
+    f, shapes, expected = RULES[rule]
+    args = [normal(*shape) for shape in shapes]
+    J = tl.jacobian(f, structured=True)(*args)
+    assert J.structure == STRUCTURES[rule]
+    np.testing.assert_allclose(J.dense(), expected(*args)[0])
 
 
 # --- C5, C6: losses ------------------------------------------------------------------------
@@ -155,7 +170,7 @@ def test_C7_gradients_add_where_values_fan_out(agrees, normal):
 # --- C9 to C11: training -------------------------------------------------------------------
 
 
-def test_C9_least_squares(trainings):
+def test_C9_least_squares(every_way):
     """Descent x - a 2 A^T (A x - y) reaches the closed form (A^T A)^-1 A^T y."""
     rng = np.random.default_rng(0)
     A, y = rng.standard_normal((40, 4)), rng.standard_normal(40)
@@ -163,7 +178,7 @@ def test_C9_least_squares(trainings):
     def step(x, A, y, rate):
         x -= rate * tl.grad(lambda x: np.sum((A @ x - y) ** 2))(x)
 
-    for run, dtype in trainings(step):
+    for run, dtype in every_way(step):
         given = A.astype(dtype), y.astype(dtype)
         x, wide = np.zeros(4, dtype), given[0].astype(np.float64)
         for _ in range(200):
@@ -171,7 +186,7 @@ def test_C9_least_squares(trainings):
         np.testing.assert_allclose(x, np.linalg.inv(wide.T @ wide) @ wide.T @ given[1], atol=1e-6)
 
 
-def test_C10_forward_error_backward_update(trainings):
+def test_C10_forward_error_backward_update(every_way):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((64, 5))
     y = np.sin(x @ rng.standard_normal((5, 2)))
@@ -185,7 +200,7 @@ def test_C10_forward_error_backward_update(trainings):
             p[name] -= rate * g[name]  # update
         return np.mean(error**2)
 
-    for run, dtype in trainings(step):
+    for run, dtype in every_way(step):
         p = {name: value.astype(dtype) for name, value in start.items()}
         xs, ys = x.astype(dtype), y.astype(dtype)
         order, epochs = np.random.default_rng(1), []
@@ -196,7 +211,7 @@ def test_C10_forward_error_backward_update(trainings):
         assert np.mean(epochs[-5:]) < np.mean(epochs[-15:-10]) < np.mean(epochs[:5])
 
 
-def test_C11_digits(trainings):
+def test_C11_digits(every_way):
     """x5 = H3 relu(H0 x0 + h1) + h4 with softmax cross-entropy, on real images."""
     module = runpy.run_path(str(EXAMPLES / "digits_data.py"))
     x, y, x_test, y_test = module["load"]()
@@ -213,7 +228,7 @@ def test_C11_digits(trainings):
         tl.optim.sgd(rate, 0.9).update(p, g, state)
         return loss
 
-    for run, dtype in trainings(step):
+    for run, dtype in every_way(step):
         p = {name: value.astype(dtype) for name, value in start.items()}
         state, order = tl.optim.sgd(0.1, 0.9).init(p), np.random.default_rng(1)
         for epoch in range(epochs):
@@ -251,8 +266,8 @@ def largest_error(run, dtype, pieces):
     return np.max(np.abs(found - curve(x)))
 
 
-def test_C12_the_error_falls_with_the_square_of_the_width(trainings):
-    for run, dtype in trainings(triangles):
+def test_C12_the_error_falls_with_the_square_of_the_width(every_way):
+    for run, dtype in every_way(triangles):
         errors = [largest_error(run, dtype, pieces) for pieces in (20, 40, 80)]
         for wide, narrow in itertools.pairwise(errors):
             assert 3.5 < wide / narrow < 4.5
@@ -279,9 +294,9 @@ def grid(pieces):
     return np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
 
 
-def test_C12_vector_input_and_output(trainings):
+def test_C12_vector_input_and_output(every_way):
     x = np.random.default_rng(0).uniform(-1, 1, (200, 2))
-    for run, dtype in trainings(tents):
+    for run, dtype in every_way(tents):
         errors = []
         for pieces in (8, 16):
             knots = grid(pieces).astype(dtype)
