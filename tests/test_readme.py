@@ -1,15 +1,24 @@
 """The README keeps its word: its IR is real, its commands run, its tables are complete."""
 
+import inspect
 import re
 import runpy
 import shlex
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
+import tapeless as tl
+from tapeless.compiler.tracing import elementwise, traced
+from tapeless.compiler.tracing.registry import COMPOSED, FUNCTIONS, METHODS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
+FUNCTION_LIST = re.compile(r"(?<=<!-- functions -->\n).*?(?=<!-- end -->)", re.DOTALL)
 SHOWN = re.compile(r"<!-- (?P<name>\S+) -->\n```text\n(?P<text>.*?)```\n", re.DOTALL)
 
 
@@ -22,9 +31,102 @@ def test_ir_is_the_real_output(request: pytest.FixtureRequest) -> None:
     expected = SHOWN.sub(
         lambda m: f"<!-- {m['name']} -->\n```text\n{real[m['name']].rstrip()}\n```\n", readme
     )
+    keep(request, expected)
+
+
+def keep(request: pytest.FixtureRequest, expected: str) -> None:
+    """The README must be `expected`; `--update-golden` makes it so."""
     if request.config.getoption("--update-golden"):
         README.write_text(expected)
     assert README.read_text() == expected
+
+
+# --- what may stand in a step ---------------------------------------------------------------
+
+
+def numpy_name(function: Callable[..., object]) -> str:
+    return f"{'linalg.' if 'linalg' in (function.__module__ or '') else ''}{function.__name__}"
+
+
+def functions_of(*modules: str) -> list[str]:
+    """The NumPy functions that these modules of `compiler/tracing` stand in for."""
+    return [
+        numpy_name(f)
+        for f, made in FUNCTIONS.items()
+        if made.__module__.rpartition(".")[2] in modules
+    ]
+
+
+def methods() -> list[str]:
+    """Public methods and attributes of a traced array, without those that only raise."""
+    own = [
+        name
+        for name, found in vars(traced.TracedArray).items()
+        if name[0] != "_"
+        and (isinstance(found, property) or found.__annotations__["return"] != "NoReturn")
+    ]
+    return sorted({*own, *METHODS}, key=str.lower)
+
+
+def public(module: ModuleType) -> list[str]:
+    found = inspect.getmembers(module, inspect.isfunction)
+    return [n for n, f in found if n[0] != "_" and f.__module__ == module.__name__]
+
+
+def supported() -> str:
+    """The lists of the README, from the tables that decide what is traced."""
+    ufuncs = [*elementwise.DIRECT, *COMPOSED]
+    tests = [*elementwise.COMPARISONS, *elementwise.LOGICAL, *elementwise.BITWISE]
+    groups: dict[str, Iterable[str]] = {
+        "elementwise": [u.__name__ for u in ufuncs] + functions_of("composed"),
+        "comparison, logic": [u.__name__ for u in tests],
+        "reductions": functions_of("reductions"),
+        "products": functions_of("linear"),
+        "shapes, parts": functions_of("shapes", "assembly", "indexing"),
+        "new arrays": functions_of("creation"),
+        "methods": methods(),
+        "tl.nn": public(tl.nn),
+        "tl.optim": public(tl.optim),
+    }
+    lines = (f"- **{title}**: {', '.join(dict.fromkeys(names))}" for title, names in groups.items())
+    return "\n".join(
+        textwrap.fill(line, 118, subsequent_indent="  ", break_on_hyphens=False) for line in lines
+    )
+
+
+def test_the_functions_are_those_of_the_tables(request: pytest.FixtureRequest) -> None:
+    keep(request, FUNCTION_LIST.sub(lambda _: f"{supported()}\n", README.read_text()))
+
+
+def test_the_list_is_complete() -> None:
+    listed = set(re.findall(r"[\w.]+", supported()))
+    traced_ufuncs = {u.__name__ for u in (*elementwise.DIRECT, *COMPOSED)}
+    assert {numpy_name(f) for f in FUNCTIONS} | traced_ufuncs | set(METHODS) <= listed
+
+
+def forms(kind: str) -> list[str]:
+    """The index expressions or assignments that the README lists."""
+    (text,) = re.findall(rf"^- {kind}: (.*?)\n(?!  )", README.read_text(), re.MULTILINE | re.DOTALL)
+    return re.findall(r"`(.+?)`", text)
+
+
+@pytest.mark.parametrize("form", [*forms("read"), *forms("write")])
+def test_the_forms_of_indexing_mean_what_they_mean_in_numpy(form: str) -> None:
+    body = f"y = {form}" if form in forms("read") else form
+    scope: dict[str, object] = {"np": np}
+    exec(f"def f(x, y, v, i, rows, cols, mask):\n    {body}\n    return x + 0, y + 0", scope)
+    plain = scope["f"]
+    assert callable(plain)
+
+    def arguments() -> tuple[Any, ...]:
+        x = np.arange(16.0).reshape(4, 4)
+        rows, cols = np.array([3, 0]), np.array([1, 2])
+        return x, x / 7, np.float64(2.5), np.int64(1), rows, cols, x > 5
+
+    mine, own = arguments(), arguments()
+    for found, expected in zip(tl.compile(plain)(*mine), plain(*own), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-14)
+    np.testing.assert_allclose(mine[0], own[0], rtol=1e-14)
 
 
 def blocks(language: str) -> list[str]:
