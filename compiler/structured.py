@@ -161,4 +161,6 @@ def structured_jacobian(
 def _term(term: Reduced, values: Iterator[Any], dtype: np.dtype) -> StructuredTerm:
     value = np.ones((), dtype) if term.value is None else next(values)
     scaled = value if term.coef == 1.0 else (term.coef * value).astype(dtype)
-    return StructuredTerm(tuple((d.i, d.j) for d in term.deltas), term.letters, scaled)
+    order = sorted(range(len(term.letters)), key=term.letters.__getitem__)
+    axes = tuple(term.letters[k] for k in order)
+    return StructuredTerm(tuple((d.i, d.j) for d in term.deltas), axes, scaled.transpose(order))

@@ -28,7 +28,7 @@ CASES = [
     ("softmax", softmax, B, "[a;b] = I[a,b] v0[a] + v1[a,b]", 9),
     ("constant", lambda x: np.ones(3), B, "[a;b] = 0", 0),
     ("outer", lambda x: np.outer(x, x), B, "[a,b;c] = I[a,c] v0[b] + I[b,c] v1[a]", 15),
-    ("X A", lambda X: X @ A, X, "[a,b;c,d] = I[a,c] v0[d,b]", 60),
+    ("X A", lambda X: X @ A, X, "[a,b;c,d] = I[a,c] v0[b,d]", 60),
     ("transpose", lambda X: X.T, X, "[a,b;c,d] = I[a,d] I[b,c] v0[]", 15),
     ("rows", lambda X: np.maximum(X, 0).sum(1), X, "[a;b,c] = I[a,b] v0[a,c]", 15),
     (

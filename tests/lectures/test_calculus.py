@@ -88,7 +88,7 @@ def test_C3_vectors_and_matrices(agrees, normal, rule):
     agrees(tl.jacobian(f, (0, 1)), [normal(*shape) for shape in shapes], expected)
 
 
-STRUCTURES = {"X^T A": "[a,b;c,d] = I[a,d] v0[c,b]", "A^T X": "[a,b;c,d] = I[b,d] v0[a,c]"}
+STRUCTURES = {"X^T A": "[a,b;c,d] = I[a,d] v0[b,c]", "A^T X": "[a,b;c,d] = I[b,d] v0[a,c]"}
 
 
 @pytest.mark.parametrize("rule", STRUCTURES)
