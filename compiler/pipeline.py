@@ -10,6 +10,7 @@ Two environment variables look into it or change it:
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
 import sys
@@ -155,8 +156,11 @@ def _skipped() -> frozenset[str]:
             f"TAPELESS_SKIP: {', '.join(sorted(names & required))} cannot be skipped: "
             "without it there is no program"
         )
-    if unknown := names - set(_skippable()):
-        raise TapelessError(f"TAPELESS_SKIP: no pass or rule named {', '.join(sorted(unknown))}")
+    known = set(_skippable())
+    if unknown := sorted(names - known):
+        near = difflib.get_close_matches(unknown[0], sorted(known))
+        hint = f"; close to it: {', '.join(near)}" if near else ""
+        raise TapelessError(f"TAPELESS_SKIP: no pass or rule named {', '.join(unknown)}{hint}")
     return names
 
 
@@ -180,6 +184,8 @@ class _Dump:
             digest = hashlib.sha256(str(graph).encode()).hexdigest()[:8]
             self.folder = Path(self.target) / f"{graph.name}-{digest}"
             self.folder.mkdir(parents=True, exist_ok=True)
+            for old in self.folder.glob("[0-9][0-9]-*.ir"):  # of a run with other passes
+                old.unlink()
 
     def __call__(self, title: str, graph: Graph) -> None:
         if not self.target or (text := f"{graph}\n") in self.texts[-1:]:

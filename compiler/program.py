@@ -151,9 +151,11 @@ class Program:
     def _build(self) -> NativeProgram:
         start = time.perf_counter()
         made = build(self.graph("planned"), keep=self._step.options.cache)
-        if os.environ.get("TAPELESS_LOG") == "1":
-            seconds = seconds_text(time.perf_counter() - start)
-            print(f"tapeless: {self.name} compiled in {seconds} ({self._reason})", file=sys.stderr)
+        if os.environ.get("TAPELESS_LOG", "").lower() not in ("", "0", "off"):
+            native = time.perf_counter() - start
+            before = self._trace_seconds + sum(t.seconds for t in self._lowered.timings)
+            took = f"{seconds_text(before + native)}, {seconds_text(native)} of it native code"
+            print(f"tapeless: {self.name} compiled in {took} ({self._reason})", file=sys.stderr)
         return made
 
     def run_native(self, leaves: Sequence[Any]) -> Sequence[Array]:

@@ -1,6 +1,7 @@
 """Programs: stages, texts, reports, and running one by hand."""
 
 import linecache
+import re
 
 import numpy as np
 import pytest
@@ -164,6 +165,16 @@ def test_without_cache_no_file_is_written(monkeypatch, tmp_path):
     made.run(*arguments())
     assert list(tmp_path.rglob("*")) == []
     assert "def step(" in "".join(linecache.getlines(made.source().path))
+
+
+@pytest.mark.parametrize(("value", "lines"), [("1", 1), ("yes", 1), ("0", 0), ("off", 0), ("", 0)])
+def test_the_log_says_how_long_it_took(monkeypatch, capsys, value, lines):
+    monkeypatch.setenv("TAPELESS_LOG", value)
+    tl.compile(step.function)(*arguments())
+    log = capsys.readouterr().err
+    assert log.count("\n") == lines
+    if lines:
+        assert re.search(r"step compiled in \S+ m?s, \S+ m?s of it native code \(first call\)", log)
 
 
 # --- verify --------------------------------------------------------------------------------
