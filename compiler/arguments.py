@@ -8,9 +8,11 @@ writes the copies of updated arguments back afterwards. Nothing is written befor
 
 from __future__ import annotations
 
+import operator
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, repeat
 from typing import Any
 
 import numpy as np
@@ -91,8 +93,25 @@ def plain(parameter: Parameter, leaf: Any) -> Any:
     return copy
 
 
+def plain_all(parameters: Sequence[Parameter], leaves: Sequence[Any]) -> list[Any]:
+    """Every leaf made `plain`. If an updated one is a copy, all updated ones are, so that
+    `restore` brings them back together."""
+    used = [plain(p, x) for p, x in zip(parameters, leaves, strict=True)]
+    triples = list(zip(parameters, leaves, used, strict=True))
+    if not any(p.updated and copy is not x for p, x, copy in triples):
+        return used
+    return [x.copy() if p.updated and copy is x else copy for p, x, copy in triples]
+
+
 def restore(leaves: Sequence[Any], used: Sequence[Any], parameters: Sequence[Parameter]) -> None:
-    """Write updated arguments that were copied by `plain` back to the caller's arrays."""
-    for parameter, original, copy in zip(parameters, leaves, used, strict=True):
-        if parameter.updated and copy is not original:
-            np.copyto(original, copy)
+    """Write updated arguments that were copied by `plain_all` back to the caller's arrays."""
+    triples = zip(parameters, leaves, used, strict=True)
+    pairs = [(x, copy) for p, x, copy in triples if p.updated and copy is not x]
+    write_all([x for x, _ in pairs], [copy for _, copy in pairs])
+
+
+def write_all(targets: Sequence[Array], values: Sequence[Array]) -> None:
+    """`target[...] = value` for all of them, in one call of C code: Python looks for Ctrl-C between
+    its own instructions only, so an interrupt finds all arrays written or none."""
+    store: Any = operator.setitem  # its stub is overloaded, which `map` does not take
+    deque(map(store, targets, repeat(...), values), maxlen=0)

@@ -172,8 +172,7 @@ class Program:
 
         def run(leaves: Sequence[Any]) -> Sequence[Array]:
             outputs, updates = interpret(graph, *self.typed(leaves))
-            for position, value in zip(targets, updates, strict=True):
-                np.copyto(leaves[position], value)
+            arguments.write_all([leaves[position] for position in targets], updates)
             return outputs
 
         return run
@@ -236,7 +235,7 @@ class Program:
         return self.traced.finish(call.bound.arguments, outputs)
 
     def _plain(self, leaves: Sequence[Any]) -> list[Any]:
-        return [arguments.plain(p, x) for p, x in zip(self.parameters, leaves, strict=True)]
+        return arguments.plain_all(self.parameters, leaves)
 
     # --- the fast way of a call ----------------------------------------------------------
 
