@@ -5,12 +5,23 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from ..ir.errors import UnsupportedError
 from . import tree
-from .signature import ArraySpec, Described, ScalarSpec, Spec, bind, describe, parameters
+from .signature import (
+    ArraySpec,
+    Described,
+    ScalarSpec,
+    Spec,
+    StaticSpec,
+    bind,
+    describe,
+    parameters,
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,26 @@ class Step:
             bound = bind(self.signature, args, kwargs)
         except TypeError as error:
             raise TypeError(f"{self.name}(): {error}") from None
-        return Call(bound, describe(bound.arguments, self.options.static_argnames))
+        described = describe(bound.arguments, self.options.static_argnames)
+        self._check_statics(described)
+        return Call(bound, described)
+
+    def _check_statics(self, described: Described) -> None:
+        """UnsupportedError for an ordinary object that holds arrays. They would be constants of
+        the program, and later calls would compute with the arrays of the first."""
+        chosen = self.options.static_argnames
+        for path, spec in zip(described.treedef.key_paths, described.specs, strict=True):
+            if not isinstance(spec, StaticSpec) or path[0].name in chosen:
+                continue
+            held = held_array(spec.value)
+            if held is not None:
+                name = path[0].name + tree.access(path[1:])
+                raise UnsupportedError(
+                    f"argument {name}: {type(spec.value).__name__} is an ordinary object, and"
+                    f" what it holds in {name}.{held} would be constant in {self.name}; make the"
+                    " class a @dataclass, whose fields are arguments, or, if its arrays never"
+                    f" change, name {path[0].name} in static_argnames"
+                )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -62,6 +92,21 @@ class Step:
         """Whether a call can give every argument by position, one per parameter."""
         plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         return all(p.kind in plain for p in self.signature.parameters.values())
+
+
+def held_array(value: Any, seen: set[int] | None = None) -> str | None:
+    """The first attribute of an object under which an array is found, in containers or further
+    objects: `W`, `layers`. Modules, classes, and functions around others are not looked into."""
+    seen = set() if seen is None else seen
+    if isinstance(value, (type, ModuleType)) or hasattr(value, "__wrapped__") or id(value) in seen:
+        return None
+    seen.add(id(value))
+    attributes: dict[str, Any] = getattr(value, "__dict__", {})
+    for name, attribute in attributes.items():
+        for leaf in tree.leaves(attribute):
+            if isinstance(leaf, np.ndarray) or held_array(leaf, seen):
+                return name
+    return None
 
 
 def copied(leaf: Any) -> Any:

@@ -10,6 +10,7 @@ from tapeless.ir.errors import (
     ShapeError,
     TapelessError,
     TraceError,
+    UnsupportedError,
 )
 
 
@@ -227,6 +228,56 @@ def test_methods():
     assert model.apply.interpret(x).tolist() == [3, 3]
     assert model.apply.lower(x) is model.apply.programs[0]
     assert len(Model.apply.programs) == 1
+
+
+def test_the_arrays_of_an_ordinary_object_do_not_become_constants():
+    class Block:
+        def __init__(self):
+            self.w = np.ones(2)
+
+    class Model:
+        def __init__(self):
+            self.itself = self
+            self.blocks = [Block()]
+
+        def apply(self, x):
+            return self.blocks[0].w * x
+
+    model, x = Model(), np.ones(2)
+    with pytest.raises(UnsupportedError, match=r"self: Model .* self\.blocks .*@dataclass"):
+        tl.compile(Model.apply)(model, x)
+    constant = tl.compile(Model.apply, static_argnames="self")
+    assert constant(model, x).tolist() == [1, 1]
+
+
+def test_the_arrays_of_a_dataclass_are_arguments_of_its_methods():
+    @dataclass
+    class Model:
+        w: object
+
+        @tl.compile
+        def apply(self, x):
+            return self.w * x
+
+    model, x = Model(np.ones(2)), np.ones(2)
+    assert model.apply(x).tolist() == [1, 1]
+    model.w *= 3
+    assert model.apply(x).tolist() == [3, 3]
+
+
+def test_functions_are_passed_as_they_are():
+    @tl.compile
+    def apply(f, x):
+        return f(x)
+
+    @tl.compile
+    def double(x):
+        return 2 * x
+
+    x = np.ones(2)
+    double(x)
+    assert apply(np.negative, x).tolist() == [-1, -1]
+    assert apply(double, x).tolist() == [2, 2]
 
 
 def test_a_compiled_function_inside_another_is_traced_as_part_of_it():
