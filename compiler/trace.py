@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.errors import TraceError
+from ..ir.errors import TapelessError, TraceError
 from ..ir.graph import Graph, Value
 from . import tree
 from .rebinds import Rebinds, Snapshot
@@ -28,10 +28,11 @@ from .signature import (
     describe,
     parameters,
 )
+from .tracing import source
 from .tracing.handle import Handle
 from .tracing.promotion import as_array
 from .tracing.reachable import RandomGuard, check_nothing_kept
-from .tracing.recorder import Buffer, Recorder, active
+from .tracing.recorder import Buffer, Recorder, active, located
 from .tracing.traced import TracedArray
 
 __all__ = ["ResultTree", "Traced", "is_tracing", "trace"]
@@ -138,9 +139,12 @@ def trace(
 
 
 def _run(fn: Callable[..., Any], bound: inspect.BoundArguments) -> Any:
-    """Call the step. NumPy wraps errors raised while it stores an element; they are unwrapped."""
+    """Call the step; every error of ours gets the user's line. NumPy wraps errors raised while it
+    stores an element; they are unwrapped."""
     try:
         return fn(*bound.args, **bound.kwargs)
+    except TapelessError as error:
+        raise located(error, source.raising_frame(error) or source.user_frame()) from None
     except ValueError as error:
         if isinstance(error.__cause__, TraceError):
             raise error.__cause__ from None

@@ -153,7 +153,11 @@ def cross_entropy(
         target = _smoothed(logits, target, label_smoothing)
     log_probs = log_softmax(logits, axis=axis)
     if target.dtype.kind in "iu":
-        return nll_loss(log_probs, target, reduction=reduction)
+        return _reduce(-_at_labels("cross_entropy", log_probs, target), reduction)
+    if np.shape(target) == log_probs.shape[:axis] + log_probs.shape[axis + 1 :]:
+        raise DTypeError(
+            f"cross_entropy: labels must be integers, not {target.dtype}; use labels.astype(int)"
+        )
     _same_shape("cross_entropy", logits, target)
     return _reduce(-np.sum(target * log_probs, axis=axis), reduction)
 

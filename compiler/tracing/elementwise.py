@@ -261,4 +261,6 @@ _NEAREST = {
 
 def nearest(name: str) -> str:
     """What to write instead of an unsupported function."""
-    return _NEAREST.get(name, "write it with the functions the README lists")
+    return _NEAREST.get(
+        name, "write it with supported functions, or compute it outside the step and pass it"
+    )

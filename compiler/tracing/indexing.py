@@ -279,7 +279,7 @@ def _slice(item: slice, n: int) -> tuple[int, int, int]:
         if isinstance(bound, Handle):
             raise TraceError(
                 "a slice bound is traced, so the shape would depend on the data; make it a static"
-                " argument, or use np.where with a mask over positions"
+                " argument, or read a fixed number of rows with x[start + np.arange(n)]"
             )
     start, stop, step = item.indices(n)
     length = len(range(start, stop, step))

@@ -26,7 +26,11 @@ def no_truth() -> TraceError:
     node = _expression(frame)
     if isinstance(node, ast.Call) and _callee(node) in ("max", "min", "sorted", "any", "all"):
         what = f"the built-in {_callee(node)}() compares traced values"
-        fix = f"use np.{'sort' if _callee(node) == 'sorted' else _callee(node)}, or np.maximum"
+        fix = f"use np.{_callee(node)}, or np.maximum for two"
+        if _callee(node) == "sorted":
+            fix = "sort outside the step; for extrema use np.max, np.min, np.argmax"
+        elif _callee(node) in ("any", "all"):
+            fix = f"use np.{_callee(node)}"
     elif isinstance(node, ast.Compare) and len(node.ops) > 1:
         what = "a chained comparison needs the truth of a traced value"
         fix = "write (a < x) & (x < b)"
@@ -56,6 +60,15 @@ def no_number(kind: str) -> TraceError:
     return _error(f"a traced value is converted to a Python {kind}; {_WHY}. Instead {fix}", frame)
 
 
+def no_format() -> TraceError:
+    """For f"{x:.3f}" and format(x, ".3f")."""
+    return _error(
+        f"a traced value is formatted as a number; {_WHY}. Instead return it and print it outside"
+        " the step",
+        source.user_frame(),
+    )
+
+
 def no_index() -> TraceError:
     """For C[x] on a concrete array, a list index, range(n)."""
     frame = source.user_frame()
@@ -83,7 +96,7 @@ def no_array() -> TraceError:
     callee = _callee(node)
     if callee.startswith("np.random"):
         return _error(_random(node), frame)
-    if node.args and isinstance(node.args[0], (ast.List, ast.Tuple, ast.ListComp)):
+    if node.args and _is_sequence(node.args[0], frame):
         fix = "use np.stack([a, b]) for arrays of one shape, np.concatenate for parts"
     elif callee.endswith(("asarray", "array")):
         fix = "use x itself, x.copy() or x.astype(dtype)"
@@ -135,6 +148,13 @@ def _expression(frame: FrameType | None) -> ast.expr | None:
         return ast.parse(source.running_expression(frame), mode="eval").body
     except SyntaxError:
         return None
+
+
+def _is_sequence(node: ast.expr, frame: FrameType | None) -> bool:
+    """Whether an argument is a list or tuple: written out, or held by a variable."""
+    if isinstance(node, ast.Name) and frame is not None:
+        return isinstance(frame.f_locals.get(node.id), (list, tuple))
+    return isinstance(node, (ast.List, ast.Tuple, ast.ListComp))
 
 
 def _callee(node: ast.Call) -> str:

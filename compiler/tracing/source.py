@@ -11,6 +11,7 @@ import dis
 import linecache
 import os
 import sys
+import traceback
 import warnings
 from functools import lru_cache
 from itertools import pairwise
@@ -34,6 +35,15 @@ def user_frame() -> FrameType | None:
     while frame is not None and frame.f_code.co_filename.startswith(_INSIDE):
         frame = frame.f_back
     return frame
+
+
+def raising_frame(error: BaseException) -> FrameType | None:
+    """The innermost frame of the user's code that an error came through."""
+    found = None
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if not frame.f_code.co_filename.startswith(_INSIDE):
+            found = frame
+    return found
 
 
 def location(frame: FrameType | None) -> Loc | None:

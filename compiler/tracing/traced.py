@@ -342,6 +342,11 @@ class TracedArray(Handle):
     def __complex__(self) -> NoReturn:
         raise misuse.no_number("complex")
 
+    def __format__(self, spec: str) -> str:
+        if spec:
+            raise misuse.no_format()
+        return repr(self)
+
     def __index__(self) -> NoReturn:
         raise misuse.no_index()
 

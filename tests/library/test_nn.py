@@ -200,6 +200,7 @@ def test_other_losses_and_layers(run):
         (ShapeError, lambda: nn.cross_entropy(np.zeros(()), np.zeros((), int))),
         (ShapeError, lambda: nn.maxout(np.zeros(5), 2)),
         (DTypeError, lambda: nn.nll_loss(SCORES, np.zeros(3))),
+        (DTypeError, lambda: nn.cross_entropy(SCORES, np.zeros(3))),
         (ValueError, lambda: nn.mse_loss(np.zeros(3), np.zeros(3), reduction="average")),
     ],
 )
