@@ -33,7 +33,7 @@ from ..passes.fold import fold
 from ..passes.fuse import fuse
 from ..passes.jacobian_free import jacobian_free
 from ..passes.reassociate import reassociate
-from ..passes.rules import RulePass
+from ..passes.rewriting.rules import RulePass
 from ..passes.simplify import simplify
 from ..passes.stable import stable
 from ..passes.transposes import absorb_transposes

@@ -21,7 +21,7 @@ from ..ir.dense import spread
 from ..ir.errors import ShapeError
 from ..ir.jacobian import Delta, Form, Term
 from ..ir.types import Type
-from ..passes.eliminate import Reduced
+from ..passes.algebra.eliminate import Reduced
 from .zeros import nonzeros
 
 Array = NDArray[Any]

@@ -9,8 +9,8 @@
 
 Requests are expanded in SSA order in one pass, so that the inside of an outer derivative holds no
 request any more, only ops, Jacobians and contractions; a contraction is differentiated as the
-product it is (`passes/expression.py`). `arg` nodes mark what a request differentiates with respect
-to and vanish at the end.
+product it is (`passes/algebra/expression.py`). `arg` nodes mark what a request differentiates
+with respect to and vanish at the end.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from ..ir.jacobian import Axes, Factor, Letter, Term, Val, canonical
 from ..ir.op import ZERO
 from ..ir.ops import uniform_value
 from ..ir.ops.autodiff import REQUESTS
-from . import support
-from .expression import contraction, derivative
+from .algebra import support
+from .algebra.expression import contraction, derivative
 
 
 def autodiff(graph: Graph) -> Graph:

@@ -21,9 +21,9 @@ from typing import Final
 
 from ..ir.graph import Value
 from ..ir.ops.reduce import expand_reduced
-from .patterns import Var, match_node, p, x, y
-from .rules import RulePass, Site, rule
-from .views import below_moves, replay
+from .rewriting.patterns import Var, match_node, p, x, y
+from .rewriting.rules import RulePass, Site, rule
+from .rewriting.views import below_moves, replay
 
 LOGSUMEXP: Final = p.select(p.isfinite(Var("m")), p.add(Var("m"), Var("l")), Var("m"))
 """What `logsumexp_parts` makes: m is the maximum, l the logarithm of the shifted sum."""

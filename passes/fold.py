@@ -19,7 +19,7 @@ import numpy as np
 from ..ir.errors import BoundsError
 from ..ir.evaluate import run_node
 from ..ir.graph import Value
-from .rules import Rule, RulePass, Site, rule
+from .rewriting.rules import Rule, RulePass, Site, rule
 
 LIMIT = 65536
 """The most elements a folded constant may have."""

@@ -5,9 +5,10 @@
  =>
     %gW:f64[3,4] = outer %gz, %x
 
-There is one algorithm for every op (`passes/eliminate.py`); this pass only feeds it. A result that
-still has deltas (the cotangent of a total Jacobian) is remembered as its terms, so that the next
-contraction sees the structure and not a tensor full of zeros; the tensor itself is dead code then.
+There is one algorithm for every op (`passes/algebra/eliminate.py`); this pass only feeds it. A
+result that still has deltas (the cotangent of a total Jacobian) is remembered as its terms, so that
+the next contraction sees the structure and not a tensor full of zeros; the tensor itself is dead
+code then.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from ..ir.builder import Builder, keep, prune, rebuild
 from ..ir.graph import Graph, Node, Value
 from ..ir.jacobian import Delta, Letter, Term, Val
 from ..ir.ops import uniform_value
-from .eliminate import Reduced, eliminate, materialise
-from .expression import Expression, contraction
+from .algebra.eliminate import Reduced, eliminate, materialise
+from .algebra.expression import Expression, contraction
 
 
 def jacobian_free(graph: Graph) -> Graph:

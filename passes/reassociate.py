@@ -25,7 +25,7 @@ from ..ir.builder import Builder, rebuild
 from ..ir.dotspec import LETTERS, canonical_spec, parse_spec
 from ..ir.graph import Graph, Node, Value
 from .dce import dce
-from .rules import use_counts
+from .rewriting.rules import use_counts
 
 LARGEST_PRODUCT: Final = 8
 """Factors considered at once: n of them can be split in 3 ** n ways. A longer chain is improved

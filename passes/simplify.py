@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import arithmetic, fold, indexing, logic, movement, powers, reductions
-from .rules import RulePass
+from . import fold
+from .rewriting import arithmetic, indexing, logic, movement, powers, reductions
+from .rewriting.rules import RulePass
 
 simplify: Final = RulePass(
     "simplify",

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import arithmetic, logistic, powers, softmax
-from .rules import RulePass
+from .rewriting import arithmetic, logistic, powers, softmax
+from .rewriting.rules import RulePass
 
 stable: Final = RulePass(
     "stable", (*arithmetic.SIGNS, *powers.RULES, *logistic.RULES, *softmax.RULES)

@@ -14,10 +14,10 @@ from typing import Final
 
 from ..ir.dotspec import DotSpec, canonical_spec, parse_spec
 from ..ir.graph import Value
-from .movement import reshape_of_reshape, transpose_of_transpose, unmoved
-from .patterns import p, x, y
-from .rules import Rule, RulePass, Site, rule
-from .views import axis_map
+from .rewriting.movement import reshape_of_reshape, transpose_of_transpose, unmoved
+from .rewriting.patterns import p, x, y
+from .rewriting.rules import Rule, RulePass, Site, rule
+from .rewriting.views import axis_map
 
 
 @rule(p.dot(p.transpose(x, name="z"), y), p.dot(y, p.transpose(x, name="z")))

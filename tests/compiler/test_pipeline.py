@@ -13,7 +13,7 @@ from tapeless.ir.errors import TapelessError, VerifyError
 from tapeless.ir.evaluate import evaluate
 from tapeless.ir.graph import Graph
 from tapeless.ir.parse import parse
-from tapeless.passes.rules import RulePass
+from tapeless.passes.rewriting.rules import RulePass
 
 TEXT = """step(%w:f64[3,2], %x:f64[4,3], %y:i64[4], %lr:f64[]) {
   %a:f64[3,2] = arg %w

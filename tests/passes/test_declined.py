@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tapeless.ir.parse import parse
 from tapeless.passes.fold import LIMIT, fold
-from tapeless.passes.rules import RulePass
+from tapeless.passes.rewriting.rules import RulePass
 from tapeless.passes.simplify import simplify
 from tapeless.passes.stable import stable
 from tapeless.passes.transposes import absorb_transposes

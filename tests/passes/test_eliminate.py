@@ -7,9 +7,9 @@ from tapeless.ir.evaluate import evaluate
 from tapeless.ir.graph import Graph, Value
 from tapeless.ir.jacobian import Delta, Map, Mask, Term, Val
 from tapeless.ir.types import BOOL, F64, Type
-from tapeless.passes.eliminate import eliminate, materialise
-from tapeless.passes.expression import Expression
-from tapeless.passes.support import eliminate_boolean
+from tapeless.passes.algebra.eliminate import eliminate, materialise
+from tapeless.passes.algebra.expression import Expression
+from tapeless.passes.algebra.support import eliminate_boolean
 
 
 def multiplied_out(expression, arrays, dtype):

@@ -11,7 +11,7 @@ from tapeless.ir.parse import parse
 from tapeless.ir.verify import verify
 from tapeless.passes.decompose import decompose
 from tapeless.passes.fold import fold
-from tapeless.passes.rules import RulePass
+from tapeless.passes.rewriting.rules import RulePass
 from tapeless.passes.simplify import simplify
 from tapeless.passes.stable import stable
 from tapeless.passes.transposes import absorb_transposes

@@ -10,9 +10,9 @@
 
 from __future__ import annotations
 
-from ..ir.graph import Node, Value
-from ..ir.op import OPS
-from ..ir.ops.move import full_slice
+from ...ir.graph import Node, Value
+from ...ir.op import OPS
+from ...ir.ops.move import full_slice
 from .patterns import p, x
 from .rules import Rule, Site, rule
 

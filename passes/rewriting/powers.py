@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.builder import Builder
-from ..ir.graph import Value
+from ...ir.builder import Builder
+from ...ir.graph import Value
 from .patterns import k, p, x
 from .rules import Rule, Site, rule
 

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..ir.builder import Builder
-from ..ir.dotspec import canonical_spec
-from ..ir.graph import Value
-from ..ir.jacobian import Letter, Mask, Val
+from ...ir.builder import Builder
+from ...ir.dotspec import canonical_spec
+from ...ir.graph import Value
+from ...ir.jacobian import Letter, Mask, Val
 
 Letters = tuple[Letter, ...]
 

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..ir.builder import Builder
-from ..ir.graph import Node, Value
-from ..ir.jacobian import Delta, Form, Map, Mask, Term, Val, map_refs
-from ..ir.types import BOOL
+from ...ir.builder import Builder
+from ...ir.graph import Node, Value
+from ...ir.jacobian import Delta, Form, Map, Mask, Term, Val, map_refs
+from ...ir.types import BOOL
 from .eliminate import Reduced, eliminate
 from .expression import Expression, indexed
 from .products import lay

@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from ..ir.graph import Node, Value
+from ...ir.graph import Node, Value
 from .patterns import c, n, p, x, y
 from .rules import Rule, Site, rule
 from .views import MOVES, View, below_moves, replay, view

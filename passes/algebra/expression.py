@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..ir.graph import Node, Value
-from ..ir.jacobian import Axes, Delta, Factor, Form, Letter, Mask, Term, Val, map_refs
+from ...ir.graph import Node, Value
+from ...ir.jacobian import Axes, Delta, Factor, Form, Letter, Mask, Term, Val, map_refs
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..ir.dotspec import canonical_spec, parse_spec
-from ..ir.graph import Value
+from ...ir.dotspec import canonical_spec, parse_spec
+from ...ir.graph import Value
 from .patterns import c, p, x, y
 from .rules import Rule, Site, rule
 from .views import AxisMap, axis_map

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.graph import Value
+from ...ir.graph import Value
 from .patterns import k, n, p, x, y
 from .rules import Rule, Site, rule
 

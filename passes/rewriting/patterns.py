@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..ir import ops  # fills the registry
-from ..ir.graph import Node, Value
-from ..ir.op import OPS
+from ...ir import ops  # fills the registry
+from ...ir.graph import Node, Value
+from ...ir.op import OPS
 
 
 @dataclass(frozen=True)

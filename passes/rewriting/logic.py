@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.graph import Value
+from ...ir.graph import Value
 from .patterns import c, n, p, u, x, y, z
 from .rules import Rule, Site, rule
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..ir.graph import Node, Value
-from ..ir.ops.move import reshape_groups
+from ...ir.graph import Node, Value
+from ...ir.ops.move import reshape_groups
 from .rules import Site
 
 MOVES = ("reshape", "transpose", "broadcast", "slice", "gather")

@@ -12,7 +12,7 @@ function itself does. Each rule's right side is finite wherever its value is.
 
 from __future__ import annotations
 
-from ..ir.graph import Value
+from ...ir.graph import Value
 from .patterns import p, u, x
 from .rules import Rule, Site, rule
 

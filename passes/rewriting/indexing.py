@@ -16,8 +16,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..ir.graph import Node, Value
-from ..ir.ops.move import SliceSpec, full_slice
+from ...ir.graph import Node, Value
+from ...ir.ops.move import SliceSpec, full_slice
 from .movement import ELEMENTWISE
 from .patterns import p, x, y, z
 from .rules import Rule, Site, rule

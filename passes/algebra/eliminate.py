@@ -25,11 +25,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..ir.builder import Builder
-from ..ir.graph import Value
-from ..ir.jacobian import Delta, Factor, Letter, Map, Mask, Term, Val
-from ..ir.maps import MAPS
-from ..ir.ops import uniform_value
+from ...ir.builder import Builder
+from ...ir.graph import Value
+from ...ir.jacobian import Delta, Factor, Letter, Map, Mask, Term, Val
+from ...ir.maps import MAPS
+from ...ir.ops import uniform_value
 from .expression import Expression
 from .products import Letters, Products, diagonal, lay
 

@@ -20,10 +20,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..ir import ops
-from ..ir.builder import Builder, keep, rebuild
-from ..ir.graph import Graph, Node, Value
-from .dce import dce
+from ...ir import ops
+from ...ir.builder import Builder, keep, rebuild
+from ...ir.graph import Graph, Node, Value
+from ..dce import dce
 from .patterns import Call, match_node
 
 ANY_OP = "*"
