@@ -136,7 +136,7 @@ class Reference:
         """How far each result moves when the arguments change in their last places. Runs the graph,
         so it is asked for only when a difference needs an explanation."""
         farthest = [0.0] * len(self.results)
-        for leaves in moved(self._leaves):
+        for leaves in moved(self._leaves, self._graph):
             with suppress(BoundsError):  # a float that becomes an index crosses the end of an array
                 found = itertools.chain(*interpret(self._graph, *leaves))
                 gaps = map(gap, self.results, found)
@@ -162,15 +162,19 @@ class Reference:
         return StageCheck(stage, max((relative(a, b) for a, b in pairs), default=0.0), note)
 
 
-def moved(leaves: Sequence[Array]) -> list[list[Array]]:
-    """Twice the arguments, every float a few units in the last place away; always the same way."""
+def moved(leaves: Sequence[Array], graph: Graph) -> list[list[Array]]:
+    """Twice the arguments, every float a few units in the last place away; always the same way.
+    The last place is that of the coarsest float the graph computes with: a step that casts its f64
+    arguments to f32 is no more certain than one that takes f32."""
     random = np.random.default_rng(0)
+    computed = (v.type for node in graph.nodes for v in node.results)
+    coarsest = max((np.finfo(t.dtype).eps for t in computed if t.is_float), default=0.0)
 
     def move(x: Array) -> Array:
         if x.dtype.kind != "f":
             return x
         steps = random.integers(-ULPS, ULPS + 1, x.shape)
-        return np.asarray(x * (1 + steps * np.finfo(x.dtype).eps), x.dtype)
+        return np.asarray(x * (1 + steps * max(coarsest, np.finfo(x.dtype).eps)), x.dtype)
 
     with np.errstate(over="ignore"):
         return [[move(x) for x in leaves] for _ in range(2)]
@@ -242,7 +246,7 @@ def _first_difference(old: Graph, new: Graph, leaves: Sequence[Array]) -> str:
     """The first node of `new` whose value differs from the value of that name in `old`."""
     expected, *others = (
         {name: value for name, _, value in _named_values(old, arrays)}
-        for arrays in (leaves, *moved(leaves))
+        for arrays in (leaves, *moved(leaves, old))
     )
     for name, node, value in _named_values(new, leaves):
         if name in expected:

@@ -8,6 +8,7 @@ from tapeless.compiler.pipeline import STEPS
 from tapeless.compiler.verification import ILL_CONDITIONED, close, gap, moved, relative
 from tapeless.ir.builder import rebuild
 from tapeless.ir.errors import VerifyError
+from tapeless.ir.parse import parse
 
 
 @tl.compile
@@ -97,13 +98,29 @@ def test_a_wrong_gradient_that_cancels_is_caught_where_it_does_not_cancel(monkey
 
 def test_moved_arguments_are_a_few_units_in_the_last_place_away():
     leaves = [np.linspace(1, 2, 50), np.arange(3), np.float32([1, 0, -3]), np.array([True])]
-    first, second = moved(leaves)
+    graph = parse("f(%x:f64[50]) {\n  %y:f64[50] = tanh %x\n} -> %y")
+    first, second = moved(leaves, graph)
     for changed in (first, second):
         assert [a.dtype for a in changed] == [a.dtype for a in leaves]
         assert 0 < gap(leaves[0], changed[0]) <= 4 * 2 * np.finfo(float).eps
         assert changed[1] is leaves[1] and changed[3] is leaves[3] and changed[2][1] == 0
     assert (first[0] != second[0]).any()
-    assert all((a == b).all() for a, b in zip(first, moved(leaves)[0], strict=True))
+    assert all((a == b).all() for a, b in zip(first, moved(leaves, graph)[0], strict=True))
+
+
+def test_a_step_that_computes_in_f32_is_as_uncertain_as_f32():
+    @tl.compile
+    def mixed(w, x):
+        def loss(w):
+            z = x.astype(np.float32) @ w.astype(np.float32)
+            return np.mean(np.tanh(z).sum(1) ** 2) * np.float64(1)
+
+        return tl.value_and_grad(loss)(w)
+
+    random = np.random.default_rng(0)
+    for _ in range(3):
+        arguments = random.normal(size=(40, 30)), random.normal(size=(50, 40))
+        assert mixed.lower(*arguments).verify(*arguments).error > 1e-9
 
 
 def test_close():
