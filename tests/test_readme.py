@@ -134,13 +134,24 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_step_runs_as_printed(python: Callable[..., str], tmp_path: Path) -> None:
-    (source,) = blocks("python")
+    source = blocks("python")[0]
     script = tmp_path / "train.py"
     script.write_text(source)
     out = python(str(script))
     assert "= jacobian " in out
     assert "Jacobians never built" in out
     assert "compiled" in out
+
+
+def test_derivatives_print_what_the_comments_say(
+    python: Callable[..., str], tmp_path: Path
+) -> None:
+    source = blocks("python")[1]
+    script = tmp_path / "hessian.py"
+    script.write_text(source)
+    said = [line.partition("# ")[2] for line in source.splitlines() if line.startswith("print(")]
+    for line, comment in zip(python(str(script)).splitlines(), said, strict=True):
+        assert comment.startswith(line)
 
 
 @pytest.mark.parametrize(
