@@ -18,14 +18,10 @@ import numpy as np
 
 from ..ir.errors import DTypeError, ShapeError, TraceError, UnsupportedError
 from ..ir.graph import Value
-from ..passes.jacobian_free import jacobian_terms
-from ..runtime.interpreter import interpret
 from . import tree
-from .pipeline import lower
+from .eager import eagerly, structured_eagerly
 from .rebinds import Snapshot, spell
-from .signature import bind, parameters
-from .structured import structured_jacobian
-from .trace import Traced, trace
+from .signature import parameters
 from .tracing.handle import Handle
 from .tracing.promotion import as_array, is_number, lift
 from .tracing.recorder import Buffer, Recorder, active
@@ -62,7 +58,7 @@ def value_and_grad(fn: Function, argnums: Argnums = 0, has_aux: bool = False) ->
     def derived(*args: Any, **kwargs: Any) -> Any:
         recorder = active()
         if recorder is None:
-            return _eagerly(derived, args, kwargs)
+            return eagerly(derived, args, kwargs)
         inputs = _mark_arguments(recorder, fn, args, argnums)
         result = inputs.call(fn, kwargs)
         loss, aux = _with_aux(result) if has_aux else (result, None)
@@ -125,7 +121,7 @@ def jacobian(
         recorder = active()
         if recorder is None:
             dense = jacobian(fn, argnums, has_aux)
-            return (_structured_eagerly if structured else _eagerly)(dense, args, kwargs)
+            return (structured_eagerly if structured else eagerly)(dense, args, kwargs)
         if structured:
             raise UnsupportedError(
                 "structured=True works outside tl.compile only; inside, leave it out: no zeros are"
@@ -355,44 +351,15 @@ def _same_trace(recorder: Recorder | None) -> Recorder:
 # --- outside a trace -----------------------------------------------------------------------
 
 
-def _eagerly(fn: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Trace, differentiate and interpret. Nothing the caller holds is written."""
-    traced = trace(fn, args, kwargs)
-    graph = lower(traced.graph, until="optimized").graphs["optimized"]
-    outputs, _ = interpret(graph, *_inputs(traced))
-    return traced.finish(bind(parameters(fn), args, kwargs).arguments, outputs)
-
-
-def _structured_eagerly(fn: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """The same, with every total Jacobian among the outputs left as its terms."""
-    traced = trace(fn, args, kwargs)
-    graph, terms = jacobian_terms(lower(traced.graph, until="autodiff").graphs["autodiff"])
-    values = iter(interpret(graph, *_inputs(traced))[0])
-    outputs: list[Any] = []
-    for value, of_output in zip(traced.graph.outputs, terms, strict=True):
-        node = traced.graph.producer.get(value)
-        if node is not None and node.op.name == "total_jacobian":
-            rank = node.operands[0].type.rank
-            outputs.append(structured_jacobian(value.type, rank, of_output, values))
-        else:
-            outputs.append(next(values))
-    return traced.finish(bind(parameters(fn), args, kwargs).arguments, outputs)
-
-
-def _inputs(traced: Traced) -> list[Any]:
-    types = [v.type.dtype for v in traced.graph.inputs]
-    return [np.asarray(x, d) for x, d in zip(traced.described.leaves, types, strict=True)]
-
-
 def _vjp_eagerly(fn: Function, primals: tuple[Any, ...], has_aux: bool) -> tuple[Any, ...]:
-    result = _eagerly(fn, primals, {})
+    result = eagerly(fn, primals, {})
     out, aux = _with_aux(result) if has_aux else (result, None)
 
     def pull(cotangent: Any) -> Any:
         def both(p: Any, seed: Any) -> Any:
             return vjp(fn, *p, has_aux=has_aux)[1](seed)
 
-        return _eagerly(both, (primals, cotangent), {})
+        return eagerly(both, (primals, cotangent), {})
 
     return (out, pull, aux) if has_aux else (out, pull)
 
@@ -403,7 +370,7 @@ def _jvp_eagerly(
     def pushed(p: Any, t: Any) -> Any:
         return jvp(fn, p, t, has_aux)
 
-    result: tuple[Any, ...] = _eagerly(pushed, (primals, tangents), {})
+    result: tuple[Any, ...] = eagerly(pushed, (primals, tangents), {})
     return result
 
 

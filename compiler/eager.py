@@ -1,0 +1,46 @@
+"""Derivatives outside a trace: the function is traced, lowered and interpreted at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..passes.jacobian_free import jacobian_terms
+from ..runtime.interpreter import interpret
+from .pipeline import lower
+from .signature import bind, parameters
+from .structured import structured_jacobian
+from .trace import Traced, trace
+
+Function = Callable[..., Any]
+
+
+def eagerly(fn: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Trace, differentiate and interpret. Nothing the caller holds is written."""
+    traced = trace(fn, args, kwargs)
+    graph = lower(traced.graph, until="optimized").graphs["optimized"]
+    outputs, _ = interpret(graph, *_inputs(traced))
+    return traced.finish(bind(parameters(fn), args, kwargs).arguments, outputs)
+
+
+def structured_eagerly(fn: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """The same, with every total Jacobian among the outputs left as its terms."""
+    traced = trace(fn, args, kwargs)
+    graph, terms = jacobian_terms(lower(traced.graph, until="autodiff").graphs["autodiff"])
+    values = iter(interpret(graph, *_inputs(traced))[0])
+    outputs: list[Any] = []
+    for value, of_output in zip(traced.graph.outputs, terms, strict=True):
+        node = traced.graph.producer.get(value)
+        if node is not None and node.op.name == "total_jacobian":
+            rank = node.operands[0].type.rank
+            outputs.append(structured_jacobian(value.type, rank, of_output, values))
+        else:
+            outputs.append(next(values))
+    return traced.finish(bind(parameters(fn), args, kwargs).arguments, outputs)
+
+
+def _inputs(traced: Traced) -> list[Any]:
+    types = [v.type.dtype for v in traced.graph.inputs]
+    return [np.asarray(x, d) for x, d in zip(traced.described.leaves, types, strict=True)]
