@@ -4,7 +4,6 @@ what to do."""
 from __future__ import annotations
 
 import itertools
-import signal
 
 import numpy as np
 import pytest
@@ -328,32 +327,3 @@ def test_an_update_of_a_read_only_array_raises_before_anything_runs(how):
         with pytest.raises(ValueError, match=r"p\['b'\].*read-only"):
             how(step)({"a": writable, "b": frozen}, np.ones(2))
         assert not writable.any() and not frozen.any()
-
-
-def interrupted(step, p, seconds):
-    """Call the step until an interrupt comes, as Ctrl-C does, after so many seconds."""
-    try:
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        for _ in range(10**9):
-            step(p, 1.0)
-    except KeyboardInterrupt:
-        return
-
-
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timer")
-def test_an_interrupt_leaves_the_arrays_between_two_steps():
-    @tl.compile
-    def step(p, d):
-        for name in p:
-            p[name] += d
-
-    p = {name: np.zeros(50) for name in "abcd"}
-    step(p, 1.0)
-    previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    try:
-        for k in range(100):
-            interrupted(step, p, 1e-4 + 1e-5 * k)
-            counts = {count for array in p.values() for count in array.tolist()}
-            assert len(counts) == 1
-    finally:
-        signal.signal(signal.SIGALRM, previous)
