@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from ..passes.jacobian_free import jacobian_terms
 from ..runtime.interpreter import interpret
 from .pipeline import lower
 from .signature import bind, parameters
 from .structured import structured_jacobian
-from .trace import Traced, trace
+from .trace import trace
 
 Function = Callable[..., Any]
 
@@ -21,7 +19,7 @@ def eagerly(fn: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any
     """Trace, differentiate and interpret. Nothing the caller holds is written."""
     traced = trace(fn, args, kwargs)
     graph = lower(traced.graph, until="optimized").graphs["optimized"]
-    outputs, _ = interpret(graph, *_inputs(traced))
+    outputs, _ = interpret(graph, *traced.typed(traced.described.leaves))
     return traced.finish(bind(parameters(fn), args, kwargs).arguments, outputs)
 
 
@@ -29,7 +27,7 @@ def structured_eagerly(fn: Function, args: Sequence[Any], kwargs: Mapping[str, A
     """The same, with every total Jacobian among the outputs left as its terms."""
     traced = trace(fn, args, kwargs)
     graph, terms = jacobian_terms(lower(traced.graph, until="autodiff").graphs["autodiff"])
-    values = iter(interpret(graph, *_inputs(traced))[0])
+    values = iter(interpret(graph, *traced.typed(traced.described.leaves))[0])
     outputs: list[Any] = []
     for value, of_output in zip(traced.graph.outputs, terms, strict=True):
         node = traced.graph.producer.get(value)
@@ -39,8 +37,3 @@ def structured_eagerly(fn: Function, args: Sequence[Any], kwargs: Mapping[str, A
         else:
             outputs.append(next(values))
     return traced.finish(bind(parameters(fn), args, kwargs).arguments, outputs)
-
-
-def _inputs(traced: Traced) -> list[Any]:
-    types = [v.type.dtype for v in traced.graph.inputs]
-    return [np.asarray(x, d) for x, d in zip(traced.described.leaves, types, strict=True)]

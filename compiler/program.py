@@ -179,8 +179,7 @@ class Program:
 
     def typed(self, leaves: Sequence[Any]) -> list[Array]:
         """The leaves as arrays of the types the graph takes; Python numbers become 0-d arrays."""
-        inputs = self.traced.graph.inputs
-        return [np.asarray(x, v.type.dtype) for x, v in zip(leaves, inputs, strict=True)]
+        return self.traced.typed(leaves)
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """Run the native step: like the compiled function, for arguments of this program's

@@ -87,6 +87,11 @@ class Traced:
     rebinds: Rebinds
     int_ranges: tuple[tuple[int, np.dtype], ...]
 
+    def typed(self, leaves: Sequence[Any]) -> list[Any]:
+        """The leaves as arrays of the types the graph takes; Python numbers become 0-d arrays."""
+        inputs = self.graph.inputs
+        return [np.asarray(x, v.type.dtype) for x, v in zip(leaves, inputs, strict=True)]
+
     def finish(self, arguments: Mapping[str, Any], outputs: Sequence[Any]) -> Any:
         """After a run: change the caller's containers (`arguments` by parameter name), and
         return what the step returns."""

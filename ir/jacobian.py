@@ -154,11 +154,16 @@ class Axes:
 
     def val(self, value: Value, letters: Sequence[Letter]) -> Val:
         """The element of `value` at `letters`, one per axis; extent-1 axes become None."""
-        return Val(value, _squeezed(value, letters))
+        return indexed(value, letters)
 
     def mask(self, value: Value, letters: Sequence[Letter]) -> Mask:
         """Like `val`, as a selection."""
-        return Mask(value, _squeezed(value, letters))
+        return Mask(value, indexed(value, letters).ix)
+
+
+def indexed(value: Value, letters: Sequence[Letter]) -> Val:
+    """`value[letters]`, one letter per axis, with None on axes of extent 1."""
+    return Val(value, _squeezed(value, letters))
 
 
 def _squeezed(value: Value, letters: Sequence[Letter]) -> tuple[Letter | None, ...]:

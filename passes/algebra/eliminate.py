@@ -27,7 +27,7 @@ import numpy as np
 
 from ...ir.builder import Builder
 from ...ir.graph import Value
-from ...ir.jacobian import Delta, Factor, Letter, Map, Mask, Term, Val
+from ...ir.jacobian import Delta, Factor, Letter, Map, Mask, Term, Val, indexed
 from ...ir.maps import MAPS
 from ...ir.ops import uniform_value
 from .expression import Expression
@@ -226,7 +226,7 @@ class _Elimination:
         src, dst = self.products.extents(map_.src), self.products.extents(map_.dst)
         result = emit(self.b, value, dict(map_.attrs), map_.operands, src, dst)
         self.unmentioned.difference_update(here)
-        self.vals.append(self.indexed(result, (*batch, *there)))
+        self.vals.append(indexed(result, (*batch, *there)))
 
     def extended(self, val: Val | None, letters: Letters) -> Value:
         """The value with exactly these axes, repeated along letters it does not mention."""
@@ -246,11 +246,7 @@ class _Elimination:
         identity = self.b.reshape(self.b.cast(eye, dtype=self.dtype), shape=(size, *src))
         rule = MAPS[map_.op]
         rows = rule.forward(self.b, identity, dict(map_.attrs), map_.operands, src, dst)
-        self.vals.append(self.indexed(self.b.reshape(rows, shape=src + dst), map_.letters))
-
-    def indexed(self, value: Value, letters: Letters) -> Val:
-        pairs = zip(letters, value.shape, strict=True)
-        return Val(value, tuple(None if n == 1 else x for x, n in pairs))
+        self.vals.append(indexed(self.b.reshape(rows, shape=src + dst), map_.letters))
 
     def factors(self) -> list[Factor]:
         return [*self.vals, *self.masks, *self.maps]

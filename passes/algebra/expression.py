@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...ir.graph import Node, Value
-from ...ir.jacobian import Axes, Delta, Factor, Form, Letter, Mask, Term, Val, map_refs
+from ...ir.jacobian import Axes, Delta, Factor, Form, Letter, Mask, Term, Val, indexed, map_refs
 
 
 @dataclass(frozen=True)
@@ -41,18 +41,8 @@ def contraction(contract: Node, jacobian: Node) -> Expression:
     return Expression(out, extent, tuple(Term(t.coef, t.factors + factors) for t in terms))
 
 
-def indexed(value: Value, letters: Sequence[Letter]) -> Val:
-    """`value[letters]`, with None on axes of extent 1."""
-    return Val(value, _squeezed(value, letters))
-
-
-def _squeezed(value: Value, letters: Sequence[Letter]) -> tuple[Letter | None, ...]:
-    pairs = zip(letters, value.shape, strict=True)
-    return tuple(None if n == 1 else letter for letter, n in pairs)
-
-
 def _aligned_mask(value: Value, letters: Sequence[Letter]) -> Mask:
-    return Mask(value, _squeezed(value, letters[len(letters) - value.type.rank :]))
+    return Mask(value, indexed(value, letters[len(letters) - value.type.rank :]).ix)
 
 
 def derivative(expression: Expression, wrt: Value, result: Value) -> tuple[Axes, list[Term]]:

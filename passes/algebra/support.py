@@ -17,10 +17,10 @@ import numpy as np
 
 from ...ir.builder import Builder
 from ...ir.graph import Node, Value
-from ...ir.jacobian import Delta, Form, Map, Mask, Term, Val, map_refs
+from ...ir.jacobian import Delta, Form, Map, Mask, Term, Val, indexed, map_refs
 from ...ir.types import BOOL
 from .eliminate import Reduced, eliminate
-from .expression import Expression, indexed
+from .expression import Expression
 from .products import lay
 
 _FOLLOWED = ("slice", "reshape")
