@@ -89,6 +89,31 @@ def reference_adamw(steps, lr, b1, b2, eps, decay):
     return p
 
 
+def reference_amsgrad(steps, lr, b1, b2, eps):
+    """As torch: the largest second moment, corrected by the step's own factor."""
+    p = params()
+    m = v = most = tl.tree.map(np.zeros_like, p)
+    for t in range(1, steps + 1):
+        g = gradients(p)
+        m = tl.tree.map(lambda m, g: b1 * m + (1 - b1) * g, m, g)
+        v = tl.tree.map(lambda v, g: b2 * v + (1 - b2) * g**2, v, g)
+        most = tl.tree.map(np.maximum, most, v)
+        spread = tl.tree.map(lambda v, t=t: np.sqrt(v / (1 - b2**t)) + eps, most)
+        p = tl.tree.map(lambda p, m, s, t=t: p - lr * m / (1 - b1**t) / s, p, m, spread)
+    return p
+
+
+def reference_lion(steps, lr, b1, b2, decay):
+    p = params()
+    m = tl.tree.map(np.zeros_like, p)
+    for _ in range(steps):
+        g = gradients(p)
+        c = tl.tree.map(lambda m, g: np.sign(b1 * m + (1 - b1) * g), m, g)
+        p = tl.tree.map(lambda p, c: p - lr * (c + decay * p), p, c)
+        m = tl.tree.map(lambda m, g: b2 * m + (1 - b2) * g, m, g)
+    return p
+
+
 def reference_adagrad(steps, lr, decay, start, eps):
     p = params()
     total = tl.tree.map(lambda p: np.full_like(p, start), p)
@@ -114,9 +139,9 @@ def reference_rmsprop(steps, lr, alpha, eps, momentum, centered):
     return p
 
 
-def check(found, expected, rtol=1e-12):
+def check(found, expected, rtol=1e-12, atol=0.0):
     for a, b in zip(tl.tree.leaves(found), tl.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(a, b, rtol=rtol)
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)
 
 
 HOW = ["eager", "interpreted", "compiled"]
@@ -141,6 +166,47 @@ def test_adamw(how):
     p, state = run(how, optim.adamw(0.1, (0.8, 0.95), 1e-6, 0.3), 5)
     check(p, reference_adamw(5, 0.1, 0.8, 0.95, 1e-6, 0.3))
     assert state["t"].shape == () and state["t"] == 5
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_amsgrad(how):
+    p, state = run(how, optim.amsgrad(0.1, (0.8, 0.3), 1e-6), 5)
+    check(p, reference_amsgrad(5, 0.1, 0.8, 0.3, 1e-6))
+    assert list(state) == ["m", "v", "v_max", "t"]
+    # Falling gradients: the largest second moment is not the last.
+    assert np.any(state["v_max"]["w"] > state["v"]["w"])
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_lion(how):
+    p, state = run(how, optim.lion(0.1, (0.8, 0.95), 0.2), 5)
+    check(p, reference_lion(5, 0.1, 0.8, 0.95, 0.2))
+    assert list(state) == ["m"]
+
+
+COUPLED = [
+    lambda decay: optim.sgd(0.05, 0.9, weight_decay=decay),
+    lambda decay: optim.adam(0.1, weight_decay=decay),
+    lambda decay: optim.amsgrad(0.1, weight_decay=decay),
+    lambda decay: optim.adagrad(0.1, weight_decay=decay),
+    lambda decay: optim.rmsprop(0.1, weight_decay=decay),
+]
+
+
+@pytest.mark.parametrize("make", COUPLED, ids=lambda make: type(make(0)).__name__)
+def test_weight_decay_is_the_gradient_of_half_the_squares(make):
+    """The rule with decay and the rule without on a loss with the penalty take the same steps."""
+
+    def penalised(p):
+        return loss(p) + 0.15 * sum(np.sum(np.square(leaf)) for leaf in tl.tree.leaves(p))
+
+    found, _ = run("compiled", make(0.3), 3)
+    expected = params()
+    opt = make(0.0)
+    state = opt.init(expected)
+    for _ in range(3):
+        opt.update(expected, tl.grad(penalised)(expected), state)
+    check(found, expected, atol=1e-15)  # one parameter comes to rest at 0
 
 
 @pytest.mark.parametrize("how", HOW)
@@ -176,6 +242,9 @@ EVERY = [
     optim.sgd(0.1, 0.9),
     optim.adam(0.1),
     optim.adamw(0.1),
+    optim.amsgrad(0.1, weight_decay=0.1),
+    optim.lion(0.1, weight_decay=0.1),
+    optim.adam(optim.schedules.warmup(3, optim.schedules.cosine(0.1, 9))),
     optim.adagrad(0.1, 0.1),
     optim.rmsprop(0.03, momentum=0.5, centered=True),
 ]
@@ -213,7 +282,7 @@ def test_the_learning_rate_may_be_an_argument():
     assert len(step.programs) == 1
 
 
-@pytest.mark.parametrize("name", ["adam", "adamw", "adagrad", "rmsprop"])
+@pytest.mark.parametrize("name", ["adam", "adamw", "amsgrad", "lion", "adagrad", "rmsprop"])
 def test_the_learning_rate_of_adaptive_methods_may_be_an_argument(name):
     make = getattr(optim, name)
 
