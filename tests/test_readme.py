@@ -68,9 +68,17 @@ def methods() -> list[str]:
     return sorted({*own, *METHODS}, key=str.lower)
 
 
-def public(module: ModuleType) -> list[str]:
-    found = inspect.getmembers(module, inspect.isfunction)
-    return [n for n, f in found if n[0] != "_" and f.__module__ == module.__name__]
+def public(module: ModuleType, prefix: str = "") -> list[str]:
+    """The functions a module or package offers under its own name, those of its public
+    submodules (`__all__` says which) with theirs."""
+    found: list[str] = []
+    for name in getattr(module, "__all__", dir(module)):
+        value = getattr(module, name)
+        if inspect.ismodule(value) and hasattr(module, "__all__"):
+            found += public(value, f"{prefix}{name}.")
+        elif name[0] != "_" and inspect.isfunction(value):
+            found += [prefix + name] if value.__module__.startswith(module.__name__) else []
+    return found
 
 
 def supported() -> str:
