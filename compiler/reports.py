@@ -95,6 +95,9 @@ def flops(node: Node) -> int:
             return node.result.type.size
         case "reduce" | "argreduce" | "composite":
             return node.operands[0].type.size
+        case "sort":
+            n: int = node.result.shape[node.attrs["axis"]]
+            return node.result.type.size * max(n - 1, 0).bit_length()
         case "fused":
             return sum(map(flops, node.attrs["body"].nodes))
     return 0

@@ -15,6 +15,7 @@ last one wins.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from ...ir.types import I64, dtype_name
 from .kernel import Kernel, KernelWriter, factor, indent
 from .module import Module, place_of
 from .regions import copy_all
+
+REARRANGING: Final = frozenset({"reshape", "transpose", "broadcast", "slice"})
+"""Ops whose result holds elements of their operand and nothing else."""
 
 
 def emit_indexed(module: Module, graph: Graph, node: Node) -> None:
@@ -47,10 +51,12 @@ def index_operands(node: Node) -> tuple[Value, ...]:
 
 
 def is_in_range(graph: Graph, index: Value, extent: int) -> bool:
-    """Whether an index array is known now, and fits: a constant or a count."""
+    """Whether an index array is known to fit now: a constant, a count, the positions of a sort."""
     node = graph.producer.get(index)
-    while node is not None and node.op.name == "reshape":
+    while node is not None and node.op.name in REARRANGING:
         node = graph.producer.get(node.operands[0])
+    if node is not None and node.op.kind in ("sort", "argreduce"):
+        return bool(node.operands[0].shape[node.attrs["axis"]] <= extent)
     if node is None or node.op.kind != "constant":
         return False
     known = node.op.evaluate(**node.attrs)

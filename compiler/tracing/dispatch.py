@@ -14,7 +14,7 @@ import numpy as np
 
 from ...ir.errors import ShapeError, TraceError, UnsupportedError
 from ...ir.types import BOOL, F64, I64
-from . import assembly, creation, elementwise, indexing, linear, misuse, reductions, shapes
+from . import assembly, creation, elementwise, indexing, linear, misuse, reductions, shapes, sorting
 from .handle import Handle
 from .promotion import (
     as_array,
@@ -29,7 +29,7 @@ from .promotion import (
 )
 from .registry import FUNCTIONS, Array
 
-TABLES: Final = (assembly, creation, elementwise, indexing, linear, reductions, shapes)
+TABLES: Final = (assembly, creation, elementwise, indexing, linear, reductions, shapes, sorting)
 """The modules that stand in for NumPy's functions; importing them fills the registry."""
 
 

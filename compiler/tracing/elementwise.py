@@ -241,8 +241,6 @@ _NEAREST = {
     "copysign": "use np.sign(y) * np.abs(x)",
     "cumsum": "use np.tri(n) @ x, or a loop over slices",
     "cumprod": "use a loop over slices",
-    "sort": "sort outside the step; for extrema use np.max, np.min, np.argmax",
-    "argsort": "sort outside the step; for extrema use np.max, np.min, np.argmax",
     "median": "use np.mean, or compute it outside the step",
     "nonzero": "its shape depends on the data; use a mask with np.where",
     "argwhere": "its shape depends on the data; use a mask with np.where",

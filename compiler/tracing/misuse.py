@@ -28,7 +28,7 @@ def no_truth() -> TraceError:
         what = f"the built-in {_callee(node)}() compares traced values"
         fix = f"use np.{_callee(node)}, or np.maximum for two"
         if _callee(node) == "sorted":
-            fix = "sort outside the step; for extrema use np.max, np.min, np.argmax"
+            fix = "use np.sort"
         elif _callee(node) in ("any", "all"):
             fix = f"use np.{_callee(node)}"
     elif isinstance(node, ast.Compare) and len(node.ops) > 1:

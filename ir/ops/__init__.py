@@ -1,6 +1,6 @@
 """The op records, one module per family. Importing this package fills the registry `OPS`."""
 
-from . import autodiff, composite, constant, dot, elementwise, fused, index, move, reduce
+from . import autodiff, composite, constant, dot, elementwise, fused, index, move, reduce, sort
 from .constant import scalar_constant, uniform_value
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "move",
     "reduce",
     "scalar_constant",
+    "sort",
     "uniform_value",
 ]

@@ -147,7 +147,7 @@ def unknown_ufunc(x):
 
 
 def unknown_method(x):
-    return x.argpartition(1)
+    return x.byteswap()
 
 
 def unknown_argument(x):
@@ -162,8 +162,8 @@ def unsupported_option(x):
     return np.take(x, [0], mode="wrap")
 
 
-def sort(x):
-    return np.sort(x)
+def unique(x):
+    return np.unique(x)
 
 
 def mask_read(x):
@@ -357,7 +357,7 @@ MISUSE = [
     (assertion, TypeError, r"np\.where"),
     (builtin_max, TypeError, r"built-in max.*np\.max"),
     (builtin_any, TypeError, r"built-in any\(\).*use np\.any, at"),
-    (builtin_sorted, TypeError, r"built-in sorted\(\).*sort outside the step"),
+    (builtin_sorted, TypeError, r"built-in sorted\(\).*use np\.sort"),
     (to_float, TypeError, r"Python float.*results of shape \(\) work like numbers"),
     (to_int, TypeError, r"Python int.*astype\(np\.int64\)"),
     (item, TypeError, r"converted to a Python number"),
@@ -380,10 +380,10 @@ MISUSE = [
     (concrete_method, TypeError, r"np\.dot\(C, x\)"),
     (unknown_function, errors.UnsupportedError, r"np\.median is not supported"),
     (unknown_ufunc, errors.UnsupportedError, r"np\.cbrt is not supported; use np\.sign"),
-    (unknown_method, errors.UnsupportedError, r"ndarray\.argpartition is not supported"),
+    (unknown_method, errors.UnsupportedError, r"ndarray\.byteswap is not supported"),
     (unsupported_solver, errors.UnsupportedError, r"np\.linalg\.solve.*outside the step"),
     (unsupported_option, errors.UnsupportedError, r"np\.take: mode 'wrap'"),
-    (sort, errors.UnsupportedError, r"np\.sort is not supported"),
+    (unique, errors.UnsupportedError, r"np\.unique is not supported.*depends on the data"),
     (mask_read, errors.TraceError, r"x\[mask\].*np\.where"),
     (mask_rows, errors.TraceError, r"depends on the data"),
     (nonzero, errors.UnsupportedError, r"np\.nonzero"),

@@ -1,0 +1,99 @@
+"""Sorting and what follows from it: order statistics, and searching in sorted arrays.
+
+Everything is a stable sort of indices (NaN last) and a gather, so a derivative goes to the element
+that was moved. NumPy promises no order of equals for its other sorts, and of a partition only
+which element stands at `kth`, so a stable sort is right for all of them.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from ...ir.errors import ShapeError, UnsupportedError
+from .indexing import take_along_axis
+from .promotion import as_array, recorder_now
+from .reductions import normal_axis
+from .registry import METHODS, Array, implements
+
+
+@implements(np.argsort, method="argsort")
+def argsort(
+    a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None
+) -> Array:
+    """np.argsort; always stable."""
+    _no_fields(order)
+    x = as_array(a)
+    x, k = _along(x if x.ndim else x.reshape(1), axis)
+    found = recorder_now().builder.argsort(x.value, axis=k)
+    return recorder_now().fresh(found, contiguous=x.contiguous)
+
+
+def _no_fields(order: Any) -> None:
+    if order is not None:
+        raise UnsupportedError("`order` names fields of a structured array; there are none here")
+
+
+def _along(x: Array, axis: int | None) -> tuple[Array, int]:
+    """The array and the axis to sort along: flattened when no axis is given."""
+    if axis is None:
+        return x.flatten(), 0
+    return x, normal_axis(axis, x.ndim)
+
+
+@implements(np.sort)
+def sort(
+    a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None
+) -> Array:
+    """np.sort: the elements that argsort points to."""
+    x, k = _along(as_array(a), axis)
+    found = take_along_axis(x, argsort(x, k, order=order), k)
+    return recorder_now().fresh(found.value, contiguous=x.contiguous)
+
+
+def sort_in_place(
+    x: Array, axis: int = -1, kind: Any = None, order: Any = None, *, stable: Any = None
+) -> None:
+    """The method x.sort()."""
+    x.check_writable()
+    x.write(sort(x, axis, order=order).value)
+
+
+@implements(np.partition)
+def partition(
+    a: Any, kth: Any, axis: int | None = -1, kind: Any = None, order: Any = None
+) -> Array:
+    """np.partition: a full sort, which has every element `kth` in its place."""
+    x, k = _along(as_array(a), axis)
+    _check_kth(kth, x.shape[k])
+    return sort(x, k, order=order)
+
+
+@implements(np.argpartition, method="argpartition")
+def argpartition(
+    a: Any, kth: Any, axis: int | None = -1, kind: Any = None, order: Any = None
+) -> Array:
+    """np.argpartition: a full sort, which has every element `kth` in its place."""
+    x, k = _along(as_array(a), axis)
+    _check_kth(kth, x.shape[k])
+    return argsort(x, k, order=order)
+
+
+def partition_in_place(
+    x: Array, kth: Any, axis: int = -1, kind: Any = None, order: Any = None
+) -> None:
+    """The method x.partition(kth)."""
+    x.check_writable()
+    x.write(partition(x, kth, axis, order=order).value)
+
+
+METHODS["sort"] = sort_in_place
+METHODS["partition"] = partition_in_place
+
+
+def _check_kth(kth: Any, n: int) -> None:
+    for k in np.ravel(kth).tolist():
+        if not -n <= operator.index(k) < n:
+            raise ShapeError(f"kth(={k}) out of bounds ({n})")
