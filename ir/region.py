@@ -35,7 +35,7 @@ REDUCTIONS: Final = frozenset({"reduce", "argreduce"})
 EXPENSIVE: Final = frozenset(
     {
         "exp", "log", "log1p", "expm1", "sqrt", "tanh", "sin", "cos", "sigmoid", "softplus",
-        "power", "arctan2", "div", "floor_divide", "remainder",
+        "erf", "power", "arctan2", "div", "floor_divide", "remainder",
     }
 )  # fmt: skip
 """Elementwise ops that are not worth computing twice."""

@@ -31,8 +31,8 @@ Values (t is a dtype name: bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64)
     integers     floor_divide remainder: NumPy's values, nothing raises (x // 0 = x % 0 = 0,
                  INT_MIN // -1 = INT_MIN)
     order        maximum minimum (NaN wins, they vectorise in reductions), sign abs, select(c, a, b)
-    floats       exp log log1p expm1 sqrt tanh sin cos sigmoid softplus power arctan2 floor ceil
-                 rint floor_divide remainder, isnan isinf isfinite (bool results)
+    floats       exp log log1p expm1 sqrt tanh erf sin cos sigmoid softplus power arctan2 floor
+                 ceil rint floor_divide remainder, isnan isinf isfinite (bool results)
     Booleans     not_bool; & | ^ between them
     reductions   `acc = add_reassoc_f64(acc, x)` may be reordered, hence vectorises: use it for sums
                  and only for them. Sum f32 in f64: `acc = add_reassoc_f64(acc, f64(x0[i]))` and
@@ -89,6 +89,7 @@ VECMATH = {
     "log1p": vecmath.log1p,
     "expm1": vecmath.expm1,
     "tanh": vecmath.tanh,
+    "erf": vecmath.erf,
     "sigmoid": vecmath.sigmoid,
     "softplus": vecmath.softplus,
     "sin": vecmath.sin,

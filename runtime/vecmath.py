@@ -7,8 +7,9 @@ zeros and subnormals come out as IEEE 754 and NumPy have them; errors stay withi
 4 ulp in f64 (`tests/runtime/test_vecmath.py` measures them). `sin` and `cos` in f64 are the
 platform's: a branch-free reduction of all f64 arguments costs more than calling libm.
 
-Sources: argument reductions and the coefficients of tanh from Cephes (S. Moshier), log and log1p
-from FreeBSD's msun (fdlibm, Sun Microsystems); exp is its Taylor polynomial on [-ln2/2, ln2/2].
+Sources: argument reductions and the coefficients of tanh and erf from Cephes (S. Moshier; those of
+erf in f64 are shared with `ir/special.py`), log and log1p from FreeBSD's msun (fdlibm, Sun
+Microsystems); exp is its Taylor polynomial on [-ln2/2, ln2/2].
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ..ir import special
 from .lanes import Lane, Lanes
 
 LOG2_E = math.log2(math.e)
@@ -43,6 +45,15 @@ TANH_BOTTOM = {
     "f32": [1.0],
     "f64": [4.84406305325125486048e3, 2.23548839060100448583e3, 1.12811678491632931402e2, 1.0],
 }
+ERF_NEAR = [
+    1.28379165726710e-1, -3.761262582423300e-1, 1.128358514861418e-1, -2.685381193529856e-2,
+    5.188327685732524e-3, -8.010193625184903e-4, 7.853861353153693e-5,
+]  # fmt: skip
+ERFC_FAR = [
+    5.638259427386472e-1, -2.741127028184656e-1, 3.404879937665872e-1, -4.944515323274145e-1,
+    6.210004621745983e-1, -5.824733027278666e-1, 3.687424674597105e-1, -1.387039388740657e-1,
+    2.326819970068386e-2,
+]  # fmt: skip
 SIN_TAIL = [-1 / 6, 1 / 120, -1 / 5040, 1 / 362880, -1 / 39916800]
 COS_TAIL = [-1 / 2, 1 / 24, -1 / 720, 1 / 40320, -1 / 3628800, 1 / 479001600]
 
@@ -158,6 +169,29 @@ def tanh(m: Lanes, x: Lane) -> Lane:
     n, q = _reduce_exp(m, clamp(m, a + a, 0.0, 44.0))
     far = 1.0 - 2.0 / ((1.0 + q) * power_of_two(m, n) + 1.0)
     return m.copysign(m.select(a < 0.625, near_zero, far), x)
+
+
+def _erf_near(m: Lanes, a: Lane, square: Lane) -> Lane:
+    """erf(a) for 0 <= a <= 1."""
+    if m.format.name == "f32":
+        return a + a * polynomial(ERF_NEAR, square)
+    return a + a * (polynomial(special.ERF_V, square) / polynomial(special.ERF_U, square))
+
+
+def _scaled_erfc(m: Lanes, a: Lane) -> Lane:
+    """exp(a**2) (1 - erf(a)) for a >= 1; it needs ever fewer digits as a grows."""
+    if m.format.name == "f32":
+        inverse = 1.0 / a
+        return inverse * polynomial(ERFC_FAR, inverse * inverse)
+    return polynomial(special.ERFC_P, a) / polynomial(special.ERFC_Q, a)
+
+
+def erf(m: Lanes, x: Lane) -> Lane:
+    """Error function."""
+    a = clamp(m, m.abs(x), 0.0, special.ERF_ONE)
+    square = a * a
+    far = 1.0 - exp(m, -square) * _scaled_erfc(m, clamp(m, a, 1.0, special.ERF_ONE))
+    return m.copysign(m.select(a < 1.0, _erf_near(m, a, square), far), x)
 
 
 def sigmoid(m: Lanes, x: Lane) -> Lane:

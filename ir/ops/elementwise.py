@@ -11,6 +11,7 @@ for zero. Conventions at corners follow JAX unless a comment says otherwise.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from ..errors import DTypeError, ShapeError
 from ..graph import Node, Value
 from ..jacobian import Axes, Factor, Term
 from ..op import REQUIRED, ZERO, Attrs, JacobianRule, Op, Sample, define
+from ..special import erf
 from ..types import BOOL, DTYPES, F32, F64, I32, I64, Type, dtype_name
 from .constant import scalar_constant
 
@@ -253,6 +255,11 @@ for _op in (
     elementwise(
         "tanh", np.tanh, "tanh_{t}({0})", [lambda b, x, y: b.sub(1.0, b.mul(y, y))],
         "hyperbolic tangent",
+    ),
+    elementwise(
+        "erf", erf, "erf_{t}({0})",
+        [lambda b, x, y: b.mul(2 / math.sqrt(math.pi), b.exp(b.neg(b.mul(x, x))))],
+        "error function, 2/sqrt(pi) times the integral of exp(-t**2) from 0 to x",
     ),
     elementwise("sin", np.sin, "sin_{t}({0})", [lambda b, x, y: b.cos(x)], "sine"),
     elementwise("cos", np.cos, "cos_{t}({0})", [lambda b, x, y: b.neg(b.sin(x))], "cosine"),
