@@ -24,7 +24,7 @@ from tapeless.compiler.program import Program
 from tapeless.compiler.structured import StructuredJacobian
 from tapeless.compiler.transforms import grad, hessian, jacobian, jvp, value_and_grad, vjp
 from tapeless.ir import errors
-from tapeless.library import nn, optim
+from tapeless.library import nn, numpy, optim
 
 __version__ = "0.1.0"
 
@@ -45,6 +45,7 @@ __all__ = [
     "jacobian",
     "jvp",
     "nn",
+    "numpy",
     "optim",
     "tree",
     "value_and_grad",

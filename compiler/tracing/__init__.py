@@ -1,11 +1,13 @@
 """Tracing plain NumPy: what a step's arrays are while it is being recorded.
 
 source      the user's line, for nodes and for errors
+constants   concrete arrays in the graph
 recorder    one trace: the graph under construction, gradient levels, captured arrays
 lenses      views as pairs of get and put
 handle      a buffer seen through lenses: reading, writing, views
 traced      `TracedArray`: the handle the step sees; operators and methods
 dispatch    NumPy's protocols: from a function or ufunc to what stands in for it
+known       values that depend on no argument
 promotion   NumPy 2's dtype rules
 registry    the table of functions, filled by
 elementwise, composed, reductions, shapes, assembly, linear, indexing, creation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from ...ir.errors import ShapeError, UnsupportedError
 from .composed import where
 from .elementwise import copied
-from .promotion import as_array, convert, recorder_now, result_dtype
+from .promotion import as_array, convert, lift, recorder_now, result_dtype
 from .reductions import normal_axis, sum_
 from .registry import Array, implements
 from .shapes import (
@@ -74,6 +75,16 @@ def column_stack(tup: Any) -> Array:
 def append(arr: Any, values: Any, axis: int | None = None) -> Array:
     """np.append."""
     return concatenate([arr, values], axis)
+
+
+def joined(items: Sequence[Any], axis: int) -> Array:
+    """np.r_ (axis 0) and np.c_ (axis 1, where vectors are columns); Python numbers are weak."""
+    operands = [lift(x) for x in items]
+    dtype = result_dtype(operands)
+    parts = [atleast_1d(convert(x, dtype)) for x in operands]
+    if axis == 0:
+        return concatenate(parts, 0)
+    return concatenate([x if x.ndim > 1 else x.reshape(x.size, 1) for x in parts], -1)
 
 
 @implements(np.roll)

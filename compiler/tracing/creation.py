@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ...ir.errors import UnsupportedError
+from ...ir.errors import TraceError, UnsupportedError
 from ...ir.types import BOOL, DTYPES, F64
 from .composed import where
 from .elementwise import copied
 from .handle import Handle
 from .indexing import spread
+from .known import known
 from .promotion import as_array, as_value, lift, recorder_now, result_dtype
 from .registry import Array, implements
 from .shapes import shape_of
@@ -79,16 +80,63 @@ def full(
     return filled(shape, fill_value, dtype or as_array(fill_value).dtype)
 
 
-@implements(np.array, np.asarray, np.ascontiguousarray, np.asanyarray)
-def array(a: Any, dtype: Any = None, *, copy: bool | None = True) -> Array:
-    """np.array(values, like=x) of concrete values or of one traced array."""
-    x = as_array(np.asarray(a) if not isinstance(a, Handle) else a)
-    return astype(x, dtype or x.dtype)
+@implements(np.array)
+def array(
+    object: Any, dtype: Any = None, *, copy: bool | None = True, order: Any = "K",
+    subok: bool = False, ndmin: int = 0,
+) -> Array:  # fmt: skip
+    """np.array of traced and concrete values, nested lists of them too."""
+    found = asarray(object, dtype)
+    if copy and isinstance(object, Handle):
+        found = astype(found, found.dtype)
+    return found if found.ndim >= ndmin else found[(None,) * (ndmin - found.ndim)]
+
+
+@implements(np.asarray, np.asanyarray)
+def asarray(
+    a: Any, dtype: Any = None, order: Any = None, *, device: Any = None, copy: bool | None = None
+) -> Array:
+    """np.asarray: a traced array of this dtype is returned as it is."""
+    x = as_array(a)
+    wanted = x.dtype if dtype is None else checked_dtype(dtype)
+    if x.kind == "array" and x.dtype == wanted and not copy:
+        return x
+    return recorder_now().fresh(as_value(x, wanted), contiguous=x.contiguous, scalar=False)
+
+
+@implements(np.ascontiguousarray)
+def ascontiguousarray(a: Any, dtype: Any = None) -> Array:
+    """np.ascontiguousarray: the array itself if its memory is C-contiguous, else a copy."""
+    x = asarray(a, dtype)
+    if x.contiguous:
+        return x if x.ndim else x.reshape(1)
+    copy = recorder_now().fresh(x.value, scalar=False)
+    if x.strides_known is None:
+        x.buffer.link(copy.buffer)
+    return copy
+
+
+def lifted(array: np.ndarray, borrowed: bool) -> Array:
+    """A concrete array as an array of the step. A `borrowed` one may not be written: the array
+    outside would have to change."""
+    found = recorder_now().capture(array)
+    found.buffer.borrowed = borrowed
+    return found
+
+
+def converted(value: Any, dtype: np.dtype) -> Array:
+    """np.float32(x) and the like: an array of that dtype, or for shape () a scalar."""
+    return recorder_now().fresh(as_value(as_array(value), dtype))
 
 
 @implements(np.arange)
 def arange(*bounds: Any, dtype: Any = None, device: Any = None) -> Array:
     """np.arange(..., like=x) of concrete bounds."""
+    if any(isinstance(bound, Handle) and known(bound) is None for bound in bounds):
+        raise TraceError(
+            "np.arange with a traced bound has a length that depends on the data; make the bound"
+            " a static argument (static_argnames), or shift and scale np.arange(n)"
+        )
     return as_array(np.arange(*bounds, dtype=dtype))
 
 

@@ -122,6 +122,11 @@ class Handle:
             raise TraceError("a scalar is immutable; it cannot be written in place")
         if self.buffer.lost:
             raise TraceError(self.buffer.lost)
+        if self.buffer.borrowed:
+            raise TraceError(
+                "a concrete array from outside the step is changed inside it; pass it as an"
+                " argument, or change a copy, np.array(C)"
+            )
         if self.buffer.differentiated:
             raise TraceError(
                 f"{self.buffer.label or 'an argument'} is being differentiated and must not be"

@@ -19,6 +19,7 @@ from ...ir.graph import Value
 from ...ir.ops.move import full_slice
 from ...ir.types import BOOL, I64
 from .handle import Handle
+from .known import known
 from .lenses import Permute, Pick, Reshape, Shape, Slice
 from .promotion import as_array, as_value, lift, recorder_now
 from .registry import implements
@@ -232,6 +233,9 @@ def _normal(item: Any) -> Any:
     becomes the (list of) integer arrays of its true elements."""
     if isinstance(item, Handle) and item.type.is_bool and item.type.rank == 0:
         raise TraceError("an index of one traced bool makes the shape depend on the data")
+    if isinstance(item, Handle) and item.kind != "array" and item.type.is_integer:
+        number = known(item)
+        return item if number is None else int(number)
     if item is None or item is Ellipsis or isinstance(item, (slice, Handle)):
         return item
     if isinstance(item, (bool, np.bool_)):
@@ -276,7 +280,7 @@ def _take(x: TracedArray, axes: _Axes, axis: int, item: Any) -> int:
 
 def _slice(item: slice, n: int) -> tuple[int, int, int]:
     for bound in (item.start, item.stop, item.step):
-        if isinstance(bound, Handle):
+        if isinstance(bound, Handle) and known(bound) is None:
             raise TraceError(
                 "a slice bound is traced, so the shape would depend on the data; make it a static"
                 " argument, or read a fixed number of rows with x[start + np.arange(n)]"

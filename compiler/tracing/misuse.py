@@ -17,6 +17,7 @@ from ...ir.errors import TraceError
 from . import source
 from .recorder import located
 
+_OURS = "import NumPy by `from tapeless import numpy as np`"
 _WHY = "the step is recorded without values, so that one program serves every call"
 
 
@@ -97,7 +98,7 @@ def no_array() -> TraceError:
     if callee.startswith("np.random"):
         return _error(_random(node), frame)
     if node.args and _is_sequence(node.args[0], frame):
-        fix = "use np.stack([a, b]) for arrays of one shape, np.concatenate for parts"
+        fix = f"use np.stack([a, b]) for arrays of one shape, np.concatenate for parts, or {_OURS}"
     elif callee.endswith(("asarray", "array")):
         fix = "use x itself, x.copy() or x.astype(dtype)"
     else:
@@ -113,22 +114,22 @@ def dropped_output(array: np.ndarray) -> TraceError:
     """For `buf += x`, `np.add(a, x, out=buf)` on a concrete array."""
     return TraceError(
         f"a concrete array of shape {array.shape} is updated in place with a traced value, and"
-        " others may hold it; create it with np.zeros_like(x) or np.zeros(shape, like=x), or pass"
-        " it as an argument"
+        f" others may hold it; create it with np.zeros_like(x) or np.zeros(shape, like=x), or {_OURS},"
+        " or pass it as an argument"
     )
 
 
 def _stored() -> str:
     return (
         "a traced value is stored into a concrete array, which cannot hold it; create the array"
-        " with np.zeros_like(x) or np.zeros(shape, like=x), or pass it as an argument"
+        f" with np.zeros_like(x) or np.zeros(shape, like=x), or {_OURS}, or pass it as an argument"
     )
 
 
 def _indexed() -> str:
     return (
         "a concrete array or list is indexed with a traced value, which NumPy does not let us"
-        " see; use np.take(C, x, axis=0), or pass C as an argument"
+        f" see; use np.take(C, x, axis=0), or {_OURS} and np.asarray(C)[x]"
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, Union, cast
 
 import numpy as np
 
-from ...ir.errors import DTypeError, ScalarRangeError, TraceError, UnsupportedError
+from ...ir.errors import DTypeError, ScalarRangeError, ShapeError, TraceError, UnsupportedError
 from ...ir.graph import Value
 from ...ir.types import BOOL, DTYPES, F64, I64
 from .handle import Handle
@@ -42,7 +42,8 @@ def recorder_now() -> Recorder:
 def lift(x: Any) -> Operand:
     """An argument of a NumPy function as a traced array or a Python number.
 
-    Concrete arrays and NumPy scalars are captured; so are lists of numbers.
+    Concrete arrays and NumPy scalars are captured; so are lists of numbers. Lists that hold traced
+    arrays are assembled, as np.array does it.
     """
     if isinstance(x, Handle):
         if not x.recorder.alive or x.recorder is not active():
@@ -53,8 +54,41 @@ def lift(x: Any) -> Operand:
     if isinstance(x, (np.ndarray, np.generic)):
         return recorder_now().capture(x)
     if isinstance(x, (list, tuple)):
-        return recorder_now().capture(np.asarray(x))
+        return _assembled(x) if holds_traced(x) else recorder_now().capture(np.asarray(x))
     raise UnsupportedError(f"{type(x).__name__} cannot be used as an array")
+
+
+def holds_traced(x: Any) -> bool:
+    """Whether `x` is a traced array, or a nested list or tuple with one in it."""
+    return isinstance(x, Handle) or (isinstance(x, (list, tuple)) and any(map(holds_traced, x)))
+
+
+def _assembled(nested: Sequence[Any]) -> TracedArray:
+    """A new array of nested lists of arrays and numbers, none of them weak."""
+    shape, parts = _unnested(nested)
+    dtype = np.result_type(*(part.dtype for part in parts))
+    b = recorder_now().builder
+    values = [as_value(part, dtype) for part in parts if part.size]
+    flat = [v if v.type.rank == 1 else b.reshape(v, shape=(v.type.size,)) for v in values]
+    if not flat:
+        return recorder_now().capture(np.zeros(shape, dtype))
+    joined = flat[0] if len(flat) == 1 else b.emit("concatenate", flat, {"axis": 0}).result
+    return recorder_now().fresh(b.reshape(joined, shape=shape), scalar=False)
+
+
+def _unnested(x: Any) -> tuple[tuple[int, ...], list[TracedArray]]:
+    """The shape of a nested list, and the arrays in it in order."""
+    if not isinstance(x, (list, tuple)):
+        array = as_array(x)
+        return array.shape, [array]
+    found = [_unnested(item) for item in x]
+    shapes = [shape for shape, _ in found]
+    if len(set(shapes)) > 1:
+        raise ShapeError(
+            f"a list of arrays of shapes {', '.join(map(str, shapes))} is not an array"
+        )
+    inner = shapes[0] if shapes else ()
+    return (len(found), *inner), [array for _, arrays in found for array in arrays]
 
 
 def as_array(x: Any, dtype: Any = None) -> TracedArray:

@@ -20,6 +20,7 @@ from ...ir.errors import ShapeError, TapelessError, TraceError
 from ...ir.graph import Value
 from ..signature import spec_of
 from . import source
+from .constants import constant
 
 if TYPE_CHECKING:
     from .reachable import RandomGuard
@@ -56,7 +57,8 @@ class Buffer:
 
     `contiguous` says whether its memory is known to be C-contiguous. `twins` are buffers that may
     or may not share memory with this one (a reshape of unknown layout); a write to one makes the
-    others unreadable, and `lost` then says why.
+    others unreadable, and `lost` then says why. `borrowed` buffers stand for concrete arrays
+    outside the step, which it cannot change.
     """
 
     def __init__(self, value: Value, level: Level, *, contiguous: bool, label: str = "") -> None:
@@ -66,6 +68,7 @@ class Buffer:
         self.contiguous = contiguous
         self.label = label
         self.differentiated = False
+        self.borrowed = False
         self.twins: list[Buffer] = []
         self.lost = ""
 
@@ -96,6 +99,7 @@ class Recorder:
         self.guard = guard
         self.weak_inputs: dict[Value, int] = {}
         self.int_ranges: dict[tuple[int, np.dtype], None] = {}
+        self.known: dict[Value, np.ndarray | None] = {}
         self._depth = 0
         self._tentative: tuple[object, Value] | None = None
 
@@ -153,23 +157,11 @@ class Recorder:
         """A concrete array or NumPy scalar used in the step, copied into the graph."""
         spec_of(array)  # UnsupportedError for arrays of other kinds
         scalar = isinstance(array, np.generic)
-        array = np.array(array)
+        array = np.array(array, order="K")
         if self.guard.drawn():
             raise TraceError(self.guard.message)
-        return self.fresh(self._constant(array), scalar=scalar)
-
-    def _constant(self, array: np.ndarray) -> Value:
-        b = self.builder
-        flat = array.reshape(-1)
-        if array.ndim == 0 or array.size == 0:
-            return b.constant(array)
-        raw = flat.view(f"V{array.dtype.itemsize}")  # by bits: NaN equals NaN, 0.0 not -0.0
-        if (raw == raw[0]).all():
-            return b.full(array.shape, flat[0], array.dtype)
-        if array.dtype.kind in "iu" and np.array_equal(flat, np.arange(array.size)):
-            counter = b.iota(n=array.size, dtype=array.dtype)
-            return counter if array.ndim == 1 else b.reshape(counter, shape=array.shape)
-        return b.constant(array)
+        contiguous = bool(array.flags.c_contiguous)
+        return self.fresh(constant(self.builder, array), contiguous=contiguous, scalar=scalar)
 
     def _name(self, result: object, frame: FrameType | None) -> None:
         """Name the value after the variable it is assigned to.

@@ -12,6 +12,7 @@ import numpy as np
 from ...ir.errors import ShapeError, UnsupportedError
 from ...ir.ops.move import full_slice
 from .elementwise import copied
+from .handle import Handle
 from .lenses import Broadcast, Diagonal, Permute, Reshape, Shape, Slice
 from .promotion import as_array
 from .reductions import normal_axes, normal_axis
@@ -250,3 +251,9 @@ def size(a: Any, axis: Any = None) -> int:
     """np.size."""
     x = as_array(a)
     return math.prod(x.shape[k] for k in normal_axes(axis, x.ndim))
+
+
+@implements(np.isscalar)
+def isscalar(element: Any) -> bool:
+    """Whether NumPy would have a scalar or a Python number here."""
+    return isinstance(element, Handle) and element.kind != "array"

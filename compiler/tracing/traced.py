@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TypeVar
 
@@ -12,6 +13,7 @@ import numpy as np
 from ...ir.errors import TraceError, UnsupportedError
 from . import dispatch, elementwise, indexing, misuse, shapes, source
 from .handle import Handle
+from .known import known
 from .promotion import is_number
 from .recorder import located
 from .registry import FUNCTIONS, METHODS
@@ -328,36 +330,40 @@ class TracedArray(Handle):
     def __deepcopy__(self, memo: Any) -> TracedArray:
         return self.copy()
 
-    # --- what a trace cannot give ----------------------------------------------------------
+    # --- Python numbers: only of values that depend on no argument ---------------------------
 
-    def __bool__(self) -> NoReturn:
-        raise misuse.no_truth()
+    def _concrete(self, refused: Callable[[], TraceError]) -> Any:
+        found = known(self) if self.recorder.alive else None
+        if found is None:
+            raise refused()
+        return found
 
-    def __float__(self) -> NoReturn:
-        raise misuse.no_number("float")
+    def __bool__(self) -> bool:
+        return bool(self._concrete(misuse.no_truth))
 
-    def __int__(self) -> NoReturn:
-        raise misuse.no_number("int")
+    def __float__(self) -> float:
+        return float(self._concrete(lambda: misuse.no_number("float")))
 
-    def __complex__(self) -> NoReturn:
-        raise misuse.no_number("complex")
+    def __int__(self) -> int:
+        return int(self._concrete(lambda: misuse.no_number("int")))
+
+    def __complex__(self) -> complex:
+        return complex(self._concrete(lambda: misuse.no_number("complex")))
+
+    def __index__(self) -> int:
+        return operator.index(self._concrete(misuse.no_index))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self._concrete(misuse.no_array), dtype)
+
+    def item(self, *args: Any) -> Any:
+        return self._concrete(lambda: misuse.no_number("number")).item(*args)
+
+    def tolist(self) -> Any:
+        return self._concrete(lambda: misuse.no_number("list")).tolist()
 
     def __format__(self, spec: str) -> str:
-        if spec:
-            raise misuse.no_format()
-        return repr(self)
+        return format(self._concrete(misuse.no_format)[()], spec) if spec else repr(self)
 
-    def __index__(self) -> NoReturn:
-        raise misuse.no_index()
-
-    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise misuse.no_array()
-
-    def __contains__(self, item: Any) -> NoReturn:
-        raise misuse.no_truth()
-
-    def item(self, *args: Any) -> NoReturn:
-        raise misuse.no_number("number")
-
-    def tolist(self) -> NoReturn:
-        raise misuse.no_number("list")
+    def __contains__(self, item: Any) -> bool:
+        return item in self._concrete(misuse.no_truth)
