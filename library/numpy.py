@@ -27,7 +27,7 @@ from ..compiler.tracing.recorder import Recorder, active
 from ..ir.errors import TraceError
 from ..ir.types import DTYPES
 
-CREATED: Final = frozenset({
+CREATED: Final[frozenset[Any]] = frozenset({
     numpy.arange, numpy.array, numpy.asanyarray, numpy.asarray, numpy.ascontiguousarray,
     numpy.copy, numpy.empty, numpy.empty_like, numpy.eye, numpy.full, numpy.full_like,
     numpy.geomspace, numpy.identity, numpy.linspace, numpy.logspace, numpy.ones, numpy.ones_like,

@@ -114,8 +114,8 @@ def dropped_output(array: np.ndarray) -> TraceError:
     """For `buf += x`, `np.add(a, x, out=buf)` on a concrete array."""
     return TraceError(
         f"a concrete array of shape {array.shape} is updated in place with a traced value, and"
-        f" others may hold it; create it with np.zeros_like(x) or np.zeros(shape, like=x), or {_OURS},"
-        " or pass it as an argument"
+        " others may hold it; create it with np.zeros_like(x) or np.zeros(shape, like=x), or"
+        f" {_OURS}, or pass it as an argument"
     )
 
 
