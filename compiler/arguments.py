@@ -19,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..ir.errors import AliasError, ReadOnlyError, ScalarRangeError
+from ..ir.graph import Graph
 from ..ir.types import dtype_name
+from .signature import Described, StaticSpec, argument_name
 
 Array = NDArray[Any]
 
@@ -34,6 +36,20 @@ class Parameter:
     access: str
     updated: bool
     dtype: np.dtype[Any]
+
+
+def parameters_of(described: Described, graph: Graph) -> tuple[Parameter, ...]:
+    """One per graph input: the leaves that are not static."""
+    updated = {target for target, _ in graph.updates}
+    moving = [
+        argument_name(described.treedef, k)
+        for k, spec in enumerate(described.specs)
+        if not isinstance(spec, StaticSpec)
+    ]
+    return tuple(
+        Parameter(access, value in updated, value.type.dtype)
+        for access, value in zip(moving, graph.inputs, strict=True)
+    )
 
 
 def check(parameters: Sequence[Parameter], leaves: Sequence[Any]) -> None:

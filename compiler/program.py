@@ -23,7 +23,6 @@ from ..ir.errors import ShapeError, VerifyError
 from ..ir.graph import Graph
 from ..runtime.making import MAKING
 from . import arguments
-from .arguments import Parameter
 from .call import Call, Step, copied, copy_arrays, difference
 from .interpret import expanded, interpret
 from .native import NativeProgram, build
@@ -37,7 +36,7 @@ from .reports import (
     cost_report,
     memory_report,
 )
-from .signature import ArraySpec, Described, StaticSpec, argument_name
+from .signature import ArraySpec
 from .table import seconds_text
 from .trace import trace
 from .tree import LEAF
@@ -75,7 +74,7 @@ class Program:
         self._trace_seconds = time.perf_counter() - start
         options = step.options
         self._lowered = lower(self.traced.graph, optimize=options.optimize, verify=options.check)
-        self.parameters = _parameters(call.described, self.traced.graph)
+        self.parameters = arguments.parameters_of(call.described, self.traced.graph)
 
     # --- inspection ----------------------------------------------------------------------
 
@@ -280,17 +279,3 @@ class Program:
         if reason:
             raise ShapeError(f"{self.name}: this program was lowered for other arguments: {reason}")
         return call
-
-
-def _parameters(described: Described, graph: Graph) -> tuple[Parameter, ...]:
-    """One per graph input: the leaves that are not static."""
-    updated = {target for target, _ in graph.updates}
-    moving = [
-        argument_name(described.treedef, k)
-        for k, spec in enumerate(described.specs)
-        if not isinstance(spec, StaticSpec)
-    ]
-    return tuple(
-        Parameter(access, value in updated, value.type.dtype)
-        for access, value in zip(moving, graph.inputs, strict=True)
-    )

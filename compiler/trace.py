@@ -175,9 +175,9 @@ def _input(recorder: Recorder, spec: ArraySpec | ScalarSpec, name: str, label: s
     value = Value(spec.type, name)
     if isinstance(spec, ArraySpec):
         contiguous = spec.contiguous
-        buffer = Buffer(value, recorder.level, contiguous=contiguous, label=label)
+        buffer = Buffer(value, contiguous=contiguous, label=label)
         return TracedArray(recorder, buffer, (), "array")
-    buffer = Buffer(value, recorder.level, contiguous=True, label=label)
+    buffer = Buffer(value, contiguous=True, label=label)
     return TracedArray(recorder, buffer, (), "python" if spec.weak else "scalar")
 
 

@@ -5,12 +5,17 @@ derivative node. Outside, the same happens in a trace of its own, whose graph is
 interpreted; such a call is traced every time, so `if` on a value raises there too.
 
 Call shapes and layouts are JAX's. Containers keep their structure, None stays None.
+
+What the function writes to arrays it is not differentiated with respect to (running statistics,
+counters) is written once, as NumPy would in a plain call, inside a trace and outside. It must not
+write to the others, nor to the containers they are in: TraceError.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,14 +163,13 @@ class _Inputs:
     single: bool
     treedef: tree.TreeDef
     marked: tuple[Value, ...]
+    originals: tuple[Buffer, ...]
     names: tuple[str, ...]
 
     def call(self, fn: Function, kwargs: Mapping[str, Any]) -> Any:
-        """Record the function on the marked arguments, at a level of its own."""
+        """Record the function on the marked arguments; what they are made from is locked."""
         before = Snapshot({f"argument {k}": self.arguments[k] for k in self.positions})
-        with self.recorder.nested_level() as level:
-            for leaf in tree.leaves([self.arguments[k] for k in self.positions]):
-                leaf.buffer.level = level
+        with _locked(self.originals):
             result = fn(*self.arguments, **kwargs)
         for path, *_ in before.modified():
             raise TraceError(
@@ -190,14 +194,14 @@ def _mark_arguments(
     positions = tuple(k % len(args) for k in wanted)
     found, treedef = tree.flatten(tuple(args[k] for k in positions))
     names = _leaf_names(fn, positions, treedef)
-    marked = recorder.statement(_mark, (recorder, found, names), {})
+    originals, marked = recorder.statement(_mark, (recorder, found, names), {})
     rebuilt = treedef.unflatten(marked)
     arguments = list(args)
     for k, argument in zip(positions, rebuilt, strict=True):
         arguments[k] = argument
     values = tuple(leaf.buffer.value for leaf in marked)
     short = tuple(name for _, name in names)
-    return _Inputs(recorder, tuple(arguments), positions, single, treedef, values, short)
+    return _Inputs(recorder, tuple(arguments), positions, single, treedef, values, originals, short)
 
 
 def _leaf_names(
@@ -217,17 +221,32 @@ def _leaf_names(
 
 def _mark(
     recorder: Recorder, leaves: Sequence[Any], names: Sequence[tuple[str, str]]
-) -> list[TracedArray]:
-    """An `arg` node for every leaf. DTypeError for one that has no derivative."""
-    marked = []
+) -> tuple[tuple[Buffer, ...], list[TracedArray]]:
+    """The buffer of every leaf, and an `arg` node for it. DTypeError for one that has no
+    derivative."""
+    originals, marked = [], []
     for leaf, (label, short) in zip(leaves, names, strict=True):
         x = _floating(leaf, label)
         value = recorder.builder.arg(x.value, name_hint=f"{short}'")
-        buffer = Buffer(value, recorder.level, contiguous=x.contiguous, label=label)
-        buffer.differentiated = True
+        buffer = Buffer(value, contiguous=x.contiguous, label=label)
+        buffer.derivatives = 1
         kind = "python" if is_number(leaf) else x.kind
         marked.append(TracedArray(recorder, buffer, (), kind))
-    return marked
+        originals.append(x.buffer)
+    return tuple(originals), marked
+
+
+@contextmanager
+def _locked(buffers: Sequence[Buffer]) -> Iterator[None]:
+    """While the block runs these arrays must not be written: the function sees their values as
+    they were, through `arg` nodes."""
+    for buffer in buffers:
+        buffer.derivatives += 1
+    try:
+        yield
+    finally:
+        for buffer in buffers:
+            buffer.derivatives -= 1
 
 
 def _floating(leaf: Any, label: str) -> TracedArray:
@@ -352,8 +371,11 @@ def _same_trace(recorder: Recorder | None) -> Recorder:
 
 
 def _vjp_eagerly(fn: Function, primals: tuple[Any, ...], has_aux: bool) -> tuple[Any, ...]:
-    result = eagerly(fn, primals, {})
-    out, aux = _with_aux(result) if has_aux else (result, None)
+    def forward(*primals: Any) -> Any:
+        out, _, *aux = vjp(fn, *primals, has_aux=has_aux)
+        return out, *aux
+
+    out, *aux = eagerly(forward, primals, {})
 
     def pull(cotangent: Any) -> Any:
         def both(p: Any, seed: Any) -> Any:
@@ -361,7 +383,7 @@ def _vjp_eagerly(fn: Function, primals: tuple[Any, ...], has_aux: bool) -> tuple
 
         return eagerly(both, (primals, cotangent), {})
 
-    return (out, pull, aux) if has_aux else (out, pull)
+    return out, pull, *aux
 
 
 def _jvp_eagerly(

@@ -2,7 +2,7 @@
 
 source      the user's line, for nodes and for errors
 constants   concrete arrays in the graph
-recorder    one trace: the graph under construction, gradient levels, captured arrays
+recorder    one trace: the graph under construction, its arrays, captured arrays
 lenses      views as pairs of get and put
 handle      a buffer seen through lenses: reading, writing, views
 traced      `TracedArray`: the handle the step sees; operators and methods

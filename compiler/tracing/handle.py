@@ -132,11 +132,6 @@ class Handle:
                 f"{self.buffer.label or 'an argument'} is being differentiated and must not be"
                 " changed inside the differentiated function; change a .copy()"
             )
-        if self.buffer.level.owner is not self.recorder.level:
-            raise TraceError(
-                "an array from outside the differentiated function is changed inside it; that"
-                " would have to change the caller's array. Change a .copy(), or do it outside"
-            )
 
     def view(self, lens: Lens) -> TracedArray:
         """The same memory through one more lens. (A view of a scalar is a new array.)"""

@@ -1,8 +1,9 @@
 """One trace: the graph under construction and what belongs to it.
 
 A `Buffer` is an array of the step: it holds the current SSA value of that array, and every write
-gives it another one. Handles (`handle.py`) look at buffers through lenses. Gradient calls open a
-`Level`: arrays from outside it are constants there and must not be written.
+gives it another one. Handles (`handle.py`) look at buffers through lenses. While a function is
+recorded for its derivative, the arrays it is differentiated with respect to must not be written;
+a write to any other array takes effect once, as in NumPy.
 """
 
 from __future__ import annotations
@@ -36,38 +37,22 @@ def active() -> Recorder | None:
     return _ACTIVE.get()
 
 
-class Level:
-    """The extent of one gradient call (or of the whole trace)."""
-
-    def __init__(self, parent: Level | None) -> None:
-        self.parent = parent
-        self.open = True
-
-    @property
-    def owner(self) -> Level:
-        """The level that owns arrays made here: this one, or when it has ended the one around."""
-        level = self
-        while not level.open and level.parent is not None:
-            level = level.parent
-        return level
-
-
 class Buffer:
-    """An array: its current value, how often it was written, and its place among the levels.
+    """An array: its current value, and how often it was written.
 
     `contiguous` says whether its memory is known to be C-contiguous. `twins` are buffers that may
     or may not share memory with this one (a reshape of unknown layout); a write to one makes the
     others unreadable, and `lost` then says why. `borrowed` buffers stand for concrete arrays
-    outside the step, which it cannot change.
+    outside the step, which it cannot change. `derivatives` counts the derivative calls in
+    progress that differentiate with respect to it.
     """
 
-    def __init__(self, value: Value, level: Level, *, contiguous: bool, label: str = "") -> None:
+    def __init__(self, value: Value, *, contiguous: bool, label: str = "") -> None:
         self.value = value
         self.version = 0
-        self.level = level
         self.contiguous = contiguous
         self.label = label
-        self.differentiated = False
+        self.derivatives = 0
         self.borrowed = False
         self.twins: list[Buffer] = []
         self.lost = ""
@@ -76,6 +61,11 @@ class Buffer:
         """Note that the two may share memory."""
         self.twins.append(other)
         other.twins.append(self)
+
+    @property
+    def differentiated(self) -> bool:
+        """Whether this array, or one that may share its memory, is being differentiated."""
+        return any(buffer.derivatives for buffer in (self, *self.twins))
 
     def write(self, value: Value) -> None:
         """Give the array another value."""
@@ -93,7 +83,6 @@ class Recorder:
 
     def __init__(self, array_type: type[TracedArray], guard: RandomGuard) -> None:
         self.builder = Builder()
-        self.level = Level(None)
         self.alive = True
         self.array_type = array_type
         self.guard = guard
@@ -112,17 +101,6 @@ class Recorder:
         finally:
             self.alive = False
             _ACTIVE.reset(token)
-
-    @contextmanager
-    def nested_level(self) -> Iterator[Level]:
-        """Open the level of a gradient call."""
-        level = self.level = Level(self.level)
-        try:
-            yield level
-        finally:
-            level.open = False
-            assert level.parent is not None
-            self.level = level.parent
 
     def statement(self, function: Any, args: Any, kwargs: Any) -> Any:
         """Run one operation the user wrote: its nodes, its errors and its result get their line.
@@ -149,7 +127,7 @@ class Recorder:
         self, value: Value, *, contiguous: bool = True, scalar: bool | None = None
     ) -> TracedArray:
         """A handle on a new array. A result of shape () is a NumPy scalar unless said otherwise."""
-        buffer = Buffer(value, self.level, contiguous=contiguous or value.type.rank < 2)
+        buffer = Buffer(value, contiguous=contiguous or value.type.rank < 2)
         immutable = value.shape == () if scalar is None else scalar
         return self.array_type(self, buffer, (), "scalar" if immutable else "array")
 
