@@ -2,6 +2,10 @@
 
 python examples/digits.py                64-128-10 on 1,797 images of 8 x 8 pixels
 python examples/digits.py --mnist DIR    784-128-10 on the four MNIST files in DIR
+
+    compiled: 0.961 of the hold-out right
+    ...
+    interpreted: 0.961 of the hold-out right
 """
 
 import argparse
@@ -20,13 +24,9 @@ def logits(p: Any, x: Any) -> Any:
     return np.maximum(x @ p["W1"] + p["b1"], 0) @ p["W2"] + p["b2"]
 
 
-def loss_fn(p: Any, x: Any, y: Any) -> Any:
-    return tl.nn.cross_entropy(logits(p, x), y)
-
-
 @tl.compile
 def step(p: Any, state: Any, x: Any, y: Any, lr: Any) -> Any:
-    loss, g = tl.value_and_grad(loss_fn)(p, x, y)
+    loss, g = tl.value_and_grad(lambda p: tl.nn.cross_entropy(logits(p, x), y))(p)
     tl.optim.sgd(lr, MOMENTUM).update(p, g, state)
     return loss
 
@@ -52,8 +52,7 @@ def train(run: Any, x: Any, y: Any, epochs: int) -> Any:
     for epoch in range(epochs):
         for rows in rng.permutation(len(x))[len(x) % BATCH :].reshape(-1, BATCH):
             loss = run(p, state, vary(x[rows], rng), y[rows], RATE * (1 - epoch / epochs))
-        bar = ("#" * (30 * (epoch + 1) // epochs)).ljust(30, ".")
-        print(f"\r[{bar}] epoch {epoch + 1}/{epochs}  loss {float(loss):.3f}", end="", flush=True)
+        print(f"\repoch {epoch + 1}/{epochs}  loss {float(loss):.3f}", end="", flush=True)
     print(f"  {perf_counter() - began:.1f} s")
     return p
 

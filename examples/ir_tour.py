@@ -5,6 +5,14 @@ python examples/ir_tour.py
 The derivative of z = W @ x with respect to W has m * n * m elements; all but m * n are zero. The
 stage `autodiff` names it, and the stage `jacobian-free` has an outer product in its place. From
 `autodiff` on the interpreter runs every stage, and each gives the same W.
+
+    --- autodiff
+    ...
+      %J4:f64[3,4,3] = jacobian %z wrt %W [a,b;i] = I[a,i] %x[b]  # ir_tour.py:25 via autodiff
+    ...
+    --- jacobian-free
+    ...
+      %gW:f64[3,4] = outer %gz, %x                                # ir_tour.py:25 via jacobian-free
 """
 
 from typing import Any

@@ -2,7 +2,12 @@
 
 python examples/numpy_step.py
 
-`tl.compile` gives the same numbers as NumPy, from one native call.
+    step    0  loss 0.749204  NumPy 0.749204
+    step  500  loss 0.098008  NumPy 0.098008
+    step 1000  loss 0.038532  NumPy 0.038532
+    step 1500  loss 0.016206  NumPy 0.016206
+    step 2000  loss 0.007782  NumPy 0.007782
+    largest difference between the parameters: 2.2e-15
 """
 
 from typing import Any
