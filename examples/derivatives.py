@@ -19,7 +19,7 @@ rng = np.random.default_rng(0)
 A, B, M, T, U, V = map(rng.standard_normal, ((3, 4), (4, 4), (4, 2), (5, 3), (5, 2), (3, 2)))
 b, s, t, x, y = (rng.standard_normal(n) for n in (3, 4, 4, 4, 4))
 
-FIRST = {
+FIRST: dict[str, tuple[Any, Any]] = {
     "x + y": (lambda x: x + y, x),
     "x * y": (lambda x: x * y, x),
     "x * x": (lambda x: x * x, x),
@@ -45,7 +45,7 @@ FIRST = {
 }
 """What it is called, the function, and where it is differentiated."""
 
-SECOND = {
+SECOND: dict[str, tuple[Any, Any]] = {
     "|x|^2": (lambda x: x @ x, x),
     "x^T B x": (lambda x: x @ B @ x, x),
     "sum(exp(x))": (lambda x: np.sum(np.exp(x)), x),

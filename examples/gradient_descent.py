@@ -66,7 +66,7 @@ def draw(paths: dict[float, Any], file: str) -> None:
 def main() -> None:
     paths = {}
     for eps in (0.002, 0.05, 0.15, 0.17):
-        path, costs, _, hit = gd(step, *example_args(), eps, max_iters=200)
+        path, costs, _, hit = gd(step, example_args()[0], eps, max_iters=200)
         paths[eps] = path
         end = "not there" if hit else "there"
         print(f"step size {eps:5}: {end:9} after {len(path):3} steps, cost {costs[-1]:.2e}")
