@@ -14,7 +14,7 @@ import numpy as np
 import tapeless as tl
 from digits_data import load
 
-LOSSES = {"softmax": tl.nn.cross_entropy, "hinge": tl.nn.multiclass_hinge}
+LOSSES: dict[str, Any] = {"softmax": tl.nn.cross_entropy, "hinge": tl.nn.multiclass_hinge}
 
 
 def scores(p: Any, x: Any) -> Any:
