@@ -1,8 +1,8 @@
 """The op record: everything the compiler knows about one operation, in one place.
 
-To add an elementwise op, write one record in `ir/ops/elementwise.py`:
+To add an elementwise op, write one record in `ir/ops/functions.py` or a file beside it:
 
-    define(elementwise("tanh", np.tanh, "tanh({0})", partials=[lambda b, x, y: 1 - y*y]))
+    define(elementwise("tanh", np.tanh, "tanh_{t}({0})", [lambda b, x, y: 1 - y*y], "doc"))
 
 A record holds
 

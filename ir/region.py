@@ -35,7 +35,8 @@ REDUCTIONS: Final = frozenset({"reduce", "argreduce"})
 EXPENSIVE: Final = frozenset(
     {
         "exp", "log", "log1p", "expm1", "sqrt", "tanh", "sin", "cos", "sigmoid", "softplus",
-        "erf", "power", "arctan2", "div", "floor_divide", "remainder",
+        "erf", "arcsinh", "arccosh", "arctanh", "cbrt", "power", "arctan2", "div", "floor_divide",
+        "remainder", "fmod",
     }
 )  # fmt: skip
 """Elementwise ops that are not worth computing twice."""

@@ -137,6 +137,9 @@ class BuilderLanes:
     def abs(self, x: Lane) -> Lane:
         return self._intrinsic("fabs", x)
 
+    def sqrt(self, x: Lane) -> Lane:
+        return self._intrinsic("sqrt", x)
+
     def copysign(self, x: Lane, sign: Lane) -> Lane:
         return self._intrinsic("copysign", x, sign)
 

@@ -119,6 +119,25 @@ def _remainder(kind: str, b: ir.IRBuilder, x: Any, y: Any) -> Any:
     return b.select(is_zero, _constant(x, 0), result)
 
 
+def _fmod(kind: str, b: ir.IRBuilder, x: Any, y: Any) -> Any:
+    """The remainder of a truncated division, with the sign of x."""
+    if kind == "f":
+        return b.frem(x, y)
+    is_zero, divisor = _safe_divisor(kind, b, x, y)
+    rest = b.urem(x, divisor) if kind == "u" else b.srem(x, divisor)
+    return b.select(is_zero, _constant(x, 0), rest)
+
+
+def _shift(left: bool, kind: str, b: ir.IRBuilder, x: Any, y: Any) -> Any:
+    """x << y or x >> y; LLVM leaves a count of as many bits as x has, or of more, undefined."""
+    fits = b.icmp_unsigned("<", y, _constant(y, y.type.width))
+    last = _constant(y, y.type.width - 1)
+    if kind == "i" and not left:
+        return b.ashr(x, b.select(fits, y, last))
+    shifted = (b.shl if left else b.lshr)(x, b.select(fits, y, last))
+    return b.select(fits, shifted, _constant(x, 0))
+
+
 def _opposite_signs(b: ir.IRBuilder, x: Any, y: Any) -> Any:
     zero = _constant(x, 0)
     return b.xor(b.fcmp_ordered("<", x, zero), b.fcmp_ordered("<", y, zero))
@@ -182,8 +201,12 @@ EMITTERS: dict[str, tuple[int, Emit]] = {
     "minimum": (2, partial(_extremum, False)),
     "floor_divide": (2, _floor_divide),
     "remainder": (2, _remainder),
+    "fmod": (2, _fmod),
+    "shift_left": (2, partial(_shift, True)),
+    "shift_right": (2, partial(_shift, False)),
     "power": (2, partial(_llvm, "pow")),
     "arctan2": (2, partial(_llvm, "atan2")),
+    "copysign": (2, partial(_llvm, "copysign")),
     "sqrt": (1, partial(_llvm, "sqrt")),
     "floor": (1, partial(_llvm, "floor")),
     "ceil": (1, partial(_llvm, "ceil")),

@@ -28,11 +28,12 @@ Values (t is a dtype name: bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64)
     arithmetic   add sub mul neg, div (floats); integers wrap. Plain + - * / and comparisons work on
                  floats and i64; on narrower integers convert the result: `i32(a + b)`.
     conversion   `f32(x)` from anything (also literals), `f32_from_i64(x)` for each pair of dtypes
-    integers     floor_divide remainder: NumPy's values, nothing raises (x // 0 = x % 0 = 0,
-                 INT_MIN // -1 = INT_MIN)
+    integers     floor_divide remainder fmod shift_left shift_right: NumPy's values, nothing raises
+                 (x // 0 = x % 0 = 0, INT_MIN // -1 = INT_MIN, x << 64 = 0); & | ^ ~ as +
     order        maximum minimum (NaN wins, they vectorise in reductions), sign abs, select(c, a, b)
-    floats       exp log log1p expm1 sqrt tanh erf sin cos sigmoid softplus power arctan2 floor
-                 ceil rint floor_divide remainder, isnan isinf isfinite (bool results)
+    floats       exp log log1p expm1 sqrt cbrt tanh arcsinh arccosh arctanh erf sin cos sigmoid
+                 softplus power arctan2 copysign floor ceil rint floor_divide remainder fmod,
+                 isnan isinf isfinite (bool results)
     Booleans     not_bool; & | ^ between them
     reductions   `acc = add_reassoc_f64(acc, x)` may be reordered, hence vectorises: use it for sums
                  and only for them. Sum f32 in f64: `acc = add_reassoc_f64(acc, f64(x0[i]))` and
@@ -92,6 +93,10 @@ VECMATH = {
     "erf": vecmath.erf,
     "sigmoid": vecmath.sigmoid,
     "softplus": vecmath.softplus,
+    "arcsinh": vecmath.arcsinh,
+    "arccosh": vecmath.arccosh,
+    "arctanh": vecmath.arctanh,
+    "cbrt": vecmath.cbrt,
     "sin": vecmath.sin,
     "cos": vecmath.cos,
 }
@@ -114,10 +119,14 @@ ELEMENTWISE: dict[str, tuple[Sequence[str], Callable[..., Scalar]]] = {
     "sign": (NUMBERS, np.sign),
     "floor_divide": (NUMBERS, np.floor_divide),
     "remainder": (NUMBERS, np.remainder),
+    "fmod": (NUMBERS, np.fmod),
+    "shift_left": (INTEGERS, np.left_shift),
+    "shift_right": (INTEGERS, np.right_shift),
     "power": (FLOATS, _power),
     "maximum": (ANY, np.maximum),
     "minimum": (ANY, np.minimum),
     "arctan2": (FLOATS, np.arctan2),
+    "copysign": (FLOATS, np.copysign),
     "sqrt": (FLOATS, np.sqrt),
     "floor": (FLOATS, np.floor),
     "ceil": (FLOATS, np.ceil),

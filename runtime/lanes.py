@@ -32,6 +32,7 @@ class Format:
     exp_high: float
     expm1_low: float  # expm1(expm1_low) rounds to -1
     tiny: float  # below it f(x) = x for functions with slope 1 at 0
+    huge: float  # above it x**2 + 1 = x**2 and x - 1 = x, and x**2 does not overflow far above
     smallest_normal: float
     sqrt_half_bits: int
     one_bits: int
@@ -40,13 +41,13 @@ class Format:
 F32 = Format(
     name="f32", fraction_bits=23, bias=127, magic=1.5 * 2.0**23, magic_bits=0x4B400000,
     ln2_high=0.693359375, ln2_low=-2.12194440054690583e-4, exp_low=-105.0, exp_high=89.0,
-    expm1_low=-20.0, tiny=2.0**-30, smallest_normal=2.0**-126,
+    expm1_low=-20.0, tiny=2.0**-30, huge=2.0**30, smallest_normal=2.0**-126,
     sqrt_half_bits=0x3F3504F3, one_bits=0x3F800000,
 )  # fmt: skip
 F64 = Format(
     name="f64", fraction_bits=52, bias=1023, magic=1.5 * 2.0**52, magic_bits=0x4338000000000000,
     ln2_high=6.93145751953125e-1, ln2_low=1.42860682030941723212e-6, exp_low=-746.0, exp_high=710.0,
-    expm1_low=-40.0, tiny=2.0**-60, smallest_normal=2.0**-1022,
+    expm1_low=-40.0, tiny=2.0**-60, huge=2.0**60, smallest_normal=2.0**-1022,
     sqrt_half_bits=0x3FE6A09E667F3BCD, one_bits=0x3FF0000000000000,
 )  # fmt: skip
 
@@ -66,6 +67,9 @@ class Lanes(Protocol):
 
     def abs(self, x: Lane) -> Lane:
         """Clear the sign."""
+
+    def sqrt(self, x: Lane) -> Lane:
+        """Square root."""
 
     def copysign(self, x: Lane, sign: Lane) -> Lane:
         """The magnitude of x with the sign of `sign`."""
@@ -111,6 +115,9 @@ class ArrayLanes:
 
     def abs(self, x: Lane) -> Lane:
         return np.abs(x)
+
+    def sqrt(self, x: Lane) -> Lane:
+        return np.sqrt(x)
 
     def copysign(self, x: Lane, sign: Lane) -> Lane:
         return np.copysign(x, sign)

@@ -21,6 +21,7 @@ from ..ir import special
 from .lanes import Lane, Lanes
 
 LOG2_E = math.log2(math.e)
+LN_2 = math.log(2.0)
 
 EXP_TAIL = {
     "f32": [1 / math.factorial(n) for n in range(2, 8)],  # remainder below 2**-27
@@ -169,6 +170,39 @@ def tanh(m: Lanes, x: Lane) -> Lane:
     n, q = _reduce_exp(m, clamp(m, a + a, 0.0, 44.0))
     far = 1.0 - 2.0 / ((1.0 + q) * power_of_two(m, n) + 1.0)
     return m.copysign(m.select(a < 0.625, near_zero, far), x)
+
+
+def arcsinh(m: Lanes, x: Lane) -> Lane:
+    """Inverse of the hyperbolic sine: log1p(a + a**2 / (1 + sqrt(1 + a**2))) for a = |x|."""
+    a = m.abs(x)
+    large = a > m.format.huge  # its square plus 1 is its square; beyond, that would overflow
+    b = m.select(large, 1.0, a)
+    square = b * b
+    near = log1p(m, b + square / (1.0 + m.sqrt(1.0 + square)))
+    return m.copysign(m.select(large, log(m, a) + LN_2, near), x)
+
+
+def arccosh(m: Lanes, x: Lane) -> Lane:
+    """Inverse of the hyperbolic cosine: log1p(t + sqrt(2 t + t**2)) for t = x - 1 >= 0."""
+    large = x > m.format.huge
+    t = m.select(x < 1.0, math.nan, m.select(large, 1.0, x - 1.0))
+    near = log1p(m, t + m.sqrt(t + t + t * t))
+    return m.select(large, log(m, x) + LN_2, near)
+
+
+def arctanh(m: Lanes, x: Lane) -> Lane:
+    """Inverse of the hyperbolic tangent: log1p(2 a / (1 - a)) / 2 for a = |x|."""
+    a = m.abs(x)
+    return m.copysign(0.5 * log1p(m, (a + a) / (1.0 - a)), x)
+
+
+def cbrt(m: Lanes, x: Lane) -> Lane:
+    """Cube root: a Newton step from exp(log|x| / 3)."""
+    a = m.abs(x)
+    guess = exp(m, log(m, a) * (1 / 3))
+    root = guess - (guess - a / (guess * guess)) * (1 / 3)
+    usable = (a > 0.0) & (a < math.inf)
+    return m.copysign(m.select(usable, root, a), x)
 
 
 def _erf_near(m: Lanes, a: Lane, square: Lane) -> Lane:

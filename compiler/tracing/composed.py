@@ -61,7 +61,34 @@ def truncate(x: Array) -> Array:
     return x if not x.type.is_float else select(x < 0, np.ceil(x), np.floor(x))
 
 
+def _fmax(x: Array, y: Array) -> Array:
+    """The larger one; a NaN loses, and has no derivative."""
+    return select(np.isnan(x), y, select(np.isnan(y), x, np.maximum(x, y)))
+
+
+def _fmin(x: Array, y: Array) -> Array:
+    """The smaller one; a NaN loses, and has no derivative."""
+    return select(np.isnan(x), y, select(np.isnan(y), x, np.minimum(x, y)))
+
+
+def _heaviside(x: Array, at_zero: Array) -> Array:
+    """0 below 0, 1 above, `at_zero` at 0, NaN at NaN."""
+    positive = select(x > 0, 1.0, select(x < 0, 0.0, float("nan")))
+    return select(x == 0, at_zero, positive.astype(x.dtype))
+
+
+def _logaddexp2(x: Array, y: Array) -> Array:
+    """max(x, y) + log2(1 + 2 ** -|x - y|)"""
+    two = float(np.log(2))
+    tail = emit("softplus", [-np.abs(x - y) * two]) / two
+    return np.maximum(x, y) + select(x == y, 1.0, tail)
+
+
 COMPOSED |= {
+    np.fmax: _fmax,
+    np.fmin: _fmin,
+    np.heaviside: _heaviside,
+    np.logaddexp2: _logaddexp2,
     np.square: lambda x: x * x,
     np.positive: copied,
     np.reciprocal: _reciprocal,
@@ -127,6 +154,26 @@ def round_(a: Any, decimals: int = 0) -> Array:
 def fix(x: Any) -> Array:
     """np.fix: round towards zero."""
     return truncate(as_array(x))
+
+
+@implements(np.signbit)
+def signbit(x: Any) -> Array:
+    """np.signbit: true for -0.0 and NaN with a sign, too."""
+    a = as_array(x)
+    return (np.copysign(1.0, a) if a.type.is_float else a.astype(np.int64)) < 0
+
+
+@implements(np.sinc)
+def sinc(x: Any) -> Array:
+    """sin(pi x) / (pi x). Near 0 it is its series there, which has the derivatives too."""
+    y = np.pi * as_array(x)
+    square = y * y
+    series = np.ones_like(y)
+    for n in range(14, 0, -2):
+        series = 1.0 - square / float(n * (n + 1)) * series
+    far = square > 0.25
+    apart = select(far, y, 1.0)
+    return select(far, np.sin(apart) / apart, series)
 
 
 @implements(np.nan_to_num)

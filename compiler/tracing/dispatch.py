@@ -41,6 +41,11 @@ def is_arraylike(x: Any) -> bool:
 def python_arithmetic(ufunc: np.ufunc, operands: tuple[Any, ...]) -> Array:
     """Operators between Python numbers stay Python numbers, with Python's result types."""
     dtypes = [strong_dtype(x) for x in operands]
+    if ufunc in (np.left_shift, np.right_shift):
+        raise UnsupportedError(
+            "a traced Python int cannot be shifted (Python's ints have no last bit); pass a NumPy"
+            " integer, np.int64(n), or multiply or floor-divide by 2**k"
+        )
     floats = ufunc is np.true_divide or F64 in dtypes
     if ufunc is np.power and dtypes[-1] == I64 and not floats:
         exponent = operands[1]

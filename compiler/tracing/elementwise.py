@@ -56,6 +56,14 @@ DIRECT: dict[np.ufunc, str] = {
     np.floor: "floor",
     np.ceil: "ceil",
     np.rint: "rint",
+    np.fmod: "fmod",
+    np.copysign: "copysign",
+    np.cbrt: "cbrt",
+    np.arcsinh: "arcsinh",
+    np.arccosh: "arccosh",
+    np.arctanh: "arctanh",
+    np.left_shift: "shift_left",
+    np.right_shift: "shift_right",
     np.isnan: "isnan",
     np.isinf: "isinf",
     np.isfinite: "isfinite",
@@ -83,6 +91,7 @@ BITWISE: dict[np.ufunc, str] = {
     np.bitwise_xor: "xor",
     np.invert: "not",
 }
+"""The op for bool; the one for integers has `bit_` before its name."""
 
 _ON_BOOL = {"add": "or", "mul": "and", "maximum": "or", "minimum": "and", "abs": None}
 """What arithmetic means on Booleans (None: nothing happens)."""
@@ -210,10 +219,8 @@ def _beyond_range(ufunc: np.ufunc, operands: Sequence[Operand], dtype: np.dtype)
 
 
 def _bitwise(ufunc: np.ufunc, operands: Sequence[Operand]) -> Array:
-    *wanted, _ = loop_dtypes(ufunc, operands)
-    if wanted[0] != BOOL:
-        raise UnsupportedError(f"np.{ufunc.__name__} is supported for bool only, not {wanted[0]}")
-    return emit(BITWISE[ufunc], operands, BOOL)
+    *_, dtype = loop_dtypes(ufunc, operands)
+    return emit(("" if dtype == BOOL else "bit_") + BITWISE[ufunc], operands, dtype)
 
 
 def select(c: Array, x: Any, y: Any, *, scalar: bool | None = None) -> Array:
@@ -225,20 +232,8 @@ def select(c: Array, x: Any, y: Any, *, scalar: bool | None = None) -> Array:
 
 
 _NEAREST = {
-    "fmod": "use np.remainder, x % y",
-    "fmax": "use np.maximum",
-    "fmin": "use np.minimum",
-    "cbrt": "use np.sign(x) * np.abs(x) ** (1 / 3)",
-    "logaddexp2": "use np.logaddexp",
-    "heaviside": "use np.where(x > 0, 1.0, 0.0)",
     "gcd": "compute it outside the step",
-    "left_shift": "multiply by a power of two",
-    "right_shift": "use x // 2**n",
-    "arcsinh": "use np.log(x + np.sqrt(x * x + 1))",
-    "arccosh": "use np.log(x + np.sqrt(x * x - 1))",
-    "arctanh": "use 0.5 * (np.log1p(x) - np.log1p(-x))",
-    "signbit": "use x < 0",
-    "copysign": "use np.sign(y) * np.abs(x)",
+    "lcm": "compute it outside the step",
     "cumsum": "use np.tri(n) @ x, or a loop over slices",
     "cumprod": "use a loop over slices",
     "median": "use np.mean, or compute it outside the step",

@@ -243,6 +243,24 @@ class TracedArray(Handle):
     def __ixor__(self, other: Any) -> Any:
         return self._in_place(np.bitwise_xor, other)
 
+    def __lshift__(self, other: Any) -> Any:
+        return self._binary(np.left_shift, other)
+
+    def __rlshift__(self, other: Any) -> Any:
+        return self._binary(np.left_shift, other, swapped=True)
+
+    def __ilshift__(self, other: Any) -> Any:
+        return self._in_place(np.left_shift, other)
+
+    def __rshift__(self, other: Any) -> Any:
+        return self._binary(np.right_shift, other)
+
+    def __rrshift__(self, other: Any) -> Any:
+        return self._binary(np.right_shift, other, swapped=True)
+
+    def __irshift__(self, other: Any) -> Any:
+        return self._in_place(np.right_shift, other)
+
     def __lt__(self, other: Any) -> Any:
         return self._binary(np.less, other)
 

@@ -1,16 +1,31 @@
 """The op records, one module per family. Importing this package fills the registry `OPS`."""
 
-from . import autodiff, composite, constant, dot, elementwise, fused, index, move, reduce, sort
+from . import (
+    arithmetic,
+    autodiff,
+    composite,
+    constant,
+    dot,
+    functions,
+    fused,
+    index,
+    logic,
+    move,
+    reduce,
+    sort,
+)
 from .constant import scalar_constant, uniform_value
 
 __all__ = [
+    "arithmetic",
     "autodiff",
     "composite",
     "constant",
     "dot",
-    "elementwise",
+    "functions",
     "fused",
     "index",
+    "logic",
     "move",
     "reduce",
     "scalar_constant",

@@ -143,7 +143,7 @@ def unknown_function(x):
 
 
 def unknown_ufunc(x):
-    return np.cbrt(x)
+    return np.spacing(x)
 
 
 def unknown_method(x):
@@ -369,7 +369,7 @@ MISUSE = [
     (concrete_store_row, TypeError, r"np\.zeros_like\(x\)"),
     (concrete_method, TypeError, r"np\.dot\(C, x\)"),
     (unknown_function, errors.UnsupportedError, r"np\.median is not supported"),
-    (unknown_ufunc, errors.UnsupportedError, r"np\.cbrt is not supported; use np\.sign"),
+    (unknown_ufunc, errors.UnsupportedError, r"np\.spacing is not supported; write it with"),
     (unknown_method, errors.UnsupportedError, r"ndarray\.byteswap is not supported"),
     (unsupported_solver, errors.UnsupportedError, r"np\.linalg\.solve.*outside the step"),
     (unsupported_option, errors.UnsupportedError, r"np\.take: mode 'wrap'"),
