@@ -93,7 +93,7 @@ def flops(node: Node) -> int:
             return 2 * math.prod(letter_extents(node.attrs["spec"], pair).values())
         case "elementwise":
             return node.result.type.size
-        case "reduce" | "argreduce" | "composite":
+        case "reduce" | "argreduce" | "scan" | "composite":
             return node.operands[0].type.size
         case "sort":
             n: int = node.result.shape[node.attrs["axis"]]

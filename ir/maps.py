@@ -9,6 +9,7 @@ each taking a value whose *trailing* axes are the map's, all leading ones being 
     gather(axes)    dst indexes src by the operands
     erase(spec)     the identity with zeros in a region
     erase_at(axes)  the identity with zeros where the operands index
+    cumsum(reverse) running totals along the one axis
 """
 
 from __future__ import annotations
@@ -108,6 +109,18 @@ def _erase_at(b: Builder, v: Value, attrs: Any, operands: Any, src: Extents, dst
     return b.scatter(v, _zeros(b, v, index + batch), *operands, axes=axes)
 
 
+def _cumsum(b: Builder, v: Value, attrs: Any, operands: Any, src: Extents, dst: Extents) -> Value:
+    return b.cumsum(v, axis=v.type.rank - 1, reverse=attrs.get("reverse", False))
+
+
+def _uncumsum(b: Builder, v: Value, attrs: Any, operands: Any, src: Extents, dst: Extents) -> Value:
+    return b.cumsum(v, axis=v.type.rank - 1, reverse=not attrs.get("reverse", False))
+
+
+def _cumsum_fits(attrs: Any, operands: Any, src: Extents, dst: Extents) -> bool:
+    return src == dst and len(src) == 1 and attrs in ({}, {"reverse": True})
+
+
 def _slice_fits(attrs: Any, operands: Any, src: Extents, dst: Extents) -> bool:
     spec = attrs["spec"]
     inside = all(max(a, b) <= n for (a, b, _), n in zip(spec, src, strict=False))
@@ -135,6 +148,7 @@ MAPS: Mapping[str, MapRule] = {
             "erase_at", _erase_at, _erase_at,
             lambda attrs, operands, src, dst: src == dst and len(operands) == len(src),
         ),
+        MapRule("cumsum", _cumsum, _uncumsum, _cumsum_fits),
     )
 }  # fmt: skip
 

@@ -89,6 +89,7 @@ def supported() -> str:
         "elementwise": [u.__name__ for u in ufuncs] + functions_of("composed"),
         "comparison, logic": [u.__name__ for u in tests],
         "reductions": functions_of("reductions"),
+        "scans": functions_of("scans"),
         "sorting": functions_of("sorting"),
         "products": functions_of("linear"),
         "shapes, parts": functions_of("shapes", "assembly", "indexing"),

@@ -22,6 +22,7 @@ from .contract import emit_dot
 from .indexed import emit_indexed
 from .module import Call, Check, Module
 from .regions import emit_concatenate, emit_nest, emit_pad, emit_reshape, emit_update
+from .scanning import emit_scan
 from .sorting import emit_argsort
 
 Emit = Callable[[Module, Graph, Node], None]
@@ -37,6 +38,7 @@ BY_KIND: Mapping[str, Emit] = {
     "argreduce": emit_nest,
     "fused": emit_nest,
     "dot": emit_dot,
+    "scan": emit_scan,
     "sort": emit_argsort,
     "constant": _emit_nothing,
 }

@@ -14,7 +14,18 @@ import numpy as np
 
 from ...ir.errors import ShapeError, TraceError, UnsupportedError
 from ...ir.types import BOOL, F64, I64
-from . import assembly, creation, elementwise, indexing, linear, misuse, reductions, shapes, sorting
+from . import (
+    assembly,
+    creation,
+    elementwise,
+    indexing,
+    linear,
+    misuse,
+    reductions,
+    scans,
+    shapes,
+    sorting,
+)
 from .handle import Handle
 from .promotion import (
     as_array,
@@ -29,7 +40,17 @@ from .promotion import (
 )
 from .registry import FUNCTIONS, Array
 
-TABLES: Final = (assembly, creation, elementwise, indexing, linear, reductions, shapes, sorting)
+TABLES: Final = (
+    assembly,
+    creation,
+    elementwise,
+    indexing,
+    linear,
+    reductions,
+    scans,
+    shapes,
+    sorting,
+)
 """The modules that stand in for NumPy's functions; importing them fills the registry."""
 
 
@@ -96,7 +117,7 @@ def ufunc_call(
 
 
 def _methods(method: str) -> Callable[..., Any]:
-    table = {"__call__": call, "reduce": _reduce, "outer": _outer}
+    table = {"__call__": call, "reduce": _reduce, "outer": _outer, "accumulate": _accumulate}
     if method not in table:
         raise UnsupportedError(f"ufunc method {method!r} is not supported")
     return table[method]
@@ -150,6 +171,11 @@ def _reduce(ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: Any) -> Any:
     if ufunc not in _REDUCTIONS:
         raise UnsupportedError(f"np.{ufunc.__name__}.reduce is not supported")
     return invoke(f"np.{ufunc.__name__}.reduce", _REDUCTIONS[ufunc], (inputs[0], axis), options)
+
+
+def _accumulate(ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: Any) -> Any:
+    array, *axis = inputs
+    return scans.accumulate(ufunc, array, *axis, **kwargs)
 
 
 def _outer(ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: Any) -> Any:

@@ -234,8 +234,6 @@ def select(c: Array, x: Any, y: Any, *, scalar: bool | None = None) -> Array:
 _NEAREST = {
     "gcd": "compute it outside the step",
     "lcm": "compute it outside the step",
-    "cumsum": "use np.tri(n) @ x, or a loop over slices",
-    "cumprod": "use a loop over slices",
     "median": "use np.mean, or compute it outside the step",
     "nonzero": "its shape depends on the data; use a mask with np.where",
     "argwhere": "its shape depends on the data; use a mask with np.where",

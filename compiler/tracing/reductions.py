@@ -64,7 +64,7 @@ def _count(x: Array, axis: Axis) -> int:
     return math.prod(x.shape[k] for k in normal_axes(axis, x.ndim))
 
 
-def _accumulator(dtype: np.dtype) -> np.dtype:
+def accumulator(dtype: np.dtype) -> np.dtype:
     """The dtype NumPy sums in: small integers and bool widen to 64 bits."""
     if dtype.kind == "u":
         return np.dtype(np.uint64)
@@ -78,7 +78,7 @@ def sum_(
 ) -> Array:  # fmt: skip
     """np.sum."""
     x = as_array(a)
-    x = convert(x, np.dtype(dtype) if dtype is not None else _accumulator(x.type.dtype))
+    x = convert(x, np.dtype(dtype) if dtype is not None else accumulator(x.type.dtype))
     if x.type.is_bool:
         return any_(x, axis, keepdims=keepdims)
     result = reduce("sum", _only(x, where, 0), axis, keepdims)
@@ -223,7 +223,7 @@ def prod(
 ) -> Array:  # fmt: skip
     """np.prod as a balanced tree of products, whose derivative is right at zeros too."""
     x = as_array(a)
-    x = convert(x, np.dtype(dtype) if dtype is not None else _accumulator(x.type.dtype))
+    x = convert(x, np.dtype(dtype) if dtype is not None else accumulator(x.type.dtype))
     axes = normal_axes(axis, x.ndim)
     factors = _in_front(_only(x, where, 1), axes)
     result = _product(factors)

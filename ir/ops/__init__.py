@@ -12,6 +12,7 @@ from . import (
     logic,
     move,
     reduce,
+    scan,
     sort,
 )
 from .constant import scalar_constant, uniform_value
@@ -29,6 +30,7 @@ __all__ = [
     "move",
     "reduce",
     "scalar_constant",
+    "scan",
     "sort",
     "uniform_value",
 ]

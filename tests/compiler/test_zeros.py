@@ -34,6 +34,7 @@ CASES = {
     "slice": form(1, 1, (9, 3), (SLICE,)),
     "reshape": form(2, 1, (3, 4, 12), (Map("reshape", (), (), (0, 1), (2,)),)),
     "erase": form(1, 1, (9, 9), (Map("erase", (("spec", ((2, 8, 2),)),), (), (0,), (1,)),)),
+    "running total": form(1, 1, (6, 6), (Map("cumsum", (), (), (0,), (1,)),)),
     "batched slice": form(2, 2, (4, 9, 4, 3), (Delta(0, 2), SLICE.rename({0: 1, 1: 3}))),
 }
 

@@ -59,6 +59,8 @@ def related(factor, arrays, extent, at):
             return flat[0] == flat[1]
         case "gather":
             return src[0] == arrays[factor.operands[0]][dst[0]]
+        case "cumsum":
+            return src[0] <= dst[0]
     raise AssertionError(factor.op)
 
 
@@ -184,6 +186,7 @@ MAPS = [
     (Map("slice", (("spec", ((1, 4, 2),)),), (), (0,), (1,)), {0: 5, 1: 2}),
     (Map("reshape", (), (), (0,), (1, 2)), {0: 6, 1: 2, 2: 3}),
     (Map("gather", (("axes", (0,)),), (0,), (0,), (1,)), {0: 5, 1: 4}),
+    (Map("cumsum", (), (), (0,), (1,)), {0: 4, 1: 4}),
 ]
 
 

@@ -50,6 +50,11 @@ PROGRAMS = {
         [f64("s", 3, 4)],
         ["s"],
     ),
+    "running_sums": (
+        lambda b, x: b.sum(b.exp(b.cumsum(x, axis=1, name_hint="c")), axes=(0, 1)),
+        [f64("x", 3, 4)],
+        ["x"],
+    ),
     "rows": (
         lambda b, x: b.add(
             b.sum(b.slice(x, spec=((0, 1, 1), (0, 4, 1))), axes=(0, 1)),
