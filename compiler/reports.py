@@ -98,6 +98,8 @@ def flops(node: Node) -> int:
         case "sort":
             n: int = node.result.shape[node.attrs["axis"]]
             return node.result.type.size * max(n - 1, 0).bit_length()
+        case "search":
+            return node.result.type.size * node.operands[0].type.size.bit_length()
         case "fused":
             return sum(map(flops, node.attrs["body"].nodes))
     return 0

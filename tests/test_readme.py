@@ -90,7 +90,7 @@ def supported() -> str:
         "comparison, logic": [u.__name__ for u in tests],
         "reductions": functions_of("reductions"),
         "scans": functions_of("scans"),
-        "sorting": functions_of("sorting"),
+        "sorting": functions_of("sorting", "quantiles", "searching"),
         "products": functions_of("linear"),
         "shapes, parts": functions_of("shapes", "assembly", "indexing"),
         "new arrays": functions_of("creation"),

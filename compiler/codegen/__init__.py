@@ -23,7 +23,7 @@ from .indexed import emit_indexed
 from .module import Call, Check, Module
 from .regions import emit_concatenate, emit_nest, emit_pad, emit_reshape, emit_update
 from .scanning import emit_scan
-from .sorting import emit_argsort
+from .sorting import emit_argsort, emit_search
 
 Emit = Callable[[Module, Graph, Node], None]
 
@@ -40,6 +40,7 @@ BY_KIND: Mapping[str, Emit] = {
     "dot": emit_dot,
     "scan": emit_scan,
     "sort": emit_argsort,
+    "search": emit_search,
     "constant": _emit_nothing,
 }
 BY_NAME: Mapping[str, Emit] = {

@@ -1,4 +1,6 @@
-"""Sorting along an axis: a stable merge sort from short runs upwards.
+"""Sorting along an axis, and searching in a sorted array.
+
+Sorting is a stable merge sort from short runs upwards.
 
 A run of 16 keys is sorted by insertion as it is read; then neighbouring runs are merged, each pass
 from one half of the scratch memory into the other, until one run is left. Keys travel with their
@@ -8,6 +10,12 @@ positions, so that every pass reads and writes memory in order.
         for i in range(n0):
             for j in range(n1):
                 ...
+
+Searching halves the interval in which a key belongs:
+
+    def k0(y0, x0, x1, n0, n1):                                        # %y = searchsorted %x, %v
+        for i in range(n0):
+            ...
 """
 
 from __future__ import annotations
@@ -51,9 +59,9 @@ def _kernel(node: Node, outer: int, inner: int) -> Kernel:
     return w.finish([w.loop(0), *indent([w.loop(1), *indent(row.strip().splitlines())])])
 
 
-def _precedes(dtype: np.dtype) -> str:
-    """Whether key `a`, which follows key `b`, must stand before it. NaN is the largest."""
-    return "(a < b or (b != b and a == a))" if dtype.kind == "f" else "a < b"
+def _precedes(dtype: np.dtype, a: str = "a", b: str = "b") -> str:
+    """Whether key `a` must stand before key `b`. NaN is the largest."""
+    return f"({a} < {b} or ({b} != {b} and {a} == {a}))" if dtype.kind == "f" else f"{a} < {b}"
 
 
 _ROW = """
@@ -99,4 +107,36 @@ while width < {n}:
     width += width
 for p in range({n}):
     {order}[w0 + p * {inner}] = {positions}[source + p]
+"""
+
+
+def emit_search(module: Module, graph: Graph, node: Node) -> None:
+    """The kernel of one `searchsorted`."""
+    if node.result.type.size == 0:
+        return
+    (ordered, keys), place = node.operands, place_of(node.result)
+    dtype = ordered.type.dtype
+    w = KernelWriter((keys.type.size, ordered.type.size), {place})
+    y = w.buffer(place, I64)
+    x, v = (w.buffer(place_of(value), dtype) for value in node.operands)
+    x, v = f"{x}[middle]", f"{v}[i]"
+    if dtype == BOOL:
+        x, v = f"u8_from_bool({x})", f"u8_from_bool({v})"
+    before = f"not {_precedes(dtype)}" if node.attrs["right"] else _precedes(dtype, "b", "a")
+    text = _SEARCH.format(n=w.extent(1), x=x, v=v, y=y, before=before)
+    module.call(node, w.finish([w.loop(0), *indent(text.strip().splitlines())]))
+
+
+_SEARCH = """
+a = {v}
+low = 0
+high = {n}
+while low < high:
+    middle = (low + high) >> 1
+    b = {x}
+    if {before}:
+        low = middle + 1
+    else:
+        high = middle
+{y}[i] = low
 """

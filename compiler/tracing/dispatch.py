@@ -21,8 +21,10 @@ from . import (
     indexing,
     linear,
     misuse,
+    quantiles,
     reductions,
     scans,
+    searching,
     shapes,
     sorting,
 )
@@ -46,8 +48,10 @@ TABLES: Final = (
     elementwise,
     indexing,
     linear,
+    quantiles,
     reductions,
     scans,
+    searching,
     shapes,
     sorting,
 )

@@ -49,10 +49,10 @@ def reduce(op: str, x: Array, axis: Axis, keepdims: bool) -> Array:
     if axes or op in ("any", "all"):
         value = b.emit(op, [value], {"axes": axes}).result
     result = recorder_now().fresh(value, contiguous=x.contiguous)
-    return _with_axes(result, x, axes) if keepdims else result
+    return with_axes(result, x, axes) if keepdims else result
 
 
-def _with_axes(result: Array, x: Array, axes: tuple[int, ...]) -> Array:
+def with_axes(result: Array, x: Array, axes: tuple[int, ...]) -> Array:
     shape = tuple(1 if k in axes else n for k, n in enumerate(x.shape))
     value = result.value
     if value.shape != shape:
@@ -195,7 +195,7 @@ def _arg(op: str, a: Any, axis: int | None, keepdims: bool) -> Array:
         raise ShapeError(f"np.{op}: attempt to get {op} of an empty sequence")
     value = recorder_now().builder.emit(op, [flat.value], {"axis": k}).result
     result = recorder_now().fresh(value, contiguous=x.contiguous)
-    return _with_axes(result, x, axes) if keepdims else result
+    return with_axes(result, x, axes) if keepdims else result
 
 
 @implements(np.any, method="any")
@@ -225,13 +225,13 @@ def prod(
     x = as_array(a)
     x = convert(x, np.dtype(dtype) if dtype is not None else accumulator(x.type.dtype))
     axes = normal_axes(axis, x.ndim)
-    factors = _in_front(_only(x, where, 1), axes)
+    factors = in_front(_only(x, where, 1), axes)
     result = _product(factors)
-    result = _with_axes(result, x, axes) if keepdims else result
+    result = with_axes(result, x, axes) if keepdims else result
     return result if initial is None else result * initial
 
 
-def _in_front(x: Array, axes: tuple[int, ...]) -> Array:
+def in_front(x: Array, axes: tuple[int, ...]) -> Array:
     """A copy with `axes` merged into one leading axis."""
     rest = [k for k in range(x.ndim) if k not in axes]
     b = recorder_now().builder
@@ -284,9 +284,9 @@ def logaddexp_reduce(a: Any, axis: Axis, keepdims: bool) -> Array:
     if len(axes) == 1:
         value = recorder_now().builder.logsumexp(x.value, axis=axes[0])
     else:
-        value = recorder_now().builder.logsumexp(_in_front(x, axes).value, axis=0)
+        value = recorder_now().builder.logsumexp(in_front(x, axes).value, axis=0)
     result = recorder_now().fresh(value, contiguous=x.contiguous)
-    return _with_axes(result, x, axes) if keepdims else result
+    return with_axes(result, x, axes) if keepdims else result
 
 
 # --- norms ---------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import numpy as np
 from ..errors import ShapeError
 from ..op import REQUIRED, ZERO, Attrs, Op, Sample, define
 from ..types import BOOL, F32, F64, I32, I64, Type
-from .elementwise import check_arity
+from .elementwise import check_arity, common_dtype
 
 
 def axis_operand(name: str, types: tuple[Type, ...], attrs: Attrs) -> Type:
@@ -50,3 +50,38 @@ define(
         ),
     )
 )  # fmt: skip
+
+
+def _searchsorted_type(types: tuple[Type, ...], attrs: Attrs) -> tuple[Type, ...]:
+    check_arity("searchsorted", types, 2)
+    common_dtype("searchsorted", types)
+    if types[0].rank != 1:
+        raise ShapeError(f"searchsorted: the sorted array must have rank 1, got {types[0].shape}")
+    return (Type(I64, types[1].shape),)
+
+
+_KNOTS, _KEYS = np.array([-1.0, 0.0, 0.0, 2.0]), np.array([[0.0, -3.0, 2.0], [9.0, 1.0, 0.0]])
+_SPECIAL = np.array([-np.inf, 0.0, np.inf, np.nan, np.nan])
+
+define(
+    Op(
+        "searchsorted",
+        "search",
+        _searchsorted_type,
+        lambda x, v, right: np.asarray(np.searchsorted(x, v, "right" if right else "left")),
+        "where each element of v goes in the sorted array x (i64): before its equals, or behind"
+        " them when `right`",
+        attrs={"right": False},
+        jacobian=ZERO,
+        samples=tuple(
+            Sample(operands, {"right": right})
+            for operands in (
+                *((_KNOTS.astype(d), _KEYS.astype(d)) for d in (F32, F64, I32, I64, BOOL)),
+                (_SPECIAL, _SPECIAL),
+                (_KNOTS, _KEYS[0, 0]),
+                (_KNOTS[:0], _KEYS),
+            )
+            for right in (False, True)
+        ),
+    )
+)

@@ -139,7 +139,7 @@ def concrete_method(x):
 
 
 def unknown_function(x):
-    return np.median(x)
+    return np.histogram(x)
 
 
 def unknown_ufunc(x):
@@ -368,7 +368,7 @@ MISUSE = [
     (concrete_store, TypeError, r"np\.zeros_like\(x\) or np\.zeros\(shape, like=x\)"),
     (concrete_store_row, TypeError, r"np\.zeros_like\(x\)"),
     (concrete_method, TypeError, r"np\.dot\(C, x\)"),
-    (unknown_function, errors.UnsupportedError, r"np\.median is not supported"),
+    (unknown_function, errors.UnsupportedError, r"np\.histogram is not supported"),
     (unknown_ufunc, errors.UnsupportedError, r"np\.spacing is not supported; write it with"),
     (unknown_method, errors.UnsupportedError, r"ndarray\.byteswap is not supported"),
     (unsupported_solver, errors.UnsupportedError, r"np\.linalg\.solve.*outside the step"),
