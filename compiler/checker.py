@@ -7,9 +7,9 @@ M1  every value has a place; arena places are 64-byte aligned
 M2  a node finds each operand where the plan says, whole: nothing has overwritten it
 M3  results of one node do not overlap each other
 M4  a result overlaps an operand only if it lies exactly on it and the node reads that operand
-    element by element, at the index it writes (or adds into it: `update`, `dot_acc` ..)
+    element by element, at the index it writes (or works on it: `update`, `dot_acc`, `lu` ..)
 M5  no constant, and no argument without an update, is written; an output place holds one value
-M6  no bounds check runs after a write into an argument
+M6  no run-time check runs after a write into an argument
 M7  at the end every output k lies whole in `out<k>` and every update of argument k in `in<k>`
 
 A place is a name and a byte range in it: `arena+128` for 40 bytes is (arena, 128, 168), every
@@ -25,8 +25,13 @@ from ..ir.graph import Graph, Node, Value
 
 Range = tuple[str, int, int]
 
-RUNTIME_CHECKED: Final = ("gather", "scatter", "scatter_add")
-WRITES_INTO_FIRST: Final = ("update", "add_at", "scatter", "scatter_add", "dot_acc")
+RUNTIME_CHECKED: Final = (
+    "gather", "scatter", "scatter_add", "lu_solve", "solve_triangular", "cholesky",
+)  # fmt: skip
+WORKS_ON: Final = {
+    "update": 0, "add_at": 0, "scatter": 0, "scatter_add": 0, "dot_acc": 0,
+    "lu": 0, "solve_triangular": 1, "lu_solve": 2,
+}  # fmt: skip
 
 
 def check_plan(graph: Graph) -> None:
@@ -69,7 +74,7 @@ class _Replay:
             self.identity[node.result] = self.identity[node.operands[0]]
             return
         if node.op.name in RUNTIME_CHECKED and self.argument_written:
-            raise _broken("M6", node, "its indices are checked after an argument was written")
+            raise _broken("M6", node, "its operands are checked after an argument was written")
         self._disjoint(node)
         for result in node.results:
             self._allowed(node, result)
@@ -132,8 +137,8 @@ def _may_overwrite(node: Node, result: Value, touched: set[Value]) -> bool:
     if operand.type != result.type or operand.place != result.place:
         return False
     positions = [k for k, v in enumerate(node.operands) if v is operand]
-    if node.op.name in WRITES_INTO_FIRST:
-        return positions == [0]
+    if node.op.name in WORKS_ON:
+        return positions == [WORKS_ON[node.op.name]] and result is node.results[0]
     if node.op.kind == "elementwise":
         return True
     if node.op.name != "fused":

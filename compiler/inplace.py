@@ -8,8 +8,12 @@ from ..ir.arrange import as_region
 from ..ir.graph import Graph, Node, Value
 from ..ir.region import Region, body_operands, node_body
 
-INTO_FIRST: Final = frozenset({"update", "add_at", "scatter", "scatter_add", "dot_acc"})
-"""Ops whose result is their first operand with something written or added into it."""
+INTO: Final = {
+    "update": 0, "add_at": 0, "scatter": 0, "scatter_add": 0, "dot_acc": 0,
+    "lu": 0, "solve_triangular": 1, "lu_solve": 2,
+}  # fmt: skip
+"""Ops that work on one operand in place: something is written or added into it, it is factored or
+solved for. Its position; the (first) result takes over its memory."""
 
 NESTS: Final = frozenset({"elementwise", "fused"})
 
@@ -17,9 +21,9 @@ NESTS: Final = frozenset({"elementwise", "fused"})
 def inplace_operands(graph: Graph, node: Node, result: Value) -> tuple[Value, ...]:
     """The operands whose memory `result` may take over: the node reads each of their elements
     only at the index at which it writes the result, and before it does."""
-    if node.op.name in INTO_FIRST:
-        first = node.operands[0]
-        return (first,) if first not in node.operands[1:] else ()
+    if node.op.name in INTO:
+        target = node.operands[INTO[node.op.name]]
+        return (target,) if result is node.results[0] and node.operands.count(target) == 1 else ()
     if node.op.kind not in NESTS:
         return ()
     body = node_body(graph, node)

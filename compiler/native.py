@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..ir.errors import BoundsError
+from ..ir.errors import TapelessError
 from ..ir.graph import Graph
 from ..runtime.engine import NativeModule, compile_source
 from ..runtime.executable import Executable
@@ -93,11 +93,8 @@ def build(graph: Graph, *, keep: bool = True) -> NativeProgram:
     return NativeProgram(graph, generated, module, executable, tuple(phases))
 
 
-def failed_check(generated: Generated, status: int) -> BoundsError:
-    """The error for a status: which index, where in the user's code."""
+def failed_check(generated: Generated, status: int) -> TapelessError:
+    """The error for a status: what is wrong, where in the user's code."""
     check = generated.checks[status - 1]
     where = f"at {check.node.loc}: " if check.node.loc is not None else ""
-    return BoundsError(
-        f"{where}{check.node.op.name}: an index is out of bounds for axis {check.axis} "
-        f"with size {check.extent}; nothing was written"
-    )
+    return check.error(f"{where}{check.message}; nothing was written")

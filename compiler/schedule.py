@@ -32,8 +32,10 @@ from ..ir.graph import Graph, Node, Value
 from ..ir.op import OPS
 from .inplace import inplace_operands
 
-CHECKED: Final = frozenset({"gather", "scatter", "scatter_add"})
-"""Ops that stop the step when an index is out of range."""
+CHECKED: Final = frozenset(
+    {"gather", "scatter", "scatter_add", "lu_solve", "solve_triangular", "cholesky"}
+)
+"""Ops that stop the step when an index is out of range or a matrix is singular."""
 
 ARENA: Final = "arena"
 """The place of a value that needs memory of its own before the plan says where."""

@@ -24,7 +24,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ir.errors import BoundsError, UnsupportedError, VerifyError
+from ..ir.errors import RUN_TIME_ERRORS, UnsupportedError, VerifyError
 from ..ir.evaluate import evaluate
 from ..ir.graph import Graph, Node
 from ..ir.ops.autodiff import REQUESTS
@@ -137,7 +137,9 @@ class Reference:
         so it is asked for only when a difference needs an explanation."""
         farthest = [0.0] * len(self.results)
         for leaves in moved(self._leaves, self._graph):
-            with suppress(BoundsError):  # a float that becomes an index crosses the end of an array
+            with suppress(
+                *RUN_TIME_ERRORS
+            ):  # a float that becomes an index crosses the end of an array
                 found = itertools.chain(*interpret(self._graph, *leaves))
                 gaps = map(gap, self.results, found)
                 farthest = list(map(max, farthest, gaps))
@@ -267,7 +269,7 @@ def _named_values(graph: Graph, leaves: Sequence[Array]) -> list[tuple[str, Node
             if value.name is not None and isinstance(array, np.ndarray):
                 found.append((names.use(value).removeprefix("%"), node, array))
 
-    with suppress(BoundsError):  # of moved leaves: what was computed until then is enough
+    with suppress(*RUN_TIME_ERRORS):  # of moved leaves: what was computed until then is enough
         evaluate(graph, leaves, observe)
     return found
 

@@ -7,6 +7,10 @@ code, why, and what to write instead.
 
 from __future__ import annotations
 
+from typing import Final
+
+import numpy as np
+
 
 class TapelessError(Exception):
     """Base of all errors raised by tapeless."""
@@ -40,6 +44,10 @@ class BoundsError(TapelessError, IndexError):
     """An index is out of range."""
 
 
+class LinAlgError(TapelessError, np.linalg.LinAlgError):
+    """A matrix is singular, or not positive definite."""
+
+
 class ScalarRangeError(TapelessError, OverflowError):
     """A Python integer does not fit the dtype it is used with."""
 
@@ -50,3 +58,7 @@ class VerifyError(TapelessError):
 
 class IRSyntaxError(TapelessError, ValueError):
     """IR text that does not parse."""
+
+
+RUN_TIME_ERRORS: Final = (BoundsError, LinAlgError)
+"""What the values of a call may raise: from these checks nothing has been written yet."""

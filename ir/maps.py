@@ -10,13 +10,17 @@ each taking a value whose *trailing* axes are the map's, all leading ones being 
     erase(spec)     the identity with zeros in a region
     erase_at(axes)  the identity with zeros where the operands index
     cumsum(reverse) running totals along the one axis
+    solve(A)        dst is A^-1 src, A's leading axes being equal in both
+    solve_triangular(A)   the same for one triangle of A
+
+The last two depend on float operands, hence have a derivative of their own.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,22 +28,26 @@ import numpy as np
 from .builder import Builder
 from .evaluate import run_node
 from .graph import Value
-from .jacobian import Map
+from .jacobian import Axes, Map, Term
 from .types import F64
 
 Extents = tuple[int, ...]
 Emit = Callable[[Builder, Value, Mapping[str, Any], Sequence[Value], Extents, Extents], Value]
+Partial = Callable[[Builder, Map, Axes], Term]
 
 
 @dataclass(frozen=True)
 class MapRule:
     """`forward` and `adjoint` emit(b, v, attrs, operands, src extents, dst extents);
-    `extents` checks src against dst and returns whether they fit."""
+    `fits` checks src against dst and the operands' shapes. `partial`, of a map that depends on a
+    float operand, is its derivative: a term over the map's letters and those of that operand,
+    `axes.a`."""
 
     name: str
     forward: Emit
     adjoint: Emit
     fits: Callable[[Mapping[str, Any], Sequence[Extents], Extents, Extents], bool]
+    partial: Partial | None = None
 
 
 def _batched(v: Value, rank: int) -> Extents:
@@ -131,6 +139,46 @@ def _gather_fits(attrs: Any, operands: Any, src: Extents, dst: Extents) -> bool:
     return len(attrs["axes"]) == len(src) == len(operands) and np.broadcast_shapes(*operands) == dst
 
 
+def triangle(b: Builder, n: int, *, lower: bool) -> Value:
+    """bool[n,n]: true in the lower or upper triangle, diagonal included."""
+    column = b.iota(n=n)
+    row = b.reshape(column, shape=(n, 1))
+    return b.ge(row, column) if lower else b.le(row, column)
+
+
+def _inverse(op: str, adjoint: bool) -> Emit:
+    """Multiply by A^-1 or its transpose: the axes that are not the map's become the columns."""
+
+    def emit(b: Builder, v: Value, attrs: Any, operands: Any, src: Extents, dst: Extents) -> Value:
+        columns = _batched(v, len(src))
+        right = b.reshape(_rotate(b, v, len(columns)), shape=(*src, math.prod(columns)))
+        transposed = attrs["transposed"] != adjoint
+        x = b.emit(op, (*operands, right), {**attrs, "transposed": transposed}).result
+        return _rotate(b, b.reshape(x, shape=(*src, *columns)), len(src))
+
+    return emit
+
+
+def _inverse_fits(attrs: Any, operands: Any, src: Extents, dst: Extents) -> bool:
+    return src == dst and list(operands) == [(*src, src[-1])]
+
+
+def _inverse_partial(b: Builder, link: Map, axes: Axes) -> Term:
+    """d(A^-1) = -A^-1 dA A^-1"""
+    *batch, row, column = axes.a
+    if dict(link.attrs)["transposed"]:
+        row, column = column, row
+    into, out_of = replace(link, src=(*batch, row)), replace(link, dst=(*batch, column))
+    return Term(-1.0, (into, out_of))
+
+
+def _triangular_partial(b: Builder, link: Map, axes: Axes) -> Term:
+    """The same; of A only one triangle counts."""
+    inverse = _inverse_partial(b, link, axes)
+    chosen = triangle(b, axes.extent[axes.a[-1]], lower=dict(link.attrs)["lower"])
+    return Term(inverse.coef, (axes.mask(chosen, axes.a[-2:]), *inverse.factors))
+
+
 MAPS: Mapping[str, MapRule] = {
     rule.name: rule
     for rule in (
@@ -149,6 +197,12 @@ MAPS: Mapping[str, MapRule] = {
             lambda attrs, operands, src, dst: src == dst and len(operands) == len(src),
         ),
         MapRule("cumsum", _cumsum, _uncumsum, _cumsum_fits),
+        *(
+            MapRule(op, _inverse(op, False), _inverse(op, True), _inverse_fits, partial)
+            for op, partial in (
+                ("solve", _inverse_partial), ("solve_triangular", _triangular_partial),
+            )
+        ),
     )
 }  # fmt: skip
 
@@ -159,8 +213,8 @@ def dense_map(factor: Map, operands: Sequence[np.ndarray], extents: Sequence[int
     b = Builder()
     size = math.prod(src)
     identity = b.constant(np.eye(size).reshape((size, *src)), F64)
-    indices = [b.constant(v) for v in operands]
-    out = MAPS[factor.op].forward(b, identity, dict(factor.attrs), indices, src, dst)
+    values = [b.constant(v, F64 if v.dtype.kind == "f" else None) for v in operands]
+    out = MAPS[factor.op].forward(b, identity, dict(factor.attrs), values, src, dst)
     env: dict[Value, Any] = {}
     for node in b.nodes:
         env.update(zip(node.results, run_node(node, [env[v] for v in node.operands]), strict=True))

@@ -50,13 +50,15 @@ REQUIRED: Final = object()
 class Sample:
     """One call for the table tests: operand types (or arrays) and attributes.
 
-    `low`, `high` bound the random floats drawn for operands given as types.
+    `low`, `high` bound the random floats drawn for operands given as types; `adjust` makes of the
+    array drawn for an operand one that the op accepts (a positive definite matrix).
     """
 
     operands: tuple[Any, ...]
     attrs: Mapping[str, Any] = field(default_factory=dict)
     low: float = -2.0
     high: float = 2.0
+    adjust: Mapping[int, Callable[[Any], Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -117,7 +117,7 @@ def local_jacobian(b: Builder, node: Node, wrt: Value) -> Node | None:
     """Emit the Jacobian of a node with respect to one of its operands; None when it is zero."""
     if node.op.name == "contract":
         expression = contraction(node, b.producer[node.operands[0]])
-        axes, terms = derivative(expression, wrt, node.result)
+        axes, terms = derivative(b, expression, wrt, node.result)
     else:
         axes = Axes(wrt.type, node.result.type)
         terms = _rule_terms(b, node, wrt, axes)

@@ -1,4 +1,4 @@
-"""Spell softmax and log-sum-exp out in primitives, shifted by the maximum.
+"""Spell softmax and log-sum-exp out in primitives, solvers in terms of one factorisation.
 
     %p:f64[4,3] = softmax %z [axis=1]
 =>
@@ -11,7 +11,13 @@
     %p:f64[4,3] = div %e, %t
 
 Every derivative exists by now, so nothing is lost; fusion sees the parts, and a softmax and a
-log-sum-exp of the same logits share all but their last op once equal expressions are merged.
+log-sum-exp of the same logits share all but their last op once equal expressions are merged. So do
+all that solve with one matrix, or its transpose, or take its determinant:
+
+    %x:f64[3,1] = solve %A, %b
+=>
+    %f:f64[3,3], %p:i64[3] = lu %A
+    %x:f64[3,1] = lu_solve %f, %p, %b
 """
 
 from __future__ import annotations
@@ -19,8 +25,11 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from ..ir.builder import Builder
 from ..ir.graph import Value
 from ..ir.ops.reduce import expand_reduced
+from ..ir.types import I64
+from .algebra.products import diagonal
 from .rewriting.patterns import Var, match_node, p, x, y
 from .rewriting.rules import RulePass, Site, rule
 from .rewriting.views import below_moves, replay
@@ -74,6 +83,49 @@ def eye_parts(site: Site) -> Value:
     return b.reshape(b.cast(equal, dtype=attrs["dtype"]), shape=site.result.shape)
 
 
+@rule("solve")
+def solve_parts(site: Site) -> Value:
+    """solve(A, B) = U^-1 L^-1 P B with P A = L U; for an infinite a_ij NaN may spread"""
+    a, right = site.operands
+    return site.b.lu_solve(*site.b.emit("lu", (a,)).results, right, **site.node.attrs)
+
+
+@rule("logabsdet")
+def logabsdet_parts(site: Site) -> Value:
+    """log|det A| = sum(log|u_ii|) with P A = L U; NaN for an infinite element of A"""
+    b, (a,) = site.b, site.operands
+    pivots = _diagonal(b, b.lu(a))
+    return b.sum(b.log(b.abs(pivots)), axes=(pivots.type.rank - 1,))
+
+
+@rule("det_sign")
+def det_sign_parts(site: Site) -> Value:
+    """sign(det A) = (-1)^(row exchanges + negative u_ii), 0 if a u_ii is; for an infinite a_ij
+    any sign"""
+    b, (a,) = site.b, site.operands
+    factors, rows = b.emit("lu", (a,)).results
+    pivots, last = _diagonal(b, factors), (rows.type.rank - 1,)
+    exchanged = b.ne(rows, b.iota(n=rows.shape[-1]))
+    odd = b.ne(exchanged, b.lt(pivots, 0.0))
+    count = b.sum(b.cast(odd, dtype=I64), axes=last)
+    sign = b.cast(b.sub(1, b.mul(2, b.remainder(count, 2))), dtype=a.type.dtype)
+    return b.select(b.any(b.eq(pivots, 0.0), axes=last), 0.0, sign)
+
+
+def _diagonal(b: Builder, matrix: Value) -> Value:
+    letters = tuple(range(matrix.type.rank - 1))
+    return diagonal(b, matrix, (*letters, letters[-1]), letters[-1])[0]
+
+
 decompose: Final = RulePass(
-    "decompose", (softmax_parts, logsumexp_parts, log_softmax_parts, eye_parts)
+    "decompose",
+    (
+        softmax_parts,
+        logsumexp_parts,
+        log_softmax_parts,
+        eye_parts,
+        solve_parts,
+        logabsdet_parts,
+        det_sign_parts,
+    ),
 )

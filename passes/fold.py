@@ -16,7 +16,7 @@ from typing import Final
 
 import numpy as np
 
-from ..ir.errors import BoundsError
+from ..ir.errors import RUN_TIME_ERRORS
 from ..ir.evaluate import run_node
 from ..ir.graph import Value
 from .rewriting.rules import Rule, RulePass, Site, rule
@@ -63,7 +63,7 @@ def _evaluated(site: Site, arrays: list[np.ndarray]) -> Value | None:
         warnings.simplefilter("ignore")
         try:
             (value,) = run_node(site.node, arrays)
-        except BoundsError:
+        except RUN_TIME_ERRORS:
             return None
     return site.b.constant(value)
 

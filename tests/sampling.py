@@ -24,6 +24,12 @@ def draw(rng: np.random.Generator, operand: object, low: float, high: float) -> 
     return np.asarray(rng.integers(least, 9, operand.shape)).astype(operand.dtype)
 
 
+def draw_operands(rng: np.random.Generator, sample: Sample) -> list[np.ndarray]:
+    """Arrays for the operands of a sample."""
+    arrays = [draw(rng, x, sample.low, sample.high) for x in sample.operands]
+    return [sample.adjust.get(k, np.asarray)(a) for k, a in enumerate(arrays)]
+
+
 def inputs_for(arrays: list[np.ndarray]) -> tuple[Value, ...]:
     """One graph input per array, named x0, x1 ..."""
     return tuple(Value(Type(a.dtype, a.shape), f"x{k}") for k, a in enumerate(arrays))
@@ -32,7 +38,7 @@ def inputs_for(arrays: list[np.ndarray]) -> tuple[Value, ...]:
 def sample_graph(op: Op, sample: Sample, seed: int = 0) -> tuple[Graph, list[np.ndarray]]:
     """The graph that is just this op, and arrays to run it on."""
     rng = np.random.default_rng(seed)
-    arrays = [draw(rng, x, sample.low, sample.high) for x in sample.operands]
+    arrays = draw_operands(rng, sample)
     inputs = inputs_for(arrays)
     b = Builder()
     node = b.emit(op, inputs, sample.attrs)

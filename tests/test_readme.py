@@ -92,6 +92,7 @@ def supported() -> str:
         "scans": functions_of("scans"),
         "sorting": functions_of("sorting", "quantiles", "searching"),
         "products": functions_of("linear"),
+        "linear algebra": functions_of("solving"),
         "shapes, parts": functions_of("shapes", "assembly", "indexing"),
         "new arrays": functions_of("creation"),
         "methods": methods(),

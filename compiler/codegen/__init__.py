@@ -20,6 +20,7 @@ from ...runtime.kernel import KernelSpec
 from ..memory import layout_of
 from .contract import emit_dot
 from .indexed import emit_indexed
+from .linalg import emit_linalg
 from .module import Call, Check, Module
 from .regions import emit_concatenate, emit_nest, emit_pad, emit_reshape, emit_update
 from .scanning import emit_scan
@@ -41,6 +42,7 @@ BY_KIND: Mapping[str, Emit] = {
     "scan": emit_scan,
     "sort": emit_argsort,
     "search": emit_search,
+    "linalg": emit_linalg,
     "constant": _emit_nothing,
 }
 BY_NAME: Mapping[str, Emit] = {

@@ -19,11 +19,12 @@ from typing import Final
 
 import numpy as np
 
+from ...ir.errors import BoundsError
 from ...ir.graph import Graph, Node, Value
 from ...ir.region import Axis
 from ...ir.types import I64, dtype_name
 from .kernel import Kernel, KernelWriter, factor, indent
-from .module import Module, place_of
+from .module import Check, Module, place_of
 from .regions import copy_all
 
 REARRANGING: Final = frozenset({"reshape", "transpose", "broadcast", "slice"})
@@ -38,7 +39,9 @@ def emit_indexed(module: Module, graph: Graph, node: Node) -> None:
     for index, axis in zip(indices, node.attrs["axes"], strict=True):
         extent = whole.shape[axis]
         if not is_in_range(graph, index, extent):
-            module.check(node, index, _check_kernel(index, extent), axis, extent)
+            message = f"an index is out of bounds for axis {axis} with size {extent}"
+            check = Check(node, BoundsError, f"{node.op.name}: {message}")
+            module.check(check, _check_kernel(index, extent), index, extent)
     if not gather:
         copy_all(module, node, whole)
     if node.result.type.size and all(v.type.size for v in indices):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ...ir.errors import TapelessError
 from ...ir.graph import Node, Value
 from ...ir.types import dtype_name
 from ...runtime.kernel import KernelSpec
@@ -15,11 +16,12 @@ from .kernel import NAME, Buffer, Kernel
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A run-time bounds check: status `position + 1` of the driver means that it failed."""
+    """A run-time check: status `position + 1` of the driver means that it failed, which is an
+    `error` with this message."""
 
     node: Node
-    axis: int
-    extent: int
+    error: type[TapelessError]
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Module:
     kernels: dict[tuple[str, tuple[str, ...]], KernelSpec] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
-    checked: set[tuple[Value, int]] = field(default_factory=set)
+    checked: set[tuple[Value, object]] = field(default_factory=set)
 
     def pointer(self, place: str, dtype: np.dtype) -> str:
         """The expression for a buffer in the driver."""
@@ -59,13 +61,14 @@ class Module:
         """Call a kernel."""
         self._append(node, self._expression(kernel), self._name(kernel))
 
-    def check(self, node: Node, index: Value, kernel: Kernel, axis: int, extent: int) -> None:
-        """Call a kernel that returns 0 when all is well; otherwise the step ends here. An index
-        array is checked once for every extent."""
-        if (index, extent) in self.checked:
+    def check(self, check: Check, kernel: Kernel, value: Value, what: object) -> None:
+        """Call a kernel that returns 0 when all is well; otherwise the step ends here. A value is
+        checked once for `what`."""
+        if (value, what) in self.checked:
             return
-        self.checked.add((index, extent))
-        self.checks.append(Check(node, axis, extent))
+        self.checked.add((value, what))
+        node = check.node
+        self.checks.append(check)
         statement = f"if {self._expression(kernel)}: return {len(self.checks)}"
         self._append(node, statement, self._name(kernel))
 

@@ -55,10 +55,11 @@ def emit_reshape(module: Module, graph: Graph, node: Node) -> None:
 
 
 def copy_all(module: Module, node: Node, source: Value) -> None:
-    """Copy an operand into the result's buffer, unless it lies there already."""
-    if place_of(source) != place_of(node.result):
-        size = node.result.type.size
-        module.routine(node, "copy", module.value(node.result), module.value(source), size)
+    """Copy an operand into the buffer of the (first) result, unless it lies there already."""
+    target = node.results[0]
+    if place_of(source) != place_of(target):
+        size = target.type.size
+        module.routine(node, "copy", module.value(target), module.value(source), size)
 
 
 def emit_concatenate(module: Module, graph: Graph, node: Node) -> None:

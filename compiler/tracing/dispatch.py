@@ -26,6 +26,7 @@ from . import (
     scans,
     searching,
     shapes,
+    solving,
     sorting,
 )
 from .handle import Handle
@@ -53,6 +54,7 @@ TABLES: Final = (
     scans,
     searching,
     shapes,
+    solving,
     sorting,
 )
 """The modules that stand in for NumPy's functions; importing them fills the registry."""

@@ -247,6 +247,16 @@ _NEAREST = {
     "apply_along_axis": "write it for whole arrays, with axis arguments",
     "nansum": "use np.sum(np.where(np.isnan(x), 0, x))",
     "nanmean": "use np.mean(x, where=~np.isnan(x))",
+    "lstsq": "use np.linalg.solve(A.T @ A, A.T @ y)",
+    "pinv": "use np.linalg.solve(A.T @ A, A.T)",
+    "qr": "R is np.linalg.cholesky(A.T @ A).T up to signs; or compute it outside the step",
+    "cond": "cond(A, 1) is np.linalg.norm(A, 1) * np.linalg.norm(np.linalg.inv(A), 1)",
+    "tensorsolve": "reshape to matrices and use np.linalg.solve",
+    "tensorinv": "reshape to matrices and use np.linalg.inv",
+    **dict.fromkeys(
+        ("svd", "svdvals", "eig", "eigh", "eigvals", "eigvalsh", "matrix_rank"),
+        "compute it outside the step and pass the result",
+    ),
     "item": "results of shape () work like numbers",
     "flat": "use x.reshape(-1)",
 }

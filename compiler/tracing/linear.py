@@ -110,7 +110,7 @@ def _finish(term: Term, out: str) -> Array:
     raise ShapeError(f"einsum: the result's letters {out!r} must be among the operands'")
 
 
-@implements(np.matmul)
+@implements(np.matmul, np.linalg.matmul)
 def matmul(x1: Any, x2: Any, dtype: Any = None) -> Array:
     """np.matmul, `@`."""
     x, y = as_array(x1, dtype), as_array(x2, dtype)
@@ -185,7 +185,7 @@ def vdot(a: Any, b: Any) -> Array:
     return dot(as_array(a).flatten(), as_array(b).flatten())
 
 
-@implements(np.vecdot)
+@implements(np.vecdot, np.linalg.vecdot)
 def vecdot(x1: Any, x2: Any, *, axis: int = -1) -> Array:
     """np.vecdot: dot products along one axis, broadcasting the others."""
     x, y = moveaxis(x1, axis, -1), moveaxis(x2, axis, -1)
@@ -200,7 +200,7 @@ def outer(a: Any, b: Any) -> Array:
     return _dense(contract([Term(x, "a"), Term(y, "b")], "ab"))
 
 
-@implements(np.tensordot)
+@implements(np.tensordot, np.linalg.tensordot)
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Array:
     """np.tensordot."""
     x, y = as_array(a), as_array(b)

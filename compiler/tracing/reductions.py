@@ -331,7 +331,8 @@ def _matrix_norm(a: Array, ord: Any, axes: Sequence[int], keepdims: bool) -> Arr
     rows, columns = (normal_axis(k, a.ndim) for k in axes)
     if ord not in (1, -1, np.inf, -np.inf):
         raise UnsupportedError(
-            f"np.linalg.norm: matrix norm {ord!r} is not supported; use 'fro', 1, -1 or inf"
+            f"np.linalg.norm: matrix norm {ord!r} needs singular values, which a step cannot"
+            " compute; use 'fro', 1, -1, inf or -inf"
         )
     inner, outer = (rows, columns) if abs(ord) == 1 else (columns, rows)
     sums = sum_(np.abs(a), inner, keepdims=True)

@@ -86,7 +86,7 @@ def swapaxes(a: Any, axis1: int, axis2: int) -> TracedArray:
     return x.view(Permute(tuple(perm)))
 
 
-@implements(np.matrix_transpose)
+@implements(np.matrix_transpose, np.linalg.matrix_transpose)
 def matrix_transpose(x: Any) -> TracedArray:
     """The last two axes swapped."""
     return swapaxes(x, -1, -2)

@@ -208,12 +208,13 @@ class _Elimination:
         return (map_, True) if elsewhere.isdisjoint(map_.src) else None
 
     def apply(self, map_: Map, forward: bool) -> None:
-        """Multiply everything that holds the summed side, sum nothing else, apply the map."""
+        """Multiply everything that depends on the summed side, apply the map."""
         here, there = (map_.src, map_.dst) if forward else (map_.dst, map_.src)
         self.maps.remove(map_)
         self.clean()
-        vals = [v for v in self.vals if not set(v.letters).isdisjoint(here)]
-        masks = [m for m in self.masks if not set(m.letters).isdisjoint(here)]
+        reached = self.summed_with(here)
+        vals = [v for v in self.vals if not reached.isdisjoint(v.letters)]
+        masks = [m for m in self.masks if not reached.isdisjoint(m.letters)]
         self.vals = [v for v in self.vals if v not in vals]
         self.masks = [m for m in self.masks if m not in masks]
         keep = set(here) | set(self.out) | {x for f in self.factors() for x in f.letters}
@@ -227,6 +228,19 @@ class _Elimination:
         result = emit(self.b, value, dict(map_.attrs), map_.operands, src, dst)
         self.unmentioned.difference_update(here)
         self.vals.append(indexed(result, (*batch, *there)))
+
+    def summed_with(self, here: Letters) -> set[Letter]:
+        """`here`, and the letters to sum over that no map holds and that factors tie to it: summed
+        before the map is applied, they need not become columns of what it is applied to."""
+        held = {x for m in self.maps for x in m.letters} | set(self.out)
+        factors: list[Val | Mask] = [*self.vals, *self.masks]
+        reached, before = set(here), 0
+        while len(reached) > before:
+            before = len(reached)
+            for factor in factors:
+                if not reached.isdisjoint(factor.letters):
+                    reached.update(x for x in factor.letters if x not in held)
+        return reached
 
     def extended(self, val: Val | None, letters: Letters) -> Value:
         """The value with exactly these axes, repeated along letters it does not mention."""

@@ -10,8 +10,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...ir.builder import Builder
 from ...ir.graph import Node, Value
-from ...ir.jacobian import Axes, Delta, Factor, Form, Letter, Mask, Term, Val, indexed, map_refs
+from ...ir.jacobian import (
+    Axes,
+    Delta,
+    Factor,
+    Form,
+    Letter,
+    Map,
+    Mask,
+    Term,
+    Val,
+    indexed,
+    map_refs,
+)
+from ...ir.maps import MAPS
 
 
 @dataclass(frozen=True)
@@ -45,11 +59,14 @@ def _aligned_mask(value: Value, letters: Sequence[Letter]) -> Mask:
     return Mask(value, indexed(value, letters[len(letters) - value.type.rank :]).ix)
 
 
-def derivative(expression: Expression, wrt: Value, result: Value) -> tuple[Axes, list[Term]]:
+def derivative(
+    b: Builder, expression: Expression, wrt: Value, result: Value
+) -> tuple[Axes, list[Term]]:
     """The Jacobian of the expression's result with respect to one of its values.
 
     By the product rule: for every factor `wrt[ix]`, drop it and tie its letters to the axes of
-    `wrt` by deltas. The algebra is closed, so derivatives of any order expand in one pass.
+    `wrt` by deltas; for every map that depends on `wrt`, put its derivative. The algebra is closed,
+    so derivatives of any order expand in one pass.
     """
     axes = Axes(wrt.type, result.type)
     table = dict(zip(expression.out, axes.z, strict=True))
@@ -59,12 +76,20 @@ def derivative(expression: Expression, wrt: Value, result: Value) -> tuple[Axes,
     terms = []
     for term in expression.terms:
         for k, factor in enumerate(term.factors):
-            if isinstance(factor, Val) and factor.v is wrt:
+            inner = _partial(b, factor.rename(table), wrt, axes)
+            if inner is not None:
                 rest = Term(term.coef, term.factors[:k] + term.factors[k + 1 :]).rename(table)
-                ties = (
-                    Delta(a, table[x])
-                    for a, x in zip(axes.a, factor.ix, strict=True)
-                    if x is not None
-                )
-                terms.append(Term(rest.coef, (*ties, *rest.factors)))
+                terms.append(Term(rest.coef * inner.coef, (*inner.factors, *rest.factors)))
     return axes, terms
+
+
+def _partial(b: Builder, factor: Factor, wrt: Value, axes: Axes) -> Term | None:
+    """The derivative of one factor; None when it does not depend on `wrt`."""
+    match factor:
+        case Val(v, ix) if v is wrt:
+            pairs = zip(axes.a, ix, strict=True)
+            return Term(1.0, tuple(Delta(a, x) for a, x in pairs if x is not None))
+        case Map() if wrt in factor.operands:
+            rule = MAPS[factor.op].partial
+            return None if rule is None else rule(b, factor, axes)
+    return None

@@ -122,6 +122,14 @@ MAP_CASES = {
     "erase_at": (Map("erase_at", (("axes", (0,)),), (0,), (0,), (1,)), (4, 4), (np.array([1, 3]),)),
     "cumsum": (Map("cumsum", (), (), (0,), (1,)), (4, 4), ()),
     "cumsum from the end": (Map("cumsum", (("reverse", True),), (), (0,), (1,)), (4, 4), ()),
+    "solve": (
+        Map("solve", (("transposed", True),), (0,), (0, 1), (2, 3)), (2, 3, 2, 3),
+        (np.random.default_rng(5).normal(size=(2, 3, 3)),),
+    ),
+    "solve_triangular": (
+        Map("solve_triangular", (("lower", False), ("transposed", False)), (0,), (0,), (1,)),
+        (3, 3), (np.random.default_rng(5).normal(size=(3, 3)),),
+    ),
 }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sampling import all_samples, draw, inputs_for, sample_graph
+from sampling import all_samples, draw_operands, inputs_for, sample_graph
 from tapeless.ir.builder import Builder
 from tapeless.ir.errors import UnsupportedError
 from tapeless.ir.evaluate import evaluate
@@ -44,7 +44,7 @@ def numeric_jacobian(graph, arrays, i, h=1e-6):
 def test_rule_by_three_routes(op, sample):
     """total_jacobian, vjp and jvp of one op, dense and eliminated, against differences."""
     rng = np.random.default_rng(1)
-    arrays = [draw(rng, x, sample.low, sample.high) for x in sample.operands]
+    arrays = draw_operands(rng, sample)
     floats = [k for k, a in enumerate(arrays) if a.dtype == F64]
     inputs = inputs_for(arrays)
     b = Builder()
