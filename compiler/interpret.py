@@ -20,8 +20,9 @@ def interpret(graph: Graph, *arrays: Any) -> tuple[Arrays, Arrays]:
     """Run `graph` on one array per input: (outputs, the new values of the updated inputs).
 
     Pure: no argument is written. ShapeError when an argument does not have the type of its
-    input; BoundsError for an index out of range; UnsupportedError for a Jacobian too large to
-    build (only the stage `autodiff` builds any).
+    input; BoundsError for an index out of range, LinAlgError for a singular or indefinite
+    matrix; UnsupportedError for a Jacobian too large to build (only the stage `autodiff` builds
+    any).
     """
     return interpreter.interpret(expanded(graph), *arrays)
 

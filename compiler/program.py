@@ -221,8 +221,8 @@ class Program:
     def execute(self, call: Call, run: Executor) -> Any:
         """Check the arguments, run, write updates and rebound slots, build the result.
 
-        Raises AliasError, ReadOnlyError, ScalarRangeError or BoundsError before anything is
-        written.
+        Raises AliasError, ReadOnlyError, ScalarRangeError, BoundsError or LinAlgError before
+        anything is written.
         """
         leaves = call.described.leaves
         arguments.check(self.parameters, leaves)

@@ -27,7 +27,8 @@ def evaluate(
     """Run `graph` on one array per input; returns (outputs, values of the updates).
 
     `observe(node, results)` is called after every node. ShapeError when an argument does not have
-    the type of its input; BoundsError for an index out of range.
+    the type of its input; BoundsError for an index out of range, LinAlgError for a singular or
+    indefinite matrix.
     """
     env: dict[Any, Any] = dict(zip(graph.inputs, _checked(graph, arrays), strict=True))
     with np.errstate(all="ignore"):

@@ -107,7 +107,7 @@ class Executable:
         Returns fresh arrays, or None, with nothing written, when an argument is not exactly what
         the step was compiled for: another dtype or shape, not C-contiguous, not aligned, read-only
         or overlapping another one where the step writes. Raises BoundsError for an index out of
-        range, again with nothing written.
+        range, LinAlgError for a singular or indefinite matrix, again with nothing written.
         """
         if len(leaves) != len(self.layout.arguments):
             return None

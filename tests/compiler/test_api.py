@@ -308,6 +308,7 @@ def test_errors_in_the_step_name_the_line_and_leave_no_program():
 
 def test_every_error_is_a_tapeless_error():
     names = ["TraceError", "ShapeError", "DTypeError", "UnsupportedError", "AliasError"]
-    names += ["ReadOnlyError", "BoundsError", "ScalarRangeError", "VerifyError", "IRSyntaxError"]
+    names += ["ReadOnlyError", "BoundsError", "LinAlgError", "ScalarRangeError", "VerifyError"]
+    names += ["IRSyntaxError"]
     for name in names:
         assert issubclass(getattr(tl.errors, name), TapelessError)

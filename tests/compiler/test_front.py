@@ -34,7 +34,7 @@ def test_public_name(name):
         (
             "errors",
             "TapelessError TraceError ShapeError DTypeError UnsupportedError AliasError"
-            " ReadOnlyError BoundsError ScalarRangeError VerifyError IRSyntaxError",
+            " ReadOnlyError BoundsError LinAlgError ScalarRangeError VerifyError IRSyntaxError",
         ),
     ],
 )

@@ -155,7 +155,7 @@ def unknown_argument(x):
 
 
 def unsupported_solver(x):
-    return np.linalg.solve(x, x[0])
+    return np.linalg.svd(x)
 
 
 def unsupported_option(x):
@@ -371,7 +371,7 @@ MISUSE = [
     (unknown_function, errors.UnsupportedError, r"np\.histogram is not supported"),
     (unknown_ufunc, errors.UnsupportedError, r"np\.spacing is not supported; write it with"),
     (unknown_method, errors.UnsupportedError, r"ndarray\.byteswap is not supported"),
-    (unsupported_solver, errors.UnsupportedError, r"np\.linalg\.solve.*outside the step"),
+    (unsupported_solver, errors.UnsupportedError, r"np\.linalg\.svd.*outside the step"),
     (unsupported_option, errors.UnsupportedError, r"np\.take: mode 'wrap'"),
     (unique, errors.UnsupportedError, r"np\.unique is not supported.*depends on the data"),
     (mask_read, errors.TraceError, r"x\[mask\].*np\.where"),

@@ -171,19 +171,40 @@ def test_C7_gradients_add_where_values_fan_out(agrees, normal):
 
 
 def test_C9_least_squares(every_way):
-    """Descent x - a 2 A^T (A x - y) reaches the closed form (A^T A)^-1 A^T y."""
+    """The closed form (A^T A)^-1 A^T y, and descent x - a 2 A^T (A x - y), which reaches it."""
     rng = np.random.default_rng(0)
     A, y = rng.standard_normal((40, 4)), rng.standard_normal(40)
+
+    def closed(A, y):
+        return np.linalg.inv(A.T @ A) @ A.T @ y, np.linalg.solve(A.T @ A, A.T @ y)
 
     def step(x, A, y, rate):
         x -= rate * tl.grad(lambda x: np.sum((A @ x - y) ** 2))(x)
 
-    for run, dtype in every_way(step):
+    for (solve, dtype), (descend, _) in zip(every_way(closed), every_way(step), strict=True):
         given = A.astype(dtype), y.astype(dtype)
-        x, wide = np.zeros(4, dtype), given[0].astype(np.float64)
+        x = np.zeros(4, dtype)
         for _ in range(200):
-            run(x, *given, 0.01)
-        np.testing.assert_allclose(x, np.linalg.inv(wide.T @ wide) @ wide.T @ given[1], atol=1e-6)
+            descend(x, *given, 0.01)
+        for found in solve(*given):
+            assert found.dtype == dtype
+            np.testing.assert_allclose(x, found, rtol=0, atol=1e-6)
+
+
+def test_C9_derivative_of_the_closed_form(every_way):
+    """dx/dy is the pseudoinverse; dx/dA of the residual's minimiser, against differences."""
+    rng = np.random.default_rng(0)
+    A, y = rng.standard_normal((12, 3)), rng.standard_normal(12)
+
+    def closed(A, y):
+        return np.linalg.solve(A.T @ A, A.T @ y)
+
+    tl.check_grads(closed, (A, y), order=2)
+    for run, dtype in every_way(lambda A, y: tl.jacobian(closed, 1)(A, y)):
+        found = run(A.astype(dtype), y.astype(dtype))
+        np.testing.assert_allclose(
+            found, np.linalg.pinv(A), atol=1e-5 if dtype == np.float32 else 1e-12
+        )
 
 
 def test_C10_forward_error_backward_update(every_way):

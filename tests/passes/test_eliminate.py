@@ -205,6 +205,17 @@ def test_a_map_is_applied_forward_backward_or_written_out(map_, extent):
     check(arrays, extent, map_.dst, Term(-3.0, (map_,)))  # summed with nothing but a coefficient
 
 
+def test_what_is_summed_anyway_is_summed_before_a_map():
+    """sum_ijk M[a,i] x[i,j] y[j,k] z[k]: a map of vectors is applied to one vector."""
+    map_ = Map("slice", (("spec", ((1, 5, 2),)),), (), (0,), (1,))
+    extent = {0: 6, 1: 2, 2: 3, 3: 4}
+    arrays = [random(2, 3), random(3, 4), random(4), coin(3, 4)]
+    factors = (map_, Val(0, (1, 2)), Val(1, (2, 3)), Val(2, (3,)))
+    for mask in ((), (Mask(3, (2, 3)),)):
+        ops = check(arrays, extent, (0,), Term(1.0, (*factors, *mask)))
+        assert ops.index("add_at") == len(ops) - 1
+
+
 # --- random terms ---------------------------------------------------------------------------
 
 EXTENT = {0: 2, 1: 3, 2: 2, 3: 3, 4: 1}
