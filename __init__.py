@@ -24,7 +24,7 @@ from tapeless.compiler.program import Program
 from tapeless.compiler.structured import StructuredJacobian
 from tapeless.compiler.transforms import grad, hessian, jacobian, jvp, value_and_grad, vjp
 from tapeless.ir import errors
-from tapeless.library import nn, numpy, optim
+from tapeless.library import nn, numpy, optim, random
 
 __version__ = "0.1.0"
 
@@ -47,6 +47,7 @@ __all__ = [
     "nn",
     "numpy",
     "optim",
+    "random",
     "tree",
     "value_and_grad",
     "vjp",

@@ -91,7 +91,7 @@ def flops(node: Node) -> int:
             operands = [v.type for v in node.operands]
             pair = operands[1:3] if node.op.name == "dot_acc" else operands
             return 2 * math.prod(letter_extents(node.attrs["spec"], pair).values())
-        case "elementwise":
+        case "elementwise" | "random":
             return node.result.type.size
         case "reduce" | "argreduce" | "scan" | "composite":
             return node.operands[0].type.size

@@ -98,6 +98,7 @@ def supported() -> str:
         "methods": methods(),
         "tl.nn": public(tl.nn),
         "tl.optim": public(tl.optim),
+        "tl.random": public(tl.random),
     }
     lines = (f"- **{title}**: {', '.join(dict.fromkeys(names))}" for title, names in groups.items())
     return "\n".join(
@@ -154,11 +155,12 @@ def test_the_step_runs_as_printed(python: Callable[..., str], tmp_path: Path) ->
     assert "compiled" in out
 
 
-def test_derivatives_print_what_the_comments_say(
-    python: Callable[..., str], tmp_path: Path
+@pytest.mark.parametrize("number", [1, 2], ids=["derivatives", "random"])
+def test_programs_print_what_their_comments_say(
+    number: int, python: Callable[..., str], tmp_path: Path
 ) -> None:
-    source = blocks("python")[1]
-    script = tmp_path / "hessian.py"
+    source = blocks("python")[number]
+    script = tmp_path / "program.py"
     script.write_text(source)
     said = [line.partition("# ")[2] for line in source.splitlines() if line.startswith("print(")]
     for line, comment in zip(python(str(script)).splitlines(), said, strict=True):

@@ -22,6 +22,7 @@ from .contract import emit_dot
 from .indexed import emit_indexed
 from .linalg import emit_linalg
 from .module import Call, Check, Module
+from .random import emit_random_bits
 from .regions import emit_concatenate, emit_nest, emit_pad, emit_reshape, emit_update
 from .scanning import emit_scan
 from .sorting import emit_argsort, emit_search
@@ -34,6 +35,7 @@ def _emit_nothing(module: Module, graph: Graph, node: Node) -> None:
 
 
 BY_KIND: Mapping[str, Emit] = {
+    "random": emit_random_bits,
     "elementwise": emit_nest,
     "reduce": emit_nest,
     "argreduce": emit_nest,

@@ -10,8 +10,19 @@ import tapeless as tl
 
 NAMES = [
     *("compile", "CompiledFunction", "Program", "compare", "grad", "value_and_grad", "vjp", "jvp"),
-    *("jacobian", "hessian", "check_grads", "nn", "optim", "tree", "ir", "interpret", "errors"),
-    "__version__",
+    *(
+        "jacobian",
+        "hessian",
+        "check_grads",
+        "nn",
+        "optim",
+        "random",
+        "tree",
+        "ir",
+        "interpret",
+        "errors",
+    ),
+    *("random", "__version__"),
 ]
 
 
@@ -26,6 +37,7 @@ def test_public_name(name):
         ("tree", "map leaves flatten unflatten count"),
         ("ir", "parse verify Graph"),
         ("optim", "sgd adam"),
+        ("random", "key split fold_in bits uniform normal bernoulli randint permutation"),
         (
             "nn",
             "relu sigmoid softmax log_softmax logsumexp cross_entropy binary_cross_entropy"
