@@ -16,11 +16,13 @@ from ...ir.errors import ShapeError, TraceError, UnsupportedError
 from ...ir.types import BOOL, F64, I64
 from . import (
     assembly,
+    calculus,
     creation,
     elementwise,
     indexing,
     linear,
     misuse,
+    positions,
     quantiles,
     reductions,
     scans,
@@ -28,6 +30,8 @@ from . import (
     shapes,
     solving,
     sorting,
+    statistics,
+    vectors,
 )
 from .handle import Handle
 from .promotion import (
@@ -45,10 +49,12 @@ from .registry import FUNCTIONS, Array
 
 TABLES: Final = (
     assembly,
+    calculus,
     creation,
     elementwise,
     indexing,
     linear,
+    positions,
     quantiles,
     reductions,
     scans,
@@ -56,6 +62,8 @@ TABLES: Final = (
     shapes,
     solving,
     sorting,
+    statistics,
+    vectors,
 )
 """The modules that stand in for NumPy's functions; importing them fills the registry."""
 

@@ -242,8 +242,6 @@ _NEAREST = {
     " equals in y = np.sort(x): y[1:] != y[:-1]",
     "histogram": "count with np.bincount(np.searchsorted(edges, x, 'right'), minlength=n)",
     "compress": "its shape depends on the data; use a mask with np.where",
-    "cross": "write its three components with slices and np.stack",
-    "kron": "use np.einsum('ij,kl->ikjl', a, b) and reshape",
     "apply_along_axis": "write it for whole arrays, with axis arguments",
     "nansum": "use np.sum(np.where(np.isnan(x), 0, x))",
     "nanmean": "use np.mean(x, where=~np.isnan(x))",

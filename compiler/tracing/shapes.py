@@ -224,6 +224,41 @@ def fliplr(m: Any) -> TracedArray:
     return flip(m, 1)
 
 
+@implements(np.rot90)
+def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> TracedArray:
+    """np.rot90: a view."""
+    x = as_array(m)
+    first, second = (normal_axis(j, x.ndim) for j in axes)
+    if first == second:
+        raise ShapeError("np.rot90: axes must be different")
+    match k % 4:
+        case 0:
+            return x.view(Permute(tuple(range(x.ndim))))
+        case 1:
+            return swapaxes(flip(x, second), first, second)
+        case 2:
+            return flip(x, (first, second))
+    return flip(swapaxes(x, first, second), second)
+
+
+@implements(np.meshgrid)
+def meshgrid(
+    *xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy"
+) -> tuple[TracedArray, ...]:
+    """np.meshgrid."""
+    if indexing not in ("xy", "ij"):
+        raise ShapeError(f"np.meshgrid: indexing must be 'xy' or 'ij', not {indexing!r}")
+    axes = list(range(len(xi)))
+    if indexing == "xy":
+        axes[:2] = axes[:2][::-1]
+    grids = [
+        reshape(x, tuple(-1 if j == k else 1 for j in range(len(xi))))
+        for x, k in zip(xi, axes, strict=True)
+    ]
+    found = tuple(grids) if sparse else broadcast_arrays(*grids)
+    return tuple(copied(x, scalar=False) for x in found) if copy else found
+
+
 @implements(np.diagonal, method="diagonal")
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> TracedArray:
     """np.diagonal: a read-only view."""
