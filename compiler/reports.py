@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from ..ir.graph import Graph, Node, Value
 from ..ir.ops.dot import letter_extents
@@ -100,9 +101,24 @@ def flops(node: Node) -> int:
             return node.result.type.size * max(n - 1, 0).bit_length()
         case "search":
             return node.result.type.size * node.operands[0].type.size.bit_length()
+        case "linalg":
+            return _matrix_flops(node)
         case "fused":
             return sum(map(flops, node.attrs["body"].nodes))
     return 0
+
+
+_FACTOR: Final = {"lu": 2, "cholesky": 1, "solve": 2, "logabsdet": 2, "det_sign": 2}
+"""Thirds of n^3 operations that a factorisation of n rows takes."""
+
+
+def _matrix_flops(node: Node) -> int:
+    """A factorisation, and n^2 operations for each triangle and column that is solved with."""
+    matrix = node.operands[0].type
+    n, count = matrix.shape[-1], math.prod(matrix.shape[:-2])
+    triangles = {"solve_triangular": 1, "lu_solve": 2, "solve": 2}.get(node.op.name, 0)
+    columns = node.operands[-1].shape[-1] if triangles else 0
+    return count * (_FACTOR.get(node.op.name, 0) * n**3 // 3 + triangles * n * n * columns)
 
 
 def traffic(node: Node) -> int:

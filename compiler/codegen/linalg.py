@@ -32,8 +32,10 @@ for s in range(0, n1, {BLOCK}):
     e = minimum_i64(s + {BLOCK}, n1)
     for j in range(s, e):
         q = j
-        for i in range(j + 1, n1):
-            if abs_T(a[i * n1 + j]) > abs_T(a[q * n1 + j]):
+        v = T(-1.0)
+        for i in range(j, n1):
+            if abs_T(a[i * n1 + j]) > v:
+                v = abs_T(a[i * n1 + j])
                 q = i
         p[j] = q
         if q != j:
@@ -224,5 +226,5 @@ def _writer(matrix: Value, written: Collection[str]) -> KernelWriter:
 
 def _finished(w: KernelWriter, steps: str, matrix: Value, *after: str) -> Kernel:
     """The kernel that takes these steps for matrix number h; a T stands for the dtype."""
-    text = re.sub(r"_T\b", f"_{dtype_name(matrix.type.dtype)}", steps)
+    text = re.sub(r"\bT\b|(?<=_)T\b", dtype_name(matrix.type.dtype), steps)
     return w.finish(["for h in range(n0):", *indent(text.splitlines()), *after])

@@ -138,7 +138,8 @@ def _lu(a: Any) -> Any:
 def _factor(a: Any, pivots: Any) -> None:
     """Gaussian elimination with partial pivoting, in place: U above, the multipliers below."""
     for j in range(len(a)):
-        pivots[j] = j + np.argmax(np.abs(a[j:, j]))
+        column = np.abs(a[j:, j])
+        pivots[j] = j + np.argmax(np.where(np.isnan(column), -1, column))  # NaN comes last
         a[[j, pivots[j]]] = a[[pivots[j], j]]
         if a[j, j] != 0:
             a[j + 1 :, j] /= a[j, j]

@@ -154,6 +154,25 @@ def test_nan_goes_through_as_in_numpy():
         np.testing.assert_array_equal(factor, np.linalg.cholesky(a))
 
 
+@pytest.mark.parametrize("place", [(0, 0), (1, 0), (2, 2), (0, 2)])
+def test_nan_spreads_to_the_whole_inverse(place):
+    """NumPy's LAPACK leaves some of these elements finite, which is wrong."""
+    a = square(3, 3)
+    a[place] = np.nan
+    step = tl.compile(lambda a: (np.linalg.slogdet(a), np.linalg.inv(a)))
+    interpreted = step.lower(a).interpret("planned", a)
+    for determinant, inverse in (step(a), interpreted):
+        assert np.isnan(determinant.logabsdet) and np.isnan(inverse).all()
+        assert determinant.sign == interpreted[0].sign
+
+
+def test_the_cost_of_a_factorisation():
+    """2/3 n^3 operations for the factors, n^2 for each triangle, column and matrix."""
+    cost = tl.compile(np.linalg.solve).lower(square(2, 9, 9), normal(2, 9, 4)).cost()
+    counts = {row.op: row.flops for row in cost.rows}
+    assert counts == {"lu": 2 * 2 * 9**3 // 3, "lu_solve": 2 * 2 * 9 * 9 * 4}
+
+
 # --- errors ---------------------------------------------------------------------------------
 
 
