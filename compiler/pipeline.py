@@ -26,12 +26,14 @@ from ..ir.errors import TapelessError
 from ..ir.graph import Graph
 from ..ir.verify import verify as verify_graph
 from ..passes.autodiff import autodiff
+from ..passes.copies import copy_once
 from ..passes.cse import cse
 from ..passes.dce import dce
 from ..passes.decompose import decompose
 from ..passes.fold import fold
 from ..passes.fuse import fuse
 from ..passes.jacobian_free import jacobian_free
+from ..passes.layouts import lay_out_windows
 from ..passes.reassociate import reassociate
 from ..passes.rewriting.rules import RulePass
 from ..passes.simplify import simplify
@@ -76,8 +78,11 @@ STEPS: Final = (
     Step("optimized", simplify, "new contractions have new surroundings"),
     Step("optimized", cse, "simplification makes values equal"),
     Step("optimized", dce, "what is left over"),
+    Step("fused", lay_out_windows, "a convolution and its derivatives are matrix products"),
+    Step("fused", cse, "they share one copy of the windows"),
     Step("fused", fuse_updates, "an update that is a contraction needs no gradient array"),
     Step("fused", fuse, "what is left runs in few loops over memory"),
+    Step("fused", copy_once, "what is left of moves takes one copy"),
     Step("planned", plan_memory, "order, places in one arena, updates in place", required=True),
 )
 

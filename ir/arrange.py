@@ -98,7 +98,7 @@ class _Analysis:
         if is_view(node) and node.operands[0] in self.views:
             load = self.views[node.operands[0]]
             self.views[result] = Load(load.source, view_axes(node, load.axes))
-        elif name == "slice":
+        elif name in ("slice", "windows"):
             return False
         elif kind in REDUCTIONS:
             self._tie(self._kept(node), self.names[result])
@@ -244,29 +244,29 @@ class _Analysis:
         loads = {}
         for value, load in self.views.items():
             if value in loops:
-                axes = _placed(self.names[value], loops[value])
-                moved = (
-                    replace(a, loop=None if a.loop is None else axes[a.loop]) for a in load.axes
-                )
-                loads[value] = Load(load.source, tuple(moved))
+                placed = _placed(self.names[value], loops[value])
+                loads[value] = Load(load.source, _over(load.axes, placed))
         return loads
 
     def _axes(self, loops: Mapping[Value, tuple[int, ...]]) -> dict[Value, Axes]:
         found = {}
-        for value, own in loops.items():
-            placed = _placed(self.names[value], own)
-            if value not in self.targets:
-                found[value] = tuple(map(Axis, placed, value.shape))
-                continue
-            found[value] = tuple(
-                replace(a, loop=None if a.loop is None else placed[a.loop])
-                for a in self.targets[value]
-            )
+        for value in loops:
+            placed = _placed(self.names[value], loops[value])
+            own = tuple(map(Axis, placed, value.shape))
+            found[value] = _over(self.targets[value], placed) if value in self.targets else own
         return found
 
 
 def _own_axes(value: Value) -> Axes:
     return tuple(Axis(None if n == 1 else k, n) for k, n in enumerate(value.shape))
+
+
+def _over(axes: Axes, placed: tuple[int | None, ...]) -> Axes:
+    """Axes in terms of the axes of a value, in terms of the loops these are."""
+    return tuple(
+        axis.over((loop, step) for k, step in axis.strides if (loop := placed[k]) is not None)
+        for axis in axes
+    )
 
 
 def _placed(names: Names, loops: tuple[int, ...]) -> tuple[int | None, ...]:
@@ -318,7 +318,9 @@ def _all_axes(region: Region) -> Iterator[Axes]:
 
 def _walks_together(region: Region, k: int) -> bool:
     for axes in _all_axes(region):
-        where = {axis.loop: j for j, axis in enumerate(axes) if axis.loop in (k, k + 1)}
+        where = {
+            loop: j for j, axis in enumerate(axes) for loop, _ in axis.strides if loop in (k, k + 1)
+        }
         if not where:
             continue
         if len(where) < 2:
@@ -345,7 +347,7 @@ def _merged(region: Region, k: int) -> Region:
         return tuple(
             replace(a, loop=k, extent=size)
             if a.loop in (k, k + 1)
-            else replace(a, loop=None if a.loop is None else a.loop - (a.loop > k))
+            else a.over((position(loop), step) for loop, step in a.strides)
             for a in old
         )
 

@@ -6,6 +6,7 @@ each taking a value whose *trailing* axes are the map's, all leading ones being 
 
     slice(spec)     dst is a regular part of src
     reshape         the same elements under other axes
+    windows(steps)  dst is every window along src: first the positions, then inside the windows
     gather(axes)    dst indexes src by the operands
     erase(spec)     the identity with zeros in a region
     erase_at(axes)  the identity with zeros where the operands index
@@ -29,6 +30,7 @@ from .builder import Builder
 from .evaluate import run_node
 from .graph import Value
 from .jacobian import Axes, Map, Term
+from .ops.windows import windows_shape
 from .types import F64
 
 Extents = tuple[int, ...]
@@ -79,6 +81,23 @@ def _unreshape(
     b: Builder, v: Value, attrs: Any, operands: Any, src: Extents, dst: Extents
 ) -> Value:
     return b.reshape(v, shape=_batched(v, len(dst)) + src)
+
+
+def _windows(b: Builder, v: Value, attrs: Any, operands: Any, src: Extents, dst: Extents) -> Value:
+    axes = tuple(range(v.type.rank - len(src), v.type.rank))
+    return b.windows(v, axes=axes, sizes=dst[len(src) :], **attrs)
+
+
+def _unwindows(
+    b: Builder, v: Value, attrs: Any, operands: Any, src: Extents, dst: Extents
+) -> Value:
+    first = v.type.rank - len(dst)
+    return b.windows_add(v, axes=tuple(range(first, first + len(src))), extents=src, **attrs)
+
+
+def _windows_fit(attrs: Any, operands: Any, src: Extents, dst: Extents) -> bool:
+    axes = tuple(range(len(src)))
+    return dst == windows_shape("windows", src, axes, dst[len(src) :], **attrs)
 
 
 def _shifted(axes: Sequence[int], batch: int) -> tuple[int, ...]:
@@ -187,6 +206,7 @@ MAPS: Mapping[str, MapRule] = {
             "reshape", _reshape, _unreshape,
             lambda attrs, operands, src, dst: math.prod(src) == math.prod(dst),
         ),
+        MapRule("windows", _windows, _unwindows, _windows_fit),
         MapRule("gather", _gather, _ungather, _gather_fits),
         MapRule(
             "erase", _erase, _erase,

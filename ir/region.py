@@ -16,7 +16,7 @@ A reduction is one of
 - `column`   over outer loops with inner loops kept: accumulates into its buffer, nothing in the
              region may read the result.
 
-A *view* (transpose, broadcast, slice, reshape by axes of extent 1) of a region input costs
+A *view* (transpose, broadcast, slice, windows, reshape by axes of extent 1) of a region input costs
 nothing: it is another way to index the input's buffer. A value computed in one phase and used in a
 later one is computed again when that is cheap and otherwise must be a result of the region, from
 which it is loaded.
@@ -24,13 +24,13 @@ which it is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from .graph import Graph, Node, Value
 
-VIEWS: Final = frozenset({"transpose", "broadcast", "slice", "reshape", "arg"})
+VIEWS: Final = frozenset({"transpose", "broadcast", "slice", "windows", "reshape", "arg"})
 REDUCTIONS: Final = frozenset({"reduce", "argreduce"})
 EXPENSIVE: Final = frozenset(
     {
@@ -42,22 +42,41 @@ EXPENSIVE: Final = frozenset(
 """Elementwise ops that are not worth computing twice."""
 
 
+Stride = tuple[int, int]
+"""A loop and the step it takes along an axis."""
+
+
 @dataclass(frozen=True, slots=True)
 class Axis:
     """How one axis of a buffer is indexed: at `start + step * loop`, at `start` without a loop.
 
-    `extent` is the axis in memory. Loops are positions in the region's order.
+    `extent` is the axis in memory. Loops are positions in the region's order. Along windows a
+    second loop counts: `more` holds further pairs (loop, step), which are added.
     """
 
     loop: int | None
     extent: int
     start: int = 0
     step: int = 1
+    more: tuple[Stride, ...] = ()
 
     @property
     def plain(self) -> bool:
         """Whether the index is the loop variable itself."""
-        return self.loop is not None and self.start == 0 and self.step == 1
+        return self.loop is not None and self.start == 0 and self.step == 1 and not self.more
+
+    @property
+    def strides(self) -> tuple[Stride, ...]:
+        """Every loop with its step."""
+        return () if self.loop is None else ((self.loop, self.step), *self.more)
+
+    def over(self, strides: Iterable[Stride], start: int = 0) -> Axis:
+        """The axis walked by other loops, its start moved."""
+        found = tuple(strides)
+        if not found:
+            return Axis(None, self.extent, self.start + start)
+        (loop, step), *more = found
+        return Axis(loop, self.extent, self.start + start, step, tuple(more))
 
 
 Axes = tuple[Axis, ...]
@@ -185,20 +204,33 @@ def view_axes(node: Node, axes: Axes) -> Axes:
 
 
 def _through(node: Node, axis: Axis) -> Axis:
-    if axis.loop is None:
-        return axis
-    operand, result, name, k = node.operands[0], node.result, node.op.name, axis.loop
-    if name == "transpose":
-        return replace(axis, loop=node.attrs["perm"].index(k))
-    if name == "broadcast":
-        return replace(axis, loop=k + result.type.rank - operand.type.rank)
-    if name == "reshape":
-        return replace(axis, loop=_matching_axis(operand.shape, result.shape, k))
-    if name == "slice":
-        start, _, step = node.attrs["spec"][k]
-        loop = None if result.shape[k] == 1 else k
-        return replace(axis, loop=loop, start=axis.start + axis.step * start, step=axis.step * step)
-    return axis
+    start, strides = 0, []
+    for k, step in axis.strides:
+        first, moved = _moved(node, k)
+        start += step * first
+        strides += [(j, step * s) for j, s in moved]
+    return axis.over(strides, start)
+
+
+def _moved(node: Node, k: int) -> tuple[int, list[Stride]]:
+    """What axis `k` of a view's operand is in its result: where it starts, and axes with steps."""
+    operand, result, attrs = node.operands[0], node.result, node.attrs
+    match node.op.name:
+        case "transpose":
+            return 0, [(attrs["perm"].index(k), 1)]
+        case "broadcast":
+            return 0, [(k + result.type.rank - operand.type.rank, 1)]
+        case "reshape":
+            return 0, [(_matching_axis(operand.shape, result.shape, k), 1)]
+        case "slice":
+            start, _, step = attrs["spec"][k]
+            return start, [] if result.shape[k] == 1 else [(k, step)]
+        case "windows" if k in attrs["axes"]:
+            j = attrs["axes"].index(k)
+            inside = operand.type.rank + j
+            both = (k, attrs["strides"][j]), (inside, attrs["dilations"][j])
+            return 0, [stride for stride in both if result.shape[stride[0]] != 1]
+    return 0, [(k, 1)]
 
 
 def _matching_axis(old: Sequence[int], new: Sequence[int], k: int) -> int:

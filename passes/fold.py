@@ -37,7 +37,7 @@ def evaluate_constants(site: Site) -> Value | None:
     return _evaluated(site, [n.attrs["value"] for n in nodes if n is not None])
 
 
-@rule("reshape", "transpose", "broadcast", "slice")
+@rule("reshape", "transpose", "broadcast", "slice", "windows")
 def move_equal_elements(site: Site) -> Value | None:
     """move(tensor of equal elements) = broadcast(element)"""
     number = site.uniform(site.operands[0])

@@ -23,7 +23,15 @@ from .indexed import emit_indexed
 from .linalg import emit_linalg
 from .module import Call, Check, Module
 from .random import emit_random_bits
-from .regions import emit_concatenate, emit_nest, emit_pad, emit_reshape, emit_update
+from .regions import (
+    emit_concatenate,
+    emit_fused,
+    emit_nest,
+    emit_pad,
+    emit_reshape,
+    emit_update,
+    emit_windows_add,
+)
 from .scanning import emit_scan
 from .sorting import emit_argsort, emit_search
 
@@ -39,7 +47,7 @@ BY_KIND: Mapping[str, Emit] = {
     "elementwise": emit_nest,
     "reduce": emit_nest,
     "argreduce": emit_nest,
-    "fused": emit_nest,
+    "fused": emit_fused,
     "dot": emit_dot,
     "scan": emit_scan,
     "sort": emit_argsort,
@@ -53,6 +61,8 @@ BY_NAME: Mapping[str, Emit] = {
     "transpose": emit_nest,
     "broadcast": emit_nest,
     "slice": emit_nest,
+    "windows": emit_nest,
+    "windows_add": emit_windows_add,
     "concatenate": emit_concatenate,
     "pad": emit_pad,
     "update": emit_update,

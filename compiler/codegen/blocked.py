@@ -1,10 +1,14 @@
-"""Matrix products, whole or in blocks along the summed axis.
+"""Matrix products in loops: one per batch element, or in blocks along the summed axis.
+
+    def k0(y0, x0, x1, n0):                       # y[n] = W x[n]
+        for i in range(n0):
+            gemm_f32(False, False, 16, 64, 200, 1.0, at(x0, i * 0), 200, at(x1, i * 12800), ..)
 
 A BLAS adds f32 products in f32, one after another where the matrices are small or one side is a
 vector: over a million rows that loses four digits. A long f32 product is therefore a sum of short
-ones, added in f64 by a kernel:
+ones, added in f64:
 
-    def k0(y0, y1, x0, x1, y2, n0, n1):         # C, total, A, B, part; 63 elements, 10 blocks
+    def k1(y0, y1, x0, x1, y2, n0, n1):           # C, total, A, B, part; 63 elements, 10 blocks
         for i in range(n0):
             y1[i] = 0.0
         for j in range(n1):
@@ -18,14 +22,15 @@ ones, added in f64 by a kernel:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
 from ...ir.graph import Node, Value
-from ...ir.types import F32, F64
-from .kernel import KernelWriter, indent
+from ...ir.matmul import Loop, Matmul
+from ...ir.types import F32, F64, dtype_name
+from .kernel import KernelWriter, indent, loop_name
 from .module import Module, place_of
 
 SHORT: Final = 512
@@ -34,87 +39,132 @@ SHORT: Final = 512
 LONGEST: Final = 65536
 """The longest block of the largest product."""
 
+Scale = str | Value | None
+"""The number a product is multiplied by before it is added to the result: a literal, or a value
+of shape (). Without one the product is the result."""
 
-@dataclass(frozen=True, slots=True)
-class Matmul:
-    """C[batch, m, n] = op(A) op(B) in row-major storage. `swap` exchanges the operands, for a
-    result stored transposed."""
 
-    batch: int
-    m: int
-    n: int
-    k: int
-    ta: bool
-    tb: bool
-    swap: bool
+def product_call(
+    p: Matmul, k: object, alpha: str, a: str, b: str, beta: str, c: str
+) -> tuple[str, tuple[object, ...]]:
+    """The routine and its arguments for C = alpha op(A) op(B) + beta C over `k` summed elements,
+    the first of the whole product's."""
+    if 1 in (p.m, p.n):
+        return "gemv", _gemv(p, k, alpha, a, b, beta, c)
+    m, n, ta, tb = p.m, p.n, p.ta, p.tb
+    lda, ldb = (m if ta else p.k), (p.k if tb else n)
+    if p.swap:  # C^T = op(B)^T op(A)^T
+        a, b, m, n, ta, tb, lda, ldb = b, a, n, m, not tb, not ta, ldb, lda
+    return "gemm", (ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, n)
 
-    def call(
-        self, k: object, alpha: str, a: str, b: str, beta: str, c: str
-    ) -> tuple[str, tuple[object, ...]]:
-        """The routine and its arguments for C = alpha op(A) op(B) + beta C over `k` summed
-        elements, the first of the whole product's."""
-        if 1 in (self.m, self.n):
-            return "gemv", self._gemv(k, alpha, a, b, beta, c)
-        m, n, ta, tb = self.m, self.n, self.ta, self.tb
-        lda, ldb = (m if ta else self.k), (self.k if tb else n)
-        if self.swap:  # C^T = op(B)^T op(A)^T
-            a, b, m, n, ta, tb, lda, ldb = b, a, n, m, not tb, not ta, ldb, lda
-        return "gemm", (ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, n)
 
-    def _gemv(self, k: object, alpha: str, a: str, b: str, beta: str, c: str) -> tuple[object, ...]:
-        """The matrix is the operand with two axes; y = B^T x when it is the right one."""
-        if self.n == 1:
-            matrix, vector, size, summed_first = a, b, self.m, self.ta
-        else:
-            matrix, vector, size, summed_first = b, a, self.n, not self.tb
-        rows, columns, stride = (k, size, size) if summed_first else (size, k, self.k)
-        return summed_first, rows, columns, alpha, matrix, stride, vector, 1, beta, c, 1
+def _gemv(
+    p: Matmul, k: object, alpha: str, a: str, b: str, beta: str, c: str
+) -> tuple[object, ...]:
+    """The matrix is the operand with two axes; y = B^T x when it is the right one."""
+    if p.n == 1:
+        matrix, vector, size, summed_first = a, b, p.m, p.ta
+    else:
+        matrix, vector, size, summed_first = b, a, p.n, not p.tb
+    rows, columns, stride = (k, size, size) if summed_first else (size, k, p.k)
+    return summed_first, rows, columns, alpha, matrix, stride, vector, 1, beta, c, 1
+
+
+def longest_sum(p: Matmul, dtype: np.dtype) -> int:
+    """How many products may be added in the result's dtype. Where the result is large, adding up
+    parts costs time and a BLAS has blocks of its own."""
+    if dtype != F32:
+        return p.length
+    return SHORT if 1 in (p.m, p.n) else min(max(SHORT, p.m * p.n // 4), LONGEST)
 
 
 def blocks(p: Matmul, dtype: np.dtype) -> int:
-    """Into how many blocks a product is cut. Where the result is large, adding it up costs time and
-    a BLAS has blocks of its own."""
-    if dtype != F32:
-        return 1
-    longest = SHORT if 1 in (p.m, p.n) else min(max(SHORT, p.m * p.n // 4), LONGEST)
-    return -(-p.k // longest)
+    """Into how many blocks each product is cut."""
+    return -(-p.k // longest_sum(p, dtype))
 
 
-def emit_blocked(
-    module: Module, node: Node, p: Matmul, operands: tuple[Value, Value], scale: str | Value | None
+def emit_looped(
+    module: Module, node: Node, p: Matmul, operands: tuple[Value, Value], scale: Scale
 ) -> None:
-    """One kernel per batch element. With `scale`, a number's text or a value of shape (), the
-    product times that is added to what the result holds."""
-    result, size = place_of(node.result), p.m * p.n
+    """One kernel that makes every product, one after the other."""
+    if p.length > longest_sum(p, node.result.type.dtype):
+        _emit_blocked(module, node, p, operands, scale)
+        return
+    if p.adding and scale is None:
+        module.routine(node, "zero", module.value(node.result), node.result.type.size)
+        scale = "1.0"
+    dtype = node.result.type.dtype
+    w = KernelWriter([loop.count for loop in p.loops], {place_of(node.result)})
+    alpha = "1.0" if scale is None else _number(w, scale, dtype)
+    beta = "0.0" if scale is None else "1.0"
+    places = (*(place_of(v) for v in operands), place_of(node.result))
+    a, b, c = (
+        _at(w.buffer(place, dtype), _offset(p.loops, side))
+        for place, side in zip(places, "abc", strict=True)
+    )
+    routine, arguments = product_call(p, p.k, alpha, a, b, beta, c)
+    line = f"{routine}_{dtype_name(dtype)}({', '.join(map(str, arguments))})"
+    module.call(node, w.finish(_nested(w, range(len(p.loops)), [line])))
+
+
+def _emit_blocked(
+    module: Module, node: Node, p: Matmul, operands: tuple[Value, Value], scale: Scale
+) -> None:
+    """The f32 products in blocks, added up in f64."""
+    result, size, loops = place_of(node.result), p.m * p.n, (*p.outer, *p.adding)
     total, part = "scratch+0", f"scratch+{8 * size}"
     module.scratch = max(module.scratch, 12 * size)
-    for i in range(p.batch):
-        w = KernelWriter((size, blocks(p, F32)), {result, total, part})
-        c, sums = f"{w.buffer(result, F32)}[{_start(i * size, 'i')}]", w.buffer(total, F64)
-        lines = [w.loop(0), f"    {sums}[i] = 0.0", w.loop(1)]
-        lines += indent(_add_block(w, p, i, operands, part))
-        lines += indent([w.loop(0), f"    {sums}[i] = {sums}[i] + f64({w.buffer(part, F32)}[i])"])
-        product = f"{sums}[i]"
-        if scale is not None:
-            number = scale if isinstance(scale, str) else f"{w.buffer(place_of(scale), F32)}[0]"
-            product = f"f64({c}) + f64({number}) * {product}"
-        lines += [w.loop(0), f"    {c} = f32({product})"]
-        module.call(node, w.finish(lines))
+    extents = (*(loop.count for loop in loops), size, blocks(p, F32))
+    w = KernelWriter(extents, {result, total, part})
+    element, block = len(loops), len(loops) + 1
+    i = loop_name(element)
+    c = w.buffer(result, F32)
+    c = f"{c}[{_joined(_offset(loops, 'c'), i)}]"
+    sums = f"{w.buffer(total, F64)}[{i}]"
+    inner = [w.loop(block), *indent(_add_block(w, p, loops, operands, part))]
+    inner += indent([w.loop(element), f"    {sums} = {sums} + f64({w.buffer(part, F32)}[{i}])"])
+    value = sums if scale is None else f"f64({c}) + f64({_number(w, scale, F32)}) * {sums}"
+    lines = [w.loop(element), f"    {sums} = 0.0"]
+    lines += _nested(w, range(len(p.outer), len(loops)), inner)
+    lines += [w.loop(element), f"    {c} = f32({value})"]
+    module.call(node, w.finish(_nested(w, range(len(p.outer)), lines)))
 
 
 def _add_block(
-    w: KernelWriter, p: Matmul, batch: int, operands: tuple[Value, Value], part: str
+    w: KernelWriter, p: Matmul, loops: Sequence[Loop], operands: tuple[Value, Value], part: str
 ) -> list[str]:
-    """The product of block `j` alone, into `part`."""
-    length = -(-p.k // blocks(p, F32))
+    """The product of one block alone, into `part`."""
+    count = blocks(p, F32)
+    length = -(-p.k // count)
     x, y = (w.buffer(place_of(v), F32) for v in operands)
     step_a, step_b = (p.m if p.ta else 1), (1 if p.tb else p.n)
-    a = f"at({x}, {_start(batch * p.m * p.k, f'w0 * {step_a}')})"
-    b = f"at({y}, {_start(batch * p.k * p.n, f'w0 * {step_b}')})"
-    count = f"minimum_i64({length}, {p.k} - w0)"
-    routine, arguments = p.call(count, "1.0", a, b, "0.0", w.buffer(part, F32))
-    return [f"w0 = j * {length}", f"{routine}_f32({', '.join(map(str, arguments))})"]
+    a = _at(x, _joined(_offset(loops, "a"), f"w0 * {step_a}"))
+    b = _at(y, _joined(_offset(loops, "b"), f"w0 * {step_b}"))
+    rows = f"minimum_i64({length}, {p.k} - w0)"
+    routine, arguments = product_call(p, rows, "1.0", a, b, "0.0", w.buffer(part, F32))
+    first = f"w0 = {loop_name(len(loops) + 1)} * {length}"
+    return [first, f"{routine}_f32({', '.join(map(str, arguments))})"]
 
 
-def _start(offset: int, index: str) -> str:
-    return f"{offset} + {index}" if offset else index
+def _number(w: KernelWriter, scale: str | Value, dtype: np.dtype) -> str:
+    return scale if isinstance(scale, str) else f"{w.buffer(place_of(scale), dtype)}[0]"
+
+
+def _nested(w: KernelWriter, loops: range, lines: list[str]) -> list[str]:
+    for k in reversed(loops):
+        lines = [w.loop(k), *indent(lines)]
+    return lines
+
+
+def _offset(loops: Sequence[Loop], side: str) -> str:
+    """Where an operand (or the result) of the current step of the loops starts."""
+    steps = ((loop_name(k), getattr(loop, side)) for k, loop in enumerate(loops))
+    return " + ".join(f"{name} * {step}" for name, step in steps if step)
+
+
+def _joined(*terms: str) -> str:
+    return " + ".join(filter(None, terms))
+
+
+def _at(buffer: str, offset: str) -> str:
+    return f"at({buffer}, {offset})" if offset else buffer

@@ -1,34 +1,28 @@
 """Contractions: `dot` and `dot_acc`.
 
 A spec whose letters form a matrix product becomes one call of a routine (`gemm`, or `gemv` when
-one side is a vector), one per batch element when it has batch letters, or a kernel that calls it
-block by block when the sum is long (`blocked.py`). Outer products, small ones and specs of any
-other shape become loops: the nest that a multiplication and a sum would be.
+one side is a vector), or a kernel that calls it in loops when letters stand around the product or
+the sum is long (`blocked.py`). Outer products, small ones and specs of any other shape become
+loops: the nest that a multiplication and a sum would be.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Final
 
 from ...ir.arrange import as_region
 from ...ir.builder import Builder
 from ...ir.dotspec import DotSpec, parse_spec
 from ...ir.graph import Graph, Node, Value
+from ...ir.matmul import SMALL, Matmul, as_matmul
 from ...ir.ops.constant import scalar_constant
 from ...ir.ops.dot import letter_extents
 from ...ir.types import dtype_name
-from .blocked import Matmul, blocks, emit_blocked
+from .blocked import emit_looped, longest_sum, product_call
 from .kernel import literal
 from .module import Module, place_of
 from .regions import copy_all, emit
-
-SMALL: Final = 4096
-"""Products with fewer multiplications than this are loops of our own: a BLAS call costs more."""
-
-MAX_BATCH: Final = 64
-"""Most routine calls one contraction may become."""
 
 
 def emit_dot(module: Module, graph: Graph, node: Node) -> None:
@@ -44,49 +38,20 @@ def emit_dot(module: Module, graph: Graph, node: Node) -> None:
         _emit_routine(module, graph, node, product)
 
 
-def as_matmul(spec: DotSpec, extents: Mapping[str, int]) -> Matmul | None:
-    """The matrix product a contraction is, or None. Letters of extent 1 do not matter."""
-
-    def real(letters: str) -> str:
-        return "".join(c for c in letters if extents[c] != 1)
-
-    lhs, rhs, out = real(spec.lhs), real(spec.rhs), real(spec.out)
-    batch, left, right, summed = map(real, (spec.batch, spec.left, spec.right, spec.summed))
-    if not (lhs.startswith(batch) and rhs.startswith(batch) and out.startswith(batch)):
-        return None
-    lhs, rhs, out = (text[len(batch) :] for text in (lhs, rhs, out))
-    if out not in (left + right, right + left):
-        return None
-    swap = out != left + right
-    ta, tb = lhs != left + summed, rhs != summed + right
-    if (ta and lhs != summed + left) or (tb and rhs != right + summed):
-        return None
-
-    def size(letters: str) -> int:
-        return math.prod(extents[c] for c in letters)
-
-    if not summed or size(batch) > MAX_BATCH:
-        return None
-    return Matmul(size(batch), size(left), size(right), size(summed), ta, tb, swap)
-
-
 def _emit_routine(module: Module, graph: Graph, node: Node, p: Matmul) -> None:
     accumulate = node.op.name == "dot_acc"
     x, y = node.operands[1:3] if accumulate else node.operands
     scale = node.operands[3] if accumulate else None
     if accumulate:
         copy_all(module, node, node.operands[0])
-    if blocks(p, node.result.type.dtype) > 1:
+    if p.loops or p.length > longest_sum(p, node.result.type.dtype):
         known = None if scale is None else _number(graph, scale)
-        emit_blocked(module, node, p, (x, y), known or scale)
+        emit_looped(module, node, p, (x, y), known or scale)
         return
     alpha, beta = ("1.0", "0.0") if scale is None else (_scalar(module, graph, scale), "1.0")
-    sizes = p.m * p.k, p.k * p.n, p.m * p.n
-    steps = list(zip(map(module.value, (x, y, node.result)), sizes, strict=True))
-    for i in range(p.batch):
-        a, b, c = (text if i == 0 else f"at({text}, {i * size})" for text, size in steps)
-        routine, arguments = p.call(p.k, alpha, a, b, beta, c)
-        module.routine(node, f"{routine}_{dtype_name(node.result.type.dtype)}", *arguments)
+    a, b, c = map(module.value, (x, y, node.result))
+    routine, arguments = product_call(p, p.k, alpha, a, b, beta, c)
+    module.routine(node, f"{routine}_{dtype_name(node.result.type.dtype)}", *arguments)
 
 
 def _scalar(module: Module, graph: Graph, value: Value) -> str:

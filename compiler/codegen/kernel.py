@@ -117,11 +117,13 @@ class KernelWriter:
     def _position(self, axis: Axis) -> str:
         if axis.loop is None:
             return self.number(axis.start)
-        name = loop_name(axis.loop)
         if self._whole(axis):
-            return name
-        scaled = name if axis.step == 1 else f"{self.number(axis.step)} * {name}"
-        return f"({self.number(axis.start)} + {scaled})"
+            return loop_name(axis.loop)
+        steps = [self._step(*stride) for stride in axis.strides]
+        return f"({' + '.join([self.number(axis.start), *steps])})"
+
+    def _step(self, loop: int, step: int) -> str:
+        return loop_name(loop) if step == 1 else f"{self.number(step)} * {loop_name(loop)}"
 
     def _extent(self, axis: Axis) -> str:
         if axis.loop is not None and self._whole(axis):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from ...ir.arrange import as_region
 from ...ir.builder import Builder
 from ...ir.graph import Graph, Node, Value
-from ...ir.region import Axes, Axis, Region, body_operands, node_body
+from ...ir.region import Axes, Axis, Region, body_operands, node_body, view_axes
 from .module import Module, place_of
 from .nest import emit_region, needs_scratch, scratch_size
 
@@ -104,6 +104,41 @@ def _write_part(
     assert region is not None, "a copy is a region"
     target = place_of(node.result)
     emit(module, node, region, {whole: target, part: place_of(value), out: target})
+
+
+def emit_fused(module: Module, graph: Graph, node: Node) -> None:
+    """A region, or moves of what `windows_add` adds up."""
+    last = node.attrs["body"].nodes[-1]
+    (emit_windows_add if last.op.name == "windows_add" else emit_nest)(module, graph, node)
+
+
+def emit_windows_add(module: Module, graph: Graph, node: Node) -> None:
+    """Zeros, then the windows added, window axes around positions: rows are added to rows."""
+    body, result = node_body(graph, node), node.result
+    (source,) = body_operands(node, body)
+    module.routine(node, "zero", module.value(result), result.type.size)
+    if source.type.size == 0:
+        return
+    b = Builder()
+    whole = Value(result.type)
+    *moves, add = body.nodes
+    for move in moves:
+        b.append(move)
+    (part,) = add.operands
+    first, rank, axes = len(moves), result.type.rank, add.attrs["axes"]
+    steps = {"strides": add.attrs["strides"], "dilations": add.attrs["dilations"]}
+    place = b.windows(whole, axes=axes, sizes=part.shape[rank:], **steps)
+    perm = (*range(min(axes)), *range(rank, part.type.rank), *range(min(axes), rank))
+    b.transpose(place, perm=perm)
+    total = b.add(b.nodes[-1].result, b.transpose(part, perm=perm))
+    target = tuple(Axis(k, n) for k, n in enumerate(whole.shape))
+    for view in b.nodes[first : first + 2]:
+        target = view_axes(view, target)
+    inputs = (whole, *body.inputs)
+    region = as_region(Graph("fold", inputs, tuple(b.nodes), (total,)), {total: target})
+    assert region is not None, "an addition is a region"
+    where = place_of(result)
+    emit(module, node, region, {whole: where, body.inputs[0]: place_of(source), total: where})
 
 
 def _part_axes(spec: SliceSpec, shape: Sequence[int]) -> Axes:

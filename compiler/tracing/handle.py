@@ -116,7 +116,8 @@ class Handle:
         """ReadOnlyError or TraceError when this view must not be written."""
         if not all(lens.writable for lens in self.lenses):
             raise ReadOnlyError(
-                "a view made by np.broadcast_to or np.diagonal is read-only; write to a .copy()"
+                "a view made by np.broadcast_to, np.diagonal or sliding_window_view is read-only;"
+                " write to a .copy()"
             )
         if self.kind != "array":
             raise TraceError("a scalar is immutable; it cannot be written in place")

@@ -123,6 +123,31 @@ class Broadcast:
 
 
 @dataclass(frozen=True)
+class Windows:
+    """Every window of `sizes` along `axes`, its elements on new last axes; read-only."""
+
+    axes: tuple[int, ...]
+    sizes: tuple[int, ...]
+    writable = False
+
+    def shape(self, base: Shape) -> Shape:
+        found = [*base, *self.sizes]
+        for axis, size in zip(self.axes, self.sizes, strict=True):
+            found[axis] -= size - 1
+        return tuple(found)
+
+    def strides(self, base: Shape, strides: Strides) -> Strides:
+        return strides and (*strides, *(strides[k] for k in self.axes))
+
+    def get(self, b: Builder, base: Value) -> Value:
+        ones = (1,) * len(self.axes)
+        return b.windows(base, axes=self.axes, sizes=self.sizes, strides=ones, dilations=ones)
+
+    def put(self, b: Builder, shape: Shape, base: Base, view: Value) -> Value:
+        raise AssertionError("a view of windows is never written")
+
+
+@dataclass(frozen=True)
 class Pick:
     """One position along `axes`, given by run-time integers of shape ()."""
 

@@ -13,7 +13,7 @@ from ...ir.errors import ShapeError, UnsupportedError
 from ...ir.ops.move import full_slice
 from .elementwise import copied
 from .handle import Handle
-from .lenses import Broadcast, Diagonal, Permute, Reshape, Shape, Slice
+from .lenses import Broadcast, Diagonal, Permute, Reshape, Shape, Slice, Windows
 from .promotion import as_array
 from .reductions import normal_axes, normal_axis
 from .registry import implements
@@ -122,6 +122,30 @@ def broadcast_to(array: Any, shape: Any) -> TracedArray:
     if not fits:
         raise ShapeError(f"cannot broadcast shape {x.shape} to {to}")
     return x.view(Broadcast(to))
+
+
+@implements(np.lib.stride_tricks.sliding_window_view)
+def sliding_window_view(
+    x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False, writeable: bool = False
+) -> TracedArray:
+    """np.lib.stride_tricks.sliding_window_view: a read-only view."""
+    name, array = "sliding_window_view", as_array(x)
+    if writeable:
+        raise UnsupportedError(f"{name}: windows overlap and are read-only; write to a .copy()")
+    sizes = shape_of(window_shape)
+    given = tuple(range(array.ndim)) if axis is None else tuple(many(axis))
+    axes = tuple(normal_axis(k, array.ndim) for k in given)
+    if len(sizes) != len(axes):
+        raise ShapeError(f"{name}: window_shape {sizes} and axes {axes} differ in number")
+    for k in dict.fromkeys(axes):
+        own = [n for n, a in zip(sizes, axes, strict=True) if a == k]
+        if min(own) < 1 or sum(own) - len(own) >= array.shape[k]:
+            raise ShapeError(f"{name}: a window {sizes} does not fit axes {axes} of {array.shape}")
+    if len(set(axes)) == len(axes):
+        return array.view(Windows(axes, sizes))
+    for k, size in zip(axes, sizes, strict=True):
+        array = array.view(Windows((k,), (size,)))
+    return array
 
 
 @implements(np.broadcast_arrays)

@@ -16,6 +16,7 @@ from . import (
     reduce,
     scan,
     sort,
+    windows,
 )
 from .constant import scalar_constant, uniform_value
 
@@ -37,4 +38,5 @@ __all__ = [
     "scan",
     "sort",
     "uniform_value",
+    "windows",
 ]

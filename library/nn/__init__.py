@@ -21,6 +21,10 @@ from .activations import (
     tanh,
     xlogy,
 )
+from .convolution import (
+    conv1d,
+    conv2d,
+)
 from .dense import (
     linear,
     one_hot,
@@ -35,10 +39,24 @@ from .losses import (
     multiclass_hinge,
     nll_loss,
 )
+from .pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    avg_pool1d,
+    avg_pool2d,
+    max_pool1d,
+    max_pool2d,
+)
 
 __all__ = [
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "avg_pool1d",
+    "avg_pool2d",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "conv1d",
+    "conv2d",
     "cross_entropy",
     "elu",
     "hinge",
@@ -48,6 +66,8 @@ __all__ = [
     "log_softmax",
     "logsigmoid",
     "logsumexp",
+    "max_pool1d",
+    "max_pool2d",
     "maxout",
     "mse_loss",
     "multiclass_hinge",

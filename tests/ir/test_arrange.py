@@ -50,6 +50,25 @@ def test_views_of_inputs_are_ways_to_index() -> None:
     assert region.loads[value(region.body, "t")].axes == (Axis(1, 9, 1, 3), Axis(0, 4))
 
 
+def test_windows_of_inputs_are_walked_by_two_loops() -> None:
+    region = region_of("""f(%x:f64[4,9]) {
+  %w:f64[4,3,3] = windows %x [axes=(1), sizes=(3), strides=(2), dilations=(2)]
+  %p:f64[4,2,3] = slice %w [:, 1:3, :]
+  %m:f64[4,2] = max %p [axes=(2)]
+} -> %m""")
+    assert region.extents == (4, 2, 3) and region.rows == 2
+    axes = (Axis(0, 4), Axis(1, 9, 2, 2, ((2, 2),)))
+    assert region.loads[value(region.body, "p")].axes == axes
+
+
+def test_a_window_at_one_position_is_walked_by_its_own_loop() -> None:
+    region = region_of("""f(%x:f64[5]) {
+  %w:f64[1,3] = windows %x [axes=(0), sizes=(3), strides=(1), dilations=(2)]
+  %y:f64[1,3] = neg %w
+} -> %y""")
+    assert region.loads[value(region.body, "w")].axes == (Axis(0, 5, 0, 2),)
+
+
 def test_row_total_and_column_reductions() -> None:
     region = region_of("""f(%x:f64[4,6]) {
   %r:f64[4] = sum %x [axes=(1)]
@@ -82,6 +101,8 @@ NOT_REGIONS = {
     "a diagonal": "%e:f64[3,3] = exp %x\n  %t:f64[3,3] = transpose %e [perm=(1,0)]\n"
     "  %y:f64[3,3] = add %e, %t",
     "a slice of a computed value": "%e:f64[3,3] = exp %x\n  %y:f64[2,3] = slice %e [0:2, :]",
+    "windows of a computed value": "%e:f64[7] = exp %w\n  %y:f64[6,2] = windows %e [axes=(0), "
+    "sizes=(2), strides=(1), dilations=(1)]",
     "a column sum that is read": "%s:f64[3] = sum %x [axes=(0)]\n  %y:f64[3,3] = sub %x, %s",
     "an expensive row": "%r:f64[3] = exp %v\n  %y:f64[3,3] = sub %x, %r",
     "two spaces": "%r:f64[3] = exp %v\n  %y:f64[7] = exp %w\n  %z:f64[7] = neg %y",

@@ -39,6 +39,14 @@ def test_every_op_says_what_it_is():
     assert all(op.doc and op.name == name for name, op in OPS.items())
 
 
+def steps(axes, sizes, strides, dilations):
+    return {"axes": axes, "sizes": sizes, "strides": strides, "dilations": dilations}
+
+
+def added(extents, strides):
+    return {"axes": (0,), "extents": extents, "strides": strides, "dilations": (1,)}
+
+
 def values(*types):
     return [Value(t) for t in types]
 
@@ -72,6 +80,14 @@ def values(*types):
         ("dot", [Type(F64, (2,)), Type(F64, (2,))], {"spec": "ab,b->a"}, ShapeError, "axes"),
         ("dot", [Type(BOOL, (2,)), Type(BOOL, (2,))], {"spec": "a,a->"}, DTypeError, "bool"),
         ("update", [Type(F64, (3,)), Type(F64, (2,))], {"spec": ((0, 1, 1),)}, ShapeError, "reg"),
+        ("windows", [Type(F64, (3,))], steps((0,), (4,), (1,), (1,)), ShapeError, "does not fit"),
+        ("windows", [Type(F64, (5,))], steps((0,), (3,), (1,), (3,)), ShapeError, "window of 7"),
+        ("windows", [Type(F64, (3,))], steps((0,), (2,), (0,), (1,)), ShapeError, "positive"),
+        ("windows", [Type(F64, (3,))], steps((1,), (2,), (1,), (1,)), ShapeError, "distinct axes"),
+        ("windows", [Type(F64, (3,))], steps((0,), (2,), (1, 1), (1,)), ShapeError, "number"),
+        ("windows_add", [Type(F64, (3, 2))], added((5,), (1,)), ShapeError, r"\(4, 2\), not"),
+        ("windows_add", [Type(F64, (3, 2))], added((4, 4), (1,)), ShapeError, "extents"),
+        ("windows_add", [Type(BOOL, (3, 2))], added((4,), (1,)), DTypeError, "bool"),
         ("gather", [Type(F64, (3,)), Type(F64, (2,))], {"axes": (0,)}, DTypeError, "i64"),
         ("gather", [Type(F64, (3,))], {"axes": (0,)}, ShapeError, "index operands"),
         ("gather", [Type(F64, (3,)), Type(I64, (2,))], {"axes": (1,)}, ShapeError, "axes"),

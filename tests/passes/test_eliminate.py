@@ -57,6 +57,9 @@ def related(factor, arrays, extent, at):
                 for x, letters in ((src, factor.src), (dst, factor.dst))
             ]
             return flat[0] == flat[1]
+        case "windows":
+            steps = attrs["strides"] + attrs["dilations"]
+            return src[0] == sum(x * step for x, step in zip(dst, steps, strict=True))
         case "gather":
             return src[0] == arrays[factor.operands[0]][dst[0]]
         case "cumsum":
@@ -185,6 +188,10 @@ def test_a_mask_stops_what_is_not_finite():
 MAPS = [
     (Map("slice", (("spec", ((1, 4, 2),)),), (), (0,), (1,)), {0: 5, 1: 2}),
     (Map("reshape", (), (), (0,), (1, 2)), {0: 6, 1: 2, 2: 3}),
+    (
+        Map("windows", (("strides", (2,)), ("dilations", (1,))), (), (0,), (1, 2)),
+        {0: 6, 1: 2, 2: 3},
+    ),
     (Map("gather", (("axes", (0,)),), (0,), (0,), (1,)), {0: 5, 1: 4}),
     (Map("cumsum", (), (), (0,), (1,)), {0: 4, 1: 4}),
 ]
