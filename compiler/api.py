@@ -11,10 +11,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MethodType
 from typing import Any, overload
 
 from ..runtime.making import MAKING
 from .call import Call, Options, Step, difference
+from .objects import is_object
+from .pinned import warn_of_pins
 from .program import MISS, Fast, Program
 from .trace import is_tracing
 
@@ -30,7 +33,8 @@ class CompiledFunction:
         self.function = function
         self.options = options
         self._step = Step(function, options)
-        self._programs: dict[Hashable, Program] = {}
+        self._programs: dict[Hashable, list[Program]] = {}
+        self._made: tuple[Program, ...] = ()
         self._recent: tuple[Fast, ...] = ()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -63,13 +67,13 @@ class CompiledFunction:
     @property
     def programs(self) -> tuple[Program, ...]:
         """The programs made so far, in order."""
-        return tuple(self._programs.values())
+        return self._made
 
     def __get__(self, instance: Any, owner: type | None = None) -> CompiledFunction | BoundStep:
         return self if instance is None else BoundStep(self, instance)
 
     def __repr__(self) -> str:
-        return f"<compiled {self._step.name}, {len(self._programs)} programs>"
+        return f"<compiled {self._step.name}, {len(self._made)} programs>"
 
     def _careful(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         call = self._step.call(args, kwargs)
@@ -85,19 +89,26 @@ class CompiledFunction:
 
     def _program(self, call: Call) -> Program:
         """The program that serves a call, made if there is none."""
-        key = call.described.key
-        program = self._programs.get(key)
+        program = self._find(call)
         if program is None:
             with MAKING:
-                program = self._programs.get(key)
+                program = self._find(call)
                 if program is None:
                     program = Program(self._step, call, self._reason(call))
-                    self._programs[key] = program
+                    alike = self._programs.setdefault(call.described.key, [])
+                    alike.append(program)
+                    self._made = (*self._made, program)
+                    warn_of_pins(alike)
         return program
+
+    def _find(self, call: Call) -> Program | None:
+        """A program with the types of the call, made for the values of its pinned numbers."""
+        alike = self._programs.get(call.described.key, ())
+        return next((p for p in alike if p.serves(call.described)), None)
 
     def _reason(self, call: Call) -> str:
         """Why a call needs a program of its own: what it changes against the closest one."""
-        changes = [difference(p.described, call.described) for p in self._programs.values()]
+        changes = [difference(p.described, call.described) for p in self._made]
         return min(changes, key=len, default="first call")
 
 
@@ -176,6 +187,9 @@ def compile(
     check: verify the graph after every pass, and compare all stages and the native code on the
         first call of every program (VerifyError names the guilty pass).
 
+    The arguments of a step are arrays and numbers in dicts, lists, tuples and objects, whose
+    attributes they are; anything else is static.
+
     TypeError for arguments of the wrong kind, ValueError for a name that is no parameter.
     """
     options = Options(
@@ -187,14 +201,22 @@ def compile(
     )
     if fn is None:
         return lambda function: _compiled(function, options)
-    return _compiled(fn, options)
+    made: CompiledFunction = _compiled(fn, options)
+    return made
 
 
-def _compiled(fn: Callable[..., Any], options: Options) -> CompiledFunction:
-    if isinstance(fn, CompiledFunction):
+def _compiled(fn: Callable[..., Any], options: Options) -> Any:
+    """The compiled function; of a method of an object, and of an object that can be called, the
+    compiled method bound to it, so that its attributes are arguments and not constants."""
+    if isinstance(fn, (CompiledFunction, BoundStep)):
         raise TypeError(f"{fn!r} is compiled already")
     if not callable(fn):
         raise TypeError(f"compile takes a function, not {type(fn).__name__}")
+    method: Any = fn
+    if is_object(fn) and not isinstance(fn, MethodType):
+        method = fn.__call__  # type: ignore[operator]
+    if isinstance(method, MethodType) and is_object(method):
+        return BoundStep(CompiledFunction(method.__func__, options), method.__self__)
     return CompiledFunction(fn, options)
 
 

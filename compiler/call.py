@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import ModuleType
+from types import BuiltinMethodType, FunctionType, MethodType
 from typing import Any
 
 import numpy as np
 
 from ..ir.errors import UnsupportedError
-from . import tree
+from . import containers
 from .signature import (
     ArraySpec,
     Described,
     ScalarSpec,
     Spec,
     StaticSpec,
+    argument_name,
     bind,
     describe,
     parameters,
 )
+from .tracing.reachable import reachable
 
 
 @dataclass(frozen=True)
@@ -62,24 +65,29 @@ class Step:
         except TypeError as error:
             raise TypeError(f"{self.name}(): {error}") from None
         described = describe(bound.arguments, self.options.static_argnames)
-        self._check_statics(described)
+        self._check_functions(bound.arguments, described)
         return Call(bound, described)
 
-    def _check_statics(self, described: Described) -> None:
-        """UnsupportedError for an ordinary object that holds arrays. They would be constants of
-        the program, and later calls would compute with the arrays of the first."""
+    def _check_functions(self, arguments: Mapping[str, Any], described: Described) -> None:
+        """UnsupportedError for a static function that reaches into the containers of the call by
+        itself. It would see the arrays of the first call."""
         chosen = self.options.static_argnames
-        for path, spec in zip(described.treedef.key_paths, described.specs, strict=True):
-            if not isinstance(spec, StaticSpec) or path[0].name in chosen:
-                continue
-            held = held_array(spec.value)
-            if held is not None:
-                name = path[0].name + tree.access(path[1:])
+        statics = [
+            (k, spec.value)
+            for k, spec in enumerate(described.specs)
+            if isinstance(spec, StaticSpec) and callable(spec.value)
+        ]
+        reached = [(k, [id(x) for x in reach(value)]) for k, value in statics]
+        if not any(ids for _, ids in reached):
+            return
+        places = containers.identities({k: v for k, v in arguments.items() if k not in chosen})
+        for k, ids in reached:
+            if not places.isdisjoint(ids):
+                name = argument_name(described.treedef, k)
                 raise UnsupportedError(
-                    f"argument {name}: {type(spec.value).__name__} is an ordinary object, and"
-                    f" what it holds in {name}.{held} would be constant in {self.name}; make the"
-                    " class a @dataclass, whose fields are arguments, or, if its arrays never"
-                    f" change, name {path[0].name} in static_argnames"
+                    f"argument {name} is a function that holds another part of the arguments, and"
+                    f" would go on with its present value in {self.name}; write it as a method, or"
+                    " let it take that part as a parameter"
                 )
 
     @property
@@ -94,19 +102,15 @@ class Step:
         return all(p.kind in plain for p in self.signature.parameters.values())
 
 
-def held_array(value: Any, seen: set[int] | None = None) -> str | None:
-    """The first attribute of an object under which an array is found, in containers or further
-    objects: `W`, `layers`. Modules, classes, and functions around others are not looked into."""
-    seen = set() if seen is None else seen
-    if isinstance(value, (type, ModuleType)) or hasattr(value, "__wrapped__") or id(value) in seen:
-        return None
-    seen.add(id(value))
-    attributes: dict[str, Any] = getattr(value, "__dict__", {})
-    for name, attribute in attributes.items():
-        for leaf in tree.leaves(attribute):
-            if isinstance(leaf, np.ndarray) or held_array(leaf, seen):
-                return name
-    return None
+def reach(function: Any) -> Iterator[Any]:
+    """What a function holds: variables it closes over, the parts of a partial, the object of a
+    built-in method."""
+    if isinstance(function, FunctionType):
+        yield from (value for _, value in reachable(function))
+    elif isinstance(function, functools.partial):
+        yield from (*function.args, *function.keywords.values(), *reach(function.func))
+    elif isinstance(function, (BuiltinMethodType, MethodType)):
+        yield function.__self__
 
 
 def copied(leaf: Any) -> Any:
@@ -117,14 +121,16 @@ def copied(leaf: Any) -> Any:
 def copy_arrays(
     args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The same containers with a copy of every array."""
-    copies: tuple[tuple[Any, ...], dict[str, Any]] = tree.map(copied, (tuple(args), dict(kwargs)))
+    """The same containers and objects with a copy of every array."""
+    leaves, treedef = containers.flatten((tuple(args), dict(kwargs)))
+    copies: tuple[tuple[Any, ...], dict[str, Any]] = treedef.unflatten(map(copied, leaves))
     return copies
 
 
 def difference(old: Described, new: Described) -> str:
     """What distinguishes two calls, for a reader: `x: f32[32,784] -> f32[16,784]`; "" if one
     program serves both."""
+    new = new.pinned_like(old)
     if old.key == new.key:
         return ""
     if old.treedef != new.treedef:
@@ -145,6 +151,7 @@ def _spec(spec: Spec) -> str:
     match spec:
         case ArraySpec(type, contiguous):
             return str(type) if contiguous else f"strided {type}"
-        case ScalarSpec(type, weak):
-            return f"{'Python' if weak else 'NumPy'} {type.dtype}"
+        case ScalarSpec(type, weak, pinned):
+            value = "" if pinned is None else f" {pinned}"
+            return f"{'Python' if weak else 'NumPy'} {type.dtype}{value}"
     return repr(spec.value)

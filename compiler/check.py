@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import tree
+from . import containers, tree
 from .transforms import jvp, vjp
 
 Array = NDArray[Any]
@@ -126,7 +126,7 @@ def _flatten(
     fn: Callable[..., Any], args: tuple[Any, ...]
 ) -> tuple[Flat, tuple[Array, ...], tuple[str, ...]]:
     """`fn` as a function of its floating leaves alone, returning its floating results."""
-    leaves, treedef = tree.flatten(args)
+    leaves, treedef = containers.flatten(args)
     moving = [k for k, leaf in enumerate(leaves) if _is_float(leaf)]
 
     def flat(*xs: Array) -> tuple[Array, ...]:

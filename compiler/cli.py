@@ -22,7 +22,7 @@ from typing import Any
 
 from ..runtime import machine
 from ..runtime.places import cache_directory
-from .api import CompiledFunction
+from .api import BoundStep, CompiledFunction
 from .compare import compare
 from .pipeline import STAGES
 from .table import bytes_text
@@ -113,7 +113,7 @@ def _cache(options: argparse.Namespace) -> str:
 # --- FILE:FUNC -----------------------------------------------------------------------------
 
 
-def load(target: str) -> tuple[CompiledFunction, tuple[Any, ...]]:
+def load(target: str) -> tuple[CompiledFunction | BoundStep, tuple[Any, ...]]:
     """The compiled function `FILE:FUNC` names and its example arguments, or UsageError."""
     file, _, name = target.rpartition(":")
     if not file or not name:
@@ -122,7 +122,7 @@ def load(target: str) -> tuple[CompiledFunction, tuple[Any, ...]]:
     step = getattr(module, name, None)
     if step is None:
         raise UsageError(f"{file} has no {name!r}")
-    if not isinstance(step, CompiledFunction):
+    if not isinstance(step, (CompiledFunction, BoundStep)):
         raise UsageError(
             f"{name} in {file} is not a compiled function; decorate it with @tl.compile"
         )

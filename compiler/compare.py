@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from . import tree
-from .api import CompiledFunction
+from . import containers
+from .api import BoundStep, CompiledFunction
 from .call import copy_arrays
 from .table import Table, seconds_text
 from .verification import relative
@@ -94,7 +94,7 @@ class Comparison:
 
 
 def compare(
-    step: CompiledFunction,
+    step: CompiledFunction | BoundStep,
     args: Sequence[Any],
     kwargs: Mapping[str, Any] | None = None,
     *,
@@ -107,6 +107,8 @@ def compare(
     `samples` is the number of samples in a step; by default the common first extent of the
     array arguments (those not inside containers), if they have one.
     """
+    if isinstance(step, BoundStep):
+        args, step = (step.instance, *args), step.step
     args, kwargs = copy_arrays(args, kwargs or {})
     program = step.lower(*args, **kwargs)
     program.native  # noqa: B018  compiles, if it has not run yet
@@ -136,7 +138,7 @@ def _once(run: Run, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]
     """Everything one step leaves behind: results and the arguments after it."""
     own_args, own_kwargs = copy_arrays(args, kwargs)
     result = run(*own_args, **own_kwargs)
-    return tree.leaves((result, own_args, own_kwargs))
+    return containers.leaves((result, own_args, own_kwargs))
 
 
 def _times(

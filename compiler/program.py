@@ -36,7 +36,7 @@ from .reports import (
     cost_report,
     memory_report,
 )
-from .signature import ArraySpec
+from .signature import ArraySpec, Described
 from .table import seconds_text
 from .trace import trace
 from .tree import LEAF
@@ -62,7 +62,6 @@ class Program:
         self._reason = reason
         self._native: NativeProgram | None = None
         self.name = step.name
-        self.described = call.described
         start = time.perf_counter()
         self.traced = trace(
             step.function,
@@ -73,6 +72,7 @@ class Program:
         )
         self._trace_seconds = time.perf_counter() - start
         options = step.options
+        self.described = self.traced.described
         self._lowered = lower(self.traced.graph, optimize=options.optimize, verify=options.check)
         self.parameters = arguments.parameters_of(call.described, self.traced.graph)
 
@@ -248,13 +248,15 @@ class Program:
         strided = any(isinstance(s, ArraySpec) and not s.contiguous for s in specs)
         if strided or not self._step.positional or names != self._step.names[:count]:
             return None
-        unpack = make_unpack(self.described.treedef.children, specs)
+        rebinds = bool(self.traced.rebinds.slots)
+        objects = any(self.described.treedef.held)
+        unpack = make_unpack(self.described.treedef.children, specs, distinct=rebinds and objects)
         ranges = [(k, np.iinfo(d)) for k, d in self.traced.int_ranges]
         limits = [(k, int(r.min), int(r.max)) for k, r in ranges]
         call = self.native.executable.call
         finish = self.traced.finish
         single = self.traced.result_tree.treedef == LEAF and self.traced.result_tree.arrays == 1
-        plain = single and not self.traced.rebinds.slots
+        plain = single and not rebinds
 
         def fast(args: tuple[Any, ...]) -> Any:
             if len(args) != count:
@@ -271,6 +273,12 @@ class Program:
             return outputs[0] if plain else finish(dict(zip(names, args, strict=True)), outputs)
 
         return fast
+
+    def serves(self, described: Described) -> bool:
+        """Whether arguments of this program's key also have the numbers it is pinned to."""
+        return (
+            not self.traced.asked or described.pinned_like(self.described).key == self.described.key
+        )
 
     def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
         """The call, if it is one that this program serves."""

@@ -1,22 +1,27 @@
 """What a call is specialised on: the structure of its arguments, and each leaf's type.
 
-Arrays and numbers become inputs of the graph; a number's value is never part of the key. A Python
+Arrays and numbers become inputs of the graph; a number's value is not part of the key. A Python
 number is *weak*: it takes the dtype of the array it meets (NEP 50); a NumPy scalar is not. Strings,
 callables, enums and other hashable objects are static: their value is part of the key.
+
+Objects are containers of their attributes, and what they hold is configuration as well as state:
+there a bool is static, a number is *pinned* to its value once the step's Python code has asked for
+it (`range(self.depth)`), and what cannot be traced is an error only when it is used.
 """
 
 from __future__ import annotations
 
 import inspect
+import random
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..ir.errors import ScalarRangeError, TapelessError, TraceError, UnsupportedError
 from ..ir.types import BOOL, DTYPES, F64, I64, Type
-from . import tree
+from . import containers, tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +35,12 @@ class ArraySpec:
 
 @dataclass(frozen=True, slots=True)
 class ScalarSpec:
-    """A number: a Python one (`weak`) or a NumPy scalar."""
+    """A number: a Python one (`weak`) or a NumPy scalar. `pinned` is what `pin` makes of its
+    value, where the program is for that value only."""
 
     type: Type
     weak: bool
+    pinned: Hashable = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +51,15 @@ class StaticSpec:
     value: Hashable
 
 
+class RefusedSpec(StaticSpec):
+    """An attribute of an object that cannot stand in a step; `value` says why."""
+
+
 Spec = ArraySpec | ScalarSpec | StaticSpec
 
 _WEAK = {bool: Type(BOOL), int: Type(I64), float: Type(F64)}
+GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
+"""What draws other numbers in every call, which a trace would freeze."""
 _SUPPORTED = frozenset(DTYPES.values())
 
 
@@ -66,6 +79,19 @@ class Described:
     def key(self) -> Hashable:
         """Equal for calls that one program serves."""
         return self.treedef, self.specs
+
+    def pinned_like(self, other: Described) -> Described:
+        """These arguments with the numbers pinned that are pinned in `other`."""
+        if self.treedef != other.treedef:
+            return self
+        values = iter(self.leaves)
+        specs = []
+        for mine, theirs in zip(self.specs, other.specs, strict=True):
+            value = None if isinstance(mine, StaticSpec) else next(values)
+            if isinstance(mine, ScalarSpec) and isinstance(theirs, ScalarSpec):
+                mine = mine if theirs.pinned is None else replace(mine, pinned=pin(value))
+            specs.append(mine)
+        return replace(self, specs=tuple(specs))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -101,7 +127,9 @@ def bind(
     given = set(bound.arguments)
     bound.apply_defaults()
     for name, value in list(bound.arguments.items()):
-        if name not in given and not (isinstance(value, np.ndarray) or tree.is_container(value)):
+        if name not in given and not (
+            isinstance(value, np.ndarray) or containers.is_container(value)
+        ):
             del bound.arguments[name]
     return bound
 
@@ -117,11 +145,11 @@ def describe(arguments: Mapping[str, Any], static_argnames: Collection[str] = ()
         name: _Static(value) if name in static_argnames else value
         for name, value in arguments.items()
     }
-    found, treedef = tree.flatten(marked)
-    specs = []
-    for k, leaf in enumerate(found):
+    found, treedef = containers.flatten(marked)
+    specs: list[Spec] = []
+    for k, (leaf, held) in enumerate(zip(found, treedef.held, strict=True)):
         try:
-            specs.append(spec_of(leaf))
+            specs.append(_held_spec(leaf) if held else spec_of(leaf))
         except TapelessError as error:
             raise type(error)(f"argument {argument_name(treedef, k)}: {error}") from None
     kept = [x for x, s in zip(found, specs, strict=True) if not isinstance(s, StaticSpec)]
@@ -160,12 +188,31 @@ def spec_of(leaf: Any) -> Spec:
     return _static_spec(static_value(leaf))
 
 
+def _held_spec(leaf: Any) -> Spec:
+    """The spec of an attribute."""
+    if isinstance(leaf, bool):
+        return StaticSpec(bool, leaf)
+    if isinstance(leaf, (set, frozenset)):
+        return StaticSpec(type(leaf), frozenset(leaf))
+    try:
+        return spec_of(leaf)
+    except ScalarRangeError:
+        return StaticSpec(int, leaf)
+    except TapelessError as error:
+        return RefusedSpec(type(leaf), str(error))
+
+
+def pin(number: Any) -> Hashable:
+    """Equal for numbers that a trace cannot tell apart: NaN equals NaN, 0.0 is not -0.0."""
+    return number if type(number) is int else repr(number)
+
+
 def _array_spec(array: np.ndarray) -> ArraySpec:
+    if array.dtype not in _SUPPORTED:
+        raise UnsupportedError(f"dtype {array.dtype} is not supported; {_advice(array.dtype)}")
     if isinstance(array, (np.ma.MaskedArray, np.matrix)):
         kind = type(array).__name__
         raise UnsupportedError(f"{kind} is not supported; pass a plain array, np.asarray(x)")
-    if array.dtype not in _SUPPORTED:
-        raise UnsupportedError(f"dtype {array.dtype} is not supported; {_advice(array.dtype)}")
     return ArraySpec(Type(array.dtype, array.shape), array.flags.c_contiguous)
 
 
@@ -180,15 +227,24 @@ def _advice(dtype: np.dtype) -> str:
 def _static_spec(value: Any) -> StaticSpec:
     if isinstance(value, complex):
         raise UnsupportedError("complex is not supported; pass real and imaginary parts")
-    if isinstance(value, (np.random.Generator, np.random.RandomState)):
+    if isinstance(value, GENERATORS):
         raise UnsupportedError(
             f"{type(value).__name__} is not supported; draw the numbers outside, pass the array"
+        )
+    if isinstance(value, (dict, list, tuple)) and containers.has_attributes(value):
+        raise UnsupportedError(
+            f"{type(value).__name__} has items and attributes, and only one kind is traced; make"
+            " the items an attribute of a plain class"
+        )
+    if hasattr(type(value), "__array__") and not isinstance(value, np.generic):
+        raise UnsupportedError(
+            f"{type(value).__name__} is not a NumPy array; pass what np.asarray makes of it"
         )
     try:
         hash(value)
     except TypeError:
         raise TraceError(
             f"{type(value).__name__} is neither an array, a number nor hashable; arguments are"
-            " arrays and numbers in dicts, lists, tuples or dataclasses, and hashable statics"
+            " arrays and numbers in dicts, lists, tuples or objects, and hashable statics"
         ) from None
     return StaticSpec(type(value), value)

@@ -9,30 +9,33 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..ir.errors import TapelessError, TraceError
-from ..ir.graph import Graph, Value
-from . import tree
-from .rebinds import Rebinds, Snapshot
+from ..ir.graph import Graph, Loc, Value
+from . import containers, objects, tree
+from .rebinds import Original, Rebinds, Snapshot, at
 from .signature import (
     ArraySpec,
     Described,
+    RefusedSpec,
     ScalarSpec,
     StaticSpec,
     argument_name,
     bind,
     describe,
     parameters,
+    pin,
 )
 from .tracing import source
 from .tracing.handle import Handle
 from .tracing.promotion import as_array
 from .tracing.reachable import RandomGuard, check_nothing_kept
 from .tracing.recorder import Buffer, Recorder, active, located
+from .tracing.refused import Refused
 from .tracing.traced import TracedArray
 
 __all__ = ["ResultTree", "Traced", "is_tracing", "trace"]
@@ -42,17 +45,23 @@ __all__ = ["ResultTree", "Traced", "is_tracing", "trace"]
 class ResultTree:
     """What the step returns: its structure, with static values in their places.
 
-    `leaves` has one entry per leaf: `Output` for an array of the graph, anything else as it is.
+    `leaves` has one entry per leaf: `OUTPUT` for an array of the graph, `Original` for an object
+    of the caller's, anything else as it is.
     """
 
     treedef: tree.TreeDef
     leaves: tuple[Any, ...]
 
-    def unflatten(self, outputs: Sequence[Any]) -> Any:
+    def unflatten(self, arguments: Mapping[str, Any], outputs: Sequence[Any]) -> Any:
         """The return value made of the graph's outputs (extra ones are left out)."""
         arrays = iter(outputs)
         return self.treedef.unflatten(
-            next(arrays) if leaf is OUTPUT else leaf for leaf in self.leaves
+            next(arrays)
+            if leaf is OUTPUT
+            else at(arguments, leaf.path)
+            if isinstance(leaf, Original)
+            else leaf
+            for leaf in self.leaves
         )
 
     @property
@@ -79,6 +88,7 @@ class Traced:
     `p.W1`; `graph.updates` are the argument arrays the step wrote to; `graph.outputs` are the
     arrays of the return value, then those `rebinds` puts into the caller's containers.
     `int_ranges` lists (input, dtype): Python ints that must fit a narrower dtype at the call.
+    `asked` says by leaf where the step asked for the value of a number that is pinned.
     """
 
     graph: Graph
@@ -86,6 +96,7 @@ class Traced:
     result_tree: ResultTree
     rebinds: Rebinds
     int_ranges: tuple[tuple[int, np.dtype], ...]
+    asked: Mapping[int, Loc | None]
 
     def typed(self, leaves: Sequence[Any]) -> list[Any]:
         """The leaves as arrays of the types the graph takes; Python numbers become 0-d arrays."""
@@ -95,8 +106,9 @@ class Traced:
     def finish(self, arguments: Mapping[str, Any], outputs: Sequence[Any]) -> Any:
         """After a run: change the caller's containers (`arguments` by parameter name), and
         return what the step returns."""
+        result = self.result_tree.unflatten(arguments, outputs)
         self.rebinds.replay(arguments, outputs[self.result_tree.arrays :])
-        return self.result_tree.unflatten(outputs)
+        return result
 
 
 def is_tracing() -> bool:
@@ -125,14 +137,20 @@ def trace(
     originals = tuple(leaf.buffer.value for leaf in inputs)
     bound.arguments.update(described.treedef.unflatten(leaves))
     before = Snapshot(bound.arguments)
+    statics = [
+        (name, s.value, objects.state(s.value))
+        for name, s in zip(described.names, described.specs, strict=True)
+        if isinstance(s, StaticSpec) and objects.is_open(type(s.value))
+    ]
     with recorder.recording():
-        result_tree, outputs = _results(_run(fn, bound))
+        result_tree, outputs = _results(_run(fn, bound), before)
         rebinds, extra = before.changes()
         updates = _updates(originals, inputs)
         if recorder.guard.drawn():
             raise TraceError(RandomGuard.message)
-    statics = zip(described.names, described.specs, strict=True)
-    check_nothing_kept(fn, ((n, s.value) for n, s in statics if isinstance(s, StaticSpec)))
+    for name, value, attributes in statics:
+        _check_unchanged(name, value, attributes)
+    check_nothing_kept(fn, ((name, value) for name, value, _ in statics))
     graph = Graph(
         name or str(getattr(fn, "__name__", "step")),
         originals,
@@ -140,7 +158,8 @@ def trace(
         (*outputs, *extra),
         updates,
     )
-    return Traced(graph, described, result_tree, rebinds, tuple(recorder.int_ranges))
+    described, asked = _pinned(recorder, described, originals)
+    return Traced(graph, described, result_tree, rebinds, tuple(recorder.int_ranges), asked)
 
 
 def _run(fn: Callable[..., Any], bound: inspect.BoundArguments) -> Any:
@@ -160,13 +179,21 @@ def _enter(recorder: Recorder, described: Described) -> list[Any]:
     """The leaves the step sees: traced arrays and numbers, and statics as they are."""
     leaves: list[Any] = []
     inputs = 0
+    treedef = described.treedef
     for k, (spec, name) in enumerate(zip(described.specs, described.names, strict=True)):
+        if isinstance(spec, RefusedSpec):
+            leaves.append(Refused(argument_name(treedef, k), spec.kind, str(spec.value)))
+            continue
         if isinstance(spec, StaticSpec):
             leaves.append(spec.value)
             continue
-        leaves.append(_input(recorder, spec, name, argument_name(described.treedef, k)))
+        leaves.append(_input(recorder, spec, name, argument_name(treedef, k)))
+        value = leaves[-1].buffer.value
         if isinstance(spec, ScalarSpec) and spec.weak and spec.type.is_integer:
-            recorder.weak_inputs[leaves[-1].buffer.value] = inputs
+            recorder.weak_inputs[value] = inputs
+        if isinstance(spec, ScalarSpec) and treedef.held[k]:
+            recorder.numbers.add(value)
+            recorder.assumed[value] = np.asarray(described.leaves[inputs], spec.type.dtype)
         inputs += 1
     return leaves
 
@@ -181,13 +208,44 @@ def _input(recorder: Recorder, spec: ArraySpec | ScalarSpec, name: str, label: s
     return TracedArray(recorder, buffer, (), "python" if spec.weak else "scalar")
 
 
-def _results(result: Any) -> tuple[ResultTree, list[Value]]:
-    """The structure of the return value and its arrays; concrete arrays become constants."""
-    found, treedef = tree.flatten(result)
+def _pinned(
+    recorder: Recorder, described: Described, inputs: Sequence[Value]
+) -> tuple[Described, dict[int, Loc | None]]:
+    """The arguments with the numbers pinned whose value the step asked for, and where it did."""
+    if not recorder.pinned:
+        return described, {}
+    specs, asked = list(described.specs), {}
+    moving = [k for k, spec in enumerate(specs) if not isinstance(spec, StaticSpec)]
+    for k, value, number in zip(moving, inputs, described.leaves, strict=True):
+        spec = specs[k]
+        if value in recorder.pinned and isinstance(spec, ScalarSpec):
+            specs[k] = replace(spec, pinned=pin(number))
+            asked[k] = recorder.pinned[value]
+    return replace(described, specs=tuple(specs)), asked
+
+
+def _check_unchanged(name: str, value: Any, before: Mapping[str, Any]) -> None:
+    """TraceError if the step has changed an attribute of a static object: that happens once, while
+    it is traced, and not in every call."""
+    after = objects.state(value)
+    changed = [key for key, x in before.items() if after.get(key) is not x]
+    if changed:
+        raise TraceError(
+            f"{name}.{changed[0]} is changed by the step, but a {type(value).__name__} is static:"
+            " it is hashable by value and holds no array. Keep what changes in another object"
+        )
+
+
+def _results(result: Any, before: Snapshot) -> tuple[ResultTree, list[Value]]:
+    """The structure of the return value and its arrays; concrete arrays become constants. An
+    object of the caller's is returned as it is, a list or dict as a new one."""
+    found, treedef = containers.flatten(result, before.is_object)
     leaves: list[Any] = []
     outputs: list[Value] = []
     for leaf in found:
-        if isinstance(leaf, (Handle, np.ndarray)):
+        if before.is_object(leaf):
+            leaves.append(before.original(leaf))
+        elif isinstance(leaf, (Handle, np.ndarray)):
             outputs.append(as_array(leaf).value)
             leaves.append(OUTPUT)
         else:

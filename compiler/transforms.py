@@ -14,8 +14,8 @@ write to the others, nor to the containers they are in: TraceError.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,17 +23,14 @@ import numpy as np
 
 from ..ir.errors import DTypeError, ShapeError, TraceError, UnsupportedError
 from ..ir.graph import Value
-from . import tree
+from . import containers, tree
+from .differentiated import Argnums, Function, Inputs, mark_arguments
 from .eager import eagerly, structured_eagerly
-from .rebinds import Snapshot, spell
-from .signature import parameters
 from .tracing.handle import Handle
 from .tracing.promotion import as_array, is_number, lift
-from .tracing.recorder import Buffer, Recorder, active
+from .tracing.recorder import Recorder, active
+from .tracing.refused import is_refused
 from .tracing.traced import TracedArray
-
-Function = Callable[..., Any]
-Argnums = int | Sequence[int]
 
 
 def grad(fn: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
@@ -41,7 +38,8 @@ def grad(fn: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
 
     The result takes the arguments of `fn` and returns arrays of the shapes and dtypes of those
     arguments, in the same containers (a tuple of them if `argnums` is a sequence); with `has_aux`,
-    where `fn` returns (loss, aux), the pair (gradient, aux).
+    where `fn` returns (loss, aux), the pair (gradient, aux). For an object it is an object of the
+    same class, `g.W` for `net.W`; there only float arrays are differentiated, numbers are None.
 
     TraceError (a TypeError) if the loss is not a scalar, DTypeError (a TypeError) naming the leaf
     that is not floating.
@@ -64,7 +62,7 @@ def value_and_grad(fn: Function, argnums: Argnums = 0, has_aux: bool = False) ->
         recorder = active()
         if recorder is None:
             return eagerly(derived, args, kwargs)
-        inputs = _mark_arguments(recorder, fn, args, argnums)
+        inputs = mark_arguments(recorder, fn, args, argnums)
         result = inputs.call(fn, kwargs)
         loss, aux = _with_aux(result) if has_aux else (result, None)
         value, gradients = recorder.statement(_gradient, (recorder, inputs, loss), {})
@@ -82,7 +80,7 @@ def vjp(fn: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
     recorder = active()
     if recorder is None:
         return _vjp_eagerly(fn, primals, has_aux)
-    inputs = _mark_arguments(recorder, fn, primals, range(len(primals)))
+    inputs = mark_arguments(recorder, fn, primals, range(len(primals)))
     result = inputs.call(fn, {})
     out, aux = _with_aux(result) if has_aux else (result, None)
     outputs = recorder.statement(_Outputs.of, (out, "vjp"), {})
@@ -104,7 +102,7 @@ def jvp(
     if active() is None:
         return _jvp_eagerly(fn, tuple(primals), tuple(tangents), has_aux)
     recorder = _same_trace(None)
-    inputs = _mark_arguments(recorder, fn, tuple(primals), range(len(primals)))
+    inputs = mark_arguments(recorder, fn, tuple(primals), range(len(primals)))
     result = inputs.call(fn, {})
     out, aux = _with_aux(result) if has_aux else (result, None)
     outputs = recorder.statement(_Outputs.of, (out, "jvp"), {})
@@ -132,7 +130,7 @@ def jacobian(
                 "structured=True works outside tl.compile only; inside, leave it out: no zeros are"
                 " computed with, and the result is a dense array"
             )
-        inputs = _mark_arguments(recorder, fn, args, argnums)
+        inputs = mark_arguments(recorder, fn, args, argnums)
         result = inputs.call(fn, kwargs)
         out, aux = _with_aux(result) if has_aux else (result, None)
         outputs = recorder.statement(_Outputs.of, (out, "jacobian"), {})
@@ -148,117 +146,6 @@ def hessian(
 ) -> Function:
     """The Hessian of a scalar function: `jacobian` of `grad`, of shape(in) + shape(in)."""
     return jacobian(grad(fn, argnums, has_aux), argnums, has_aux, structured=structured)
-
-
-# --- inputs --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Inputs:
-    """The arguments of one derivative call: those at `positions` are rebuilt over `arg` nodes."""
-
-    recorder: Recorder
-    arguments: tuple[Any, ...]
-    positions: tuple[int, ...]
-    single: bool
-    treedef: tree.TreeDef
-    marked: tuple[Value, ...]
-    originals: tuple[Buffer, ...]
-    names: tuple[str, ...]
-
-    def call(self, fn: Function, kwargs: Mapping[str, Any]) -> Any:
-        """Record the function on the marked arguments; what they are made from is locked."""
-        before = Snapshot({f"argument {k}": self.arguments[k] for k in self.positions})
-        with _locked(self.originals):
-            result = fn(*self.arguments, **kwargs)
-        for path, *_ in before.modified():
-            raise TraceError(
-                f"the container {spell(path)} is being differentiated and must not be"
-                " changed inside the differentiated function; build a new one"
-            )
-        return result
-
-    def restore(self, leaves: Sequence[Any]) -> Any:
-        """One array per marked leaf, in the containers of the arguments."""
-        trees = self.treedef.unflatten(leaves)
-        return trees[0] if self.single else trees
-
-
-def _mark_arguments(
-    recorder: Recorder, fn: Function, args: Sequence[Any], argnums: Argnums
-) -> _Inputs:
-    single = isinstance(argnums, int)
-    wanted: Sequence[int] = [argnums] if isinstance(argnums, int) else list(argnums)
-    if any(not -len(args) <= k < len(args) for k in wanted):
-        raise TraceError(f"argnums {argnums} does not fit {len(args)} positional arguments")
-    positions = tuple(k % len(args) for k in wanted)
-    found, treedef = tree.flatten(tuple(args[k] for k in positions))
-    names = _leaf_names(fn, positions, treedef)
-    originals, marked = recorder.statement(_mark, (recorder, found, names), {})
-    rebuilt = treedef.unflatten(marked)
-    arguments = list(args)
-    for k, argument in zip(positions, rebuilt, strict=True):
-        arguments[k] = argument
-    values = tuple(leaf.buffer.value for leaf in marked)
-    short = tuple(name for _, name in names)
-    return _Inputs(recorder, tuple(arguments), positions, single, treedef, values, originals, short)
-
-
-def _leaf_names(
-    fn: Function, positions: Sequence[int], treedef: tree.TreeDef
-) -> list[tuple[str, str]]:
-    """Every leaf as the user writes it, `p['W1']`, and its short IR name, `W1`."""
-    known = list(parameters(fn).parameters.values())
-    plain = [p.name for p in known if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    names = []
-    for path in treedef.key_paths:
-        k = positions[int(path[0].name)]
-        root = plain[k] if k < len(plain) else f"args[{k}]"
-        short = path[-1].name if len(path) > 1 else plain[k] if k < len(plain) else f"a{k}"
-        names.append((root + tree.access(path[1:]), short))
-    return names
-
-
-def _mark(
-    recorder: Recorder, leaves: Sequence[Any], names: Sequence[tuple[str, str]]
-) -> tuple[tuple[Buffer, ...], list[TracedArray]]:
-    """The buffer of every leaf, and an `arg` node for it. DTypeError for one that has no
-    derivative."""
-    originals, marked = [], []
-    for leaf, (label, short) in zip(leaves, names, strict=True):
-        x = _floating(leaf, label)
-        value = recorder.builder.arg(x.value, name_hint=f"{short}'")
-        buffer = Buffer(value, contiguous=x.contiguous, label=label)
-        buffer.derivatives = 1
-        kind = "python" if is_number(leaf) else x.kind
-        marked.append(TracedArray(recorder, buffer, (), kind))
-        originals.append(x.buffer)
-    return tuple(originals), marked
-
-
-@contextmanager
-def _locked(buffers: Sequence[Buffer]) -> Iterator[None]:
-    """While the block runs these arrays must not be written: the function sees their values as
-    they were, through `arg` nodes."""
-    for buffer in buffers:
-        buffer.derivatives += 1
-    try:
-        yield
-    finally:
-        for buffer in buffers:
-            buffer.derivatives -= 1
-
-
-def _floating(leaf: Any, label: str) -> TracedArray:
-    if not isinstance(leaf, (Handle, np.ndarray, np.generic)) and not is_number(leaf):
-        raise DTypeError(f"cannot differentiate with respect to {label}: {leaf!r} is no array")
-    x = as_array(leaf)
-    if not x.type.is_float:
-        raise DTypeError(
-            f"cannot differentiate with respect to {label} of dtype {x.dtype}; derivatives need"
-            " floating arrays, so convert it or leave it out of the differentiated argument"
-        )
-    return x
 
 
 # --- outputs and the derivative nodes ------------------------------------------------------
@@ -286,7 +173,7 @@ class _Outputs:
         return _Outputs(treedef.unflatten(arrays), treedef, tuple(x.value for x in arrays))
 
 
-def _gradient(recorder: Recorder, inputs: _Inputs, loss: Any) -> tuple[Any, list[TracedArray]]:
+def _gradient(recorder: Recorder, inputs: Inputs, loss: Any) -> tuple[Any, list[TracedArray]]:
     if not isinstance(loss, (Handle, np.ndarray, np.generic)) and not is_number(loss):
         raise TraceError(
             f"the differentiated function returned a {type(loss).__name__}; it must return a"
@@ -305,21 +192,21 @@ def _gradient(recorder: Recorder, inputs: _Inputs, loss: Any) -> tuple[Any, list
 
 
 def _pull(
-    recorder: Recorder, inputs: _Inputs, outputs: _Outputs, cotangent: Any
+    recorder: Recorder, inputs: Inputs, outputs: _Outputs, cotangent: Any
 ) -> list[TracedArray]:
     seeds = _matching(cotangent, outputs.treedef, outputs.values, "cotangent")
     attrs = {"outputs": len(outputs.values), "wrt": len(inputs.marked)}
     return _derive(recorder, "vjp", (*outputs.values, *inputs.marked, *seeds), attrs, inputs)
 
 
-def _push(recorder: Recorder, inputs: _Inputs, outputs: _Outputs, tangents: Any) -> Any:
-    seeds = _matching(tangents, inputs.treedef, inputs.marked, "tangents")
+def _push(recorder: Recorder, inputs: Inputs, outputs: _Outputs, tangents: Any) -> Any:
+    seeds = _matching(tangents, inputs.treedef, inputs.marked, "tangents", inputs.chosen)
     attrs = {"outputs": len(outputs.values), "wrt": len(inputs.marked)}
     results = _derive(recorder, "jvp", (*outputs.values, *inputs.marked, *seeds), attrs)
     return outputs.treedef.unflatten(results)
 
 
-def _total(recorder: Recorder, inputs: _Inputs, outputs: _Outputs) -> list[list[TracedArray]]:
+def _total(recorder: Recorder, inputs: Inputs, outputs: _Outputs) -> list[list[TracedArray]]:
     return [
         [_derive(recorder, "total_jacobian", (y, a), {})[0] for a in inputs.marked]
         for y in outputs.values
@@ -331,7 +218,7 @@ def _derive(
     op: str,
     operands: Sequence[Value],
     attrs: Mapping[str, Any],
-    inputs: _Inputs | None = None,
+    inputs: Inputs | None = None,
 ) -> list[TracedArray]:
     """One derivative node, and handles on its results."""
     names = [f"g{name}" for name in inputs.names] if inputs is not None else []
@@ -339,14 +226,23 @@ def _derive(
     return [recorder.fresh(value) for value in node.results]
 
 
-def _matching(given: Any, treedef: tree.TreeDef, values: Sequence[Value], what: str) -> list[Value]:
-    """Seeds of the structure and shapes of `values`, in their dtypes."""
-    leaves, structure = tree.flatten(given)
+def _matching(
+    given: Any,
+    treedef: tree.TreeDef,
+    values: Sequence[Value],
+    what: str,
+    chosen: Sequence[bool] | None = None,
+) -> list[Value]:
+    """Seeds of the structure and shapes of `values`, in their dtypes; `chosen` says which leaves
+    the values belong to, if not to all."""
+    leaves, structure = containers.flatten(given, is_refused)
     if structure != treedef:
         found, wanted = structure.paths, treedef.paths
         raise TraceError(f"the {what} must have the structure {wanted}, not {found}")
     seeds = []
-    for leaf, value, path in zip(leaves, values, treedef.paths, strict=True):
+    chosen = chosen or [True] * len(leaves)
+    used, paths = itertools.compress(leaves, chosen), itertools.compress(treedef.paths, chosen)
+    for leaf, value, path in zip(used, values, paths, strict=True):
         seed = as_array(lift(leaf), value.type.dtype)
         if seed.shape != value.shape:
             raise ShapeError(f"{what}{path} has shape {seed.shape}, it must be {value.shape}")

@@ -2,7 +2,8 @@
 
 Everything else is a leaf, except None, which is part of the structure. Dicts keep their insertion
 order. A `TreeDef` is the structure without the leaves: hashable, comparable, and able to put
-other leaves in their place.
+other leaves in their place. To `map`, `leaves`, `flatten` and `count` an object of any other class
+is a leaf; only as an argument of a step is it a container of its attributes (`containers.py`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+
+from . import objects
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,11 @@ def access(path: Path) -> str:
     return "".join(key.access for key in path)
 
 
+class Shared:
+    """The `kind` of a place that holds what another place holds already: its one key is the number
+    of that place, counting containers and leaves from left to right, the outer ones first."""
+
+
 @dataclass(frozen=True)
 class TreeDef:
     """A structure: a leaf (`kind` None), a None, or a container of type `kind` with `keys`."""
@@ -56,6 +64,11 @@ class TreeDef:
         """The path of every leaf, in order."""
         return tuple(_paths(self, ()))
 
+    @cached_property
+    def held(self) -> tuple[bool, ...]:
+        """Whether each leaf is an attribute of an object, or inside one."""
+        return tuple(_held(self, False))
+
     @property
     def paths(self) -> tuple[str, ...]:
         """The leaves as the user reaches them from the root: `['layers'][0].W`."""
@@ -66,7 +79,7 @@ class TreeDef:
         items = list(leaves)
         if len(items) != self.size:
             raise ValueError(f"the structure has {self.size} leaves, got {len(items)}")
-        return _build(self, iter(items))
+        return _build(self, iter(items), [])
 
 
 LEAF = TreeDef(None)
@@ -146,32 +159,40 @@ def _structure(x: Any, found: list[Any]) -> TreeDef:
     return TreeDef(type(x), tuple(key for key, _ in pairs), below)
 
 
-def _build(treedef: TreeDef, items: Iterator[Any]) -> Any:
-    if treedef.kind is None:
-        return next(items)
+def _build(treedef: TreeDef, items: Iterator[Any], places: list[Any]) -> Any:
     if treedef.kind is type(None):
         return None
-    values = [_build(child, items) for child in treedef.children]
-    return rebuild(treedef.kind, treedef.keys, values)
+    if treedef.kind is Shared:
+        (place,) = treedef.keys
+        return places[int(str(place))]
+    here = len(places)
+    places.append(next(items) if treedef.kind is None else _empty(treedef.kind))
+    if treedef.kind is not None:
+        values = [_build(child, items, places) for child in treedef.children]
+        places[here] = _filled(places[here], treedef.kind, treedef.keys, values)
+    return places[here]
 
 
-def rebuild(kind: type, keys: Sequence[Hashable], values: Sequence[Any]) -> Any:
-    """A container of type `kind` with these keys and children."""
-    if issubclass(kind, dict):
-        return _dict(kind, zip(keys, values, strict=True))
-    if issubclass(kind, list):
-        return kind(values)
+def _empty(kind: type) -> Any:
+    """A container that exists before its children do, so that they may refer to it; None for a
+    tuple or method, which cannot."""
+    return None if issubclass(kind, (tuple, objects.Method)) else kind.__new__(kind)
+
+
+def _filled(made: Any, kind: Any, keys: Sequence[Hashable], values: Sequence[Any]) -> Any:
+    """The container with its children. No __init__: a defaultdict's does not take pairs, a field
+    may be init=False or converted there."""
     if issubclass(kind, tuple):
         return kind(*values) if hasattr(kind, "_fields") else kind(values)
-    made = object.__new__(kind)  # not __init__: a field may be init=False or converted there
-    for key, value in zip(keys, values, strict=True):
-        object.__setattr__(made, str(key), value)
-    return made
-
-
-def _dict(kind: Any, pairs: Iterable[tuple[Hashable, Any]]) -> Any:
-    made = kind.__new__(kind)  # a defaultdict's __init__ does not take pairs
-    made.update(pairs)
+    if kind is objects.Method:
+        return kind(*values)
+    if issubclass(kind, dict):
+        made.update(zip(keys, values, strict=True))
+    elif issubclass(kind, list):
+        made.extend(values)
+    else:
+        for key, value in zip(keys, values, strict=True):
+            objects.write(made, str(key), value)
     return made
 
 
@@ -179,5 +200,16 @@ def _paths(treedef: TreeDef, path: Path) -> Iterator[Path]:
     if treedef.kind is None:
         yield path
         return
+    if treedef.kind is Shared:
+        return
     for key, child in zip(treedef.keys, treedef.children, strict=True):
         yield from _paths(child, (*path, step(treedef.kind, key)))
+
+
+def _held(treedef: TreeDef, held: bool) -> Iterator[bool]:
+    if treedef.kind is None:
+        yield held
+        return
+    inside = held or not issubclass(treedef.kind, (dict, list, tuple))
+    for child in treedef.children:
+        yield from _held(child, inside)

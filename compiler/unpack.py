@@ -18,25 +18,31 @@ the call path does that. No user string enters the source; keys and values are c
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
-from .signature import ArraySpec, ScalarSpec, Spec
-from .tree import TreeDef
+from . import objects
+from .signature import ArraySpec, RefusedSpec, ScalarSpec, Spec
+from .tree import Shared, TreeDef
 
 Unpack = Callable[..., tuple[Any, ...] | None]
 
 _NUMBERS = {"b": bool, "i": int, "f": float}
 
 
-def make_unpack(arguments: Sequence[TreeDef], specs: Sequence[Spec]) -> Unpack:
+def make_unpack(
+    arguments: Sequence[TreeDef], specs: Sequence[Spec], *, distinct: bool = False
+) -> Unpack:
     """A function of as many positional arguments as there are structures; `specs` has one entry
-    per leaf, from left to right."""
+    per leaf, from left to right. `distinct`: containers the step may change must be as many objects
+    as they were."""
     writer = _Writer(specs)
     for k, treedef in enumerate(arguments):
         writer.visit(treedef, f"a{k}")
+    if distinct and len(writer.mutable) > 1:
+        ids = ", ".join(f"id({name})" for name in writer.mutable)
+        writer.checks.append(f"len({{{ids}}}) == {len(writer.mutable)}")
     writer.flush()
     names = ", ".join(f"a{k}" for k in range(len(arguments)))
     items = "".join(f"{item}, " for item in writer.items).removesuffix(" ")
@@ -63,11 +69,18 @@ class _Writer:
         self.items: list[str] = []
         self.constants: list[Any] = []
         self.names = 0
+        self.places = ["arguments"]
+        self.mutable: list[str] = []
 
     def visit(self, treedef: TreeDef, expression: str) -> None:
         if treedef.kind is type(None):
             self.checks.append(f"{expression} is None")
-        elif treedef.kind is None:
+            return
+        if treedef.kind is Shared:
+            self.checks.append(f"{expression} is {self.places[int(str(treedef.keys[0]))]}")
+            return
+        self.places.append(expression)
+        if treedef.kind is None:
             self._leaf(next(self.specs), expression)
         else:
             self._container(treedef, treedef.kind, expression)
@@ -88,12 +101,19 @@ class _Writer:
             dtype = spec.type.dtype
             self._same_type(expression, _NUMBERS[dtype.kind] if spec.weak else dtype.type)
             self.items.append(expression)
+            if spec.pinned is not None:
+                number = expression if isinstance(spec.pinned, int) else f"repr({expression})"
+                self.checks.append(f"{number} == {self._constant(spec.pinned)}")
             return
         self._same_type(expression, spec.kind)
+        if isinstance(spec, RefusedSpec):
+            return  # the step does not use it
         self.checks.append(f"{expression} == {self._constant(spec.value)}")
 
     def _container(self, treedef: TreeDef, kind: type, expression: str) -> None:
         self._same_type(expression, kind)
+        if not issubclass(kind, (tuple, objects.Method)):
+            self.mutable.append(expression)
         children = treedef.children
         names = [f"b{self.names + k}" for k in range(len(children))]
         self.names += len(names)
@@ -104,7 +124,7 @@ class _Writer:
         for child, name in zip(children, names, strict=True):
             self.visit(child, name)
 
-    def _parts(self, kind: type, treedef: TreeDef, expression: str) -> str:
+    def _parts(self, kind: Any, treedef: TreeDef, expression: str) -> str:
         """The children as an iterable; dict order and lengths are checked first."""
         if issubclass(kind, dict):
             self.checks.append(f"tuple({expression}) == {self._constant(treedef.keys)}")
@@ -112,8 +132,11 @@ class _Writer:
         if issubclass(kind, (list, tuple)):
             self.checks.append(f"len({expression}) == {len(treedef.keys)}")
             return expression
-        getters = [self._constant(attrgetter(str(key))) for key in treedef.keys]
-        return "".join(f"{getter}({expression}), " for getter in getters)
+        plain = kind is not objects.Method and not objects.slots(kind)
+        read = f"{self._constant(objects.state)}({expression})"
+        state = f"{expression}.__dict__" if plain else read
+        self.checks.append(f"tuple({state}) == {self._constant(treedef.keys)}")
+        return f"{state}.values()"
 
     def _same_type(self, expression: str, kind: type) -> None:
         self.checks.append(f"type({expression}) is {self._constant(kind)}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tapeless.compiler import tree
+from tapeless.compiler import containers, tree
 from tapeless.compiler.signature import bind, parameters
 from tapeless.compiler.trace import trace
 from tapeless.ir.verify import verify
@@ -44,6 +44,28 @@ def same(actual: Any, expected: Any, *, exact: bool = True) -> None:
         else:
             tolerance = 1e-5 if e.dtype == np.float32 else 1e-12
             np.testing.assert_allclose(a, e, rtol=tolerance, atol=1e-12)
+
+
+def same_state(actual: Any, expected: Any, tolerance: float = 1e-11) -> None:
+    """Equal attribute by attribute, objects and containers below included: types, dtypes, shapes,
+    and what is shared with what."""
+    found, structure = containers.flatten(actual)
+    wanted, treedef = containers.flatten(expected)
+    assert structure == treedef, f"{structure} is not {treedef}"
+    for a, e, path in zip(found, wanted, treedef.paths, strict=True):
+        assert type(a) is type(e), path
+        if isinstance(e, (np.ndarray, np.generic, float)):
+            assert np.result_type(a) == np.result_type(e), path
+            np.testing.assert_allclose(a, e, rtol=tolerance, atol=tolerance, err_msg=path)
+        else:
+            assert a == e, path
+
+
+class Box:
+    """An object that holds whatever it is given."""
+
+    def __init__(self, **attributes: Any) -> None:
+        self.__dict__.update(attributes)
 
 
 def conforms(fn: Callable[..., Any], *args: Any, exact: bool = True) -> None:

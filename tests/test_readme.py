@@ -156,7 +156,7 @@ def test_the_step_runs_as_printed(python: Callable[..., str], tmp_path: Path) ->
     assert "compiled" in out
 
 
-@pytest.mark.parametrize("number", [1, 2], ids=["derivatives", "random"])
+@pytest.mark.parametrize("number", [1, 2, 3], ids=["objects", "derivatives", "random"])
 def test_programs_print_what_their_comments_say(
     number: int, python: Callable[..., str], tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from ...ir.errors import ShapeError, UnsupportedError
 from .composed import where
 from .elementwise import copied
+from .known import settled
 from .promotion import as_array, convert, lift, recorder_now, result_dtype
 from .reductions import normal_axis, sum_
 from .registry import Array, implements
@@ -104,6 +105,7 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Array:
 @implements(np.repeat, method="repeat")
 def repeat(a: Any, repeats: Any, axis: int | None = None) -> Array:
     """np.repeat with one count for all elements."""
+    repeats = settled(repeats)
     if not isinstance(repeats, (int, np.integer)):
         raise UnsupportedError("np.repeat: only one count for all elements is supported")
     x = as_array(a)

@@ -12,7 +12,7 @@ from .composed import where
 from .elementwise import copied
 from .handle import Handle
 from .indexing import spread
-from .known import known
+from .known import asked
 from .promotion import as_array, as_value, lift, recorder_now, result_dtype
 from .registry import Array, implements
 from .shapes import shape_of
@@ -132,7 +132,7 @@ def converted(value: Any, dtype: np.dtype) -> Array:
 @implements(np.arange)
 def arange(*bounds: Any, dtype: Any = None, device: Any = None) -> Array:
     """np.arange(..., like=x) of concrete bounds."""
-    if any(isinstance(bound, Handle) and known(bound) is None for bound in bounds):
+    if any(isinstance(bound, Handle) and asked(bound) is None for bound in bounds):
         raise TraceError(
             "np.arange with a traced bound has a length that depends on the data; make the bound"
             " a static argument (static_argnames), or shift and scale np.arange(n)"

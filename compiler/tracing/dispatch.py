@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ from . import (
     vectors,
 )
 from .handle import Handle
+from .known import settled
 from .promotion import (
     as_array,
     as_value,
@@ -45,7 +47,7 @@ from .promotion import (
     same_kind,
     strong_dtype,
 )
-from .registry import FUNCTIONS, Array
+from .registry import FUNCTIONS
 
 TABLES: Final = (
     assembly,
@@ -73,9 +75,22 @@ def is_arraylike(x: Any) -> bool:
     return isinstance(x, (Handle, np.ndarray, np.generic, list, tuple)) or is_number(x)
 
 
-def python_arithmetic(ufunc: np.ufunc, operands: tuple[Any, ...]) -> Array:
+_OF_INTS: Final[dict[np.ufunc, Callable[..., Any]]] = {
+    np.power: operator.pow,
+    np.left_shift: operator.lshift,
+    np.right_shift: operator.rshift,
+}
+"""What has no type, or no meaning in 64 bits, before the values of its ints are known."""
+
+
+def python_arithmetic(ufunc: np.ufunc, operands: tuple[Any, ...]) -> Any:
     """Operators between Python numbers stay Python numbers, with Python's result types."""
     dtypes = [strong_dtype(x) for x in operands]
+    raised = ufunc is np.power and not isinstance(operands[1], Handle)
+    if ufunc in _OF_INTS and set(dtypes) == {I64} and not raised:
+        values = [settled(x) for x in operands]
+        if not any(isinstance(x, Handle) for x in values):
+            return _OF_INTS[ufunc](*values)
     if ufunc in (np.left_shift, np.right_shift):
         raise UnsupportedError(
             "a traced Python int cannot be shifted (Python's ints have no last bit); pass a NumPy"

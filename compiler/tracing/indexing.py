@@ -19,7 +19,7 @@ from ...ir.graph import Value
 from ...ir.ops.move import full_slice
 from ...ir.types import BOOL, I64
 from .handle import Handle
-from .known import known
+from .known import asked, known
 from .lenses import Permute, Pick, Reshape, Shape, Slice
 from .promotion import as_array, as_value, lift, recorder_now
 from .registry import implements
@@ -280,7 +280,7 @@ def _take(x: TracedArray, axes: _Axes, axis: int, item: Any) -> int:
 
 def _slice(item: slice, n: int) -> tuple[int, int, int]:
     for bound in (item.start, item.stop, item.step):
-        if isinstance(bound, Handle) and known(bound) is None:
+        if isinstance(bound, Handle) and asked(bound) is None:
             raise TraceError(
                 "a slice bound is traced, so the shape would depend on the data; make it a static"
                 " argument, or read a fixed number of rows with x[start + np.arange(n)]"

@@ -1,7 +1,13 @@
-"""Traced arrays whose values are known after all: those that depend on no argument.
+"""Traced arrays whose values are known after all: those that depend on no argument, and numbers
+of objects that the step's Python code asks for.
 
 `np.arange(3)`, `np.zeros(2)` and what is computed from them may be arrays of the trace; a Python
 number can still be made of their elements.
+
+A number that an object holds is an input of the graph like any other. But where Python needs its
+value, to count, to size an array, to decide, the value of this call is given, and the number is
+*pinned*: the program is for that value, and another one makes another program. So `self.depth` may
+be the length of a loop while `self.t += 1` stays a counter.
 """
 
 from __future__ import annotations
@@ -16,6 +22,7 @@ from ...ir.builder import Builder
 from ...ir.errors import BoundsError
 from ...ir.evaluate import run_node
 from ...ir.graph import Node, Value
+from . import source
 from .handle import Handle
 
 LIMIT: Final = 65536
@@ -27,11 +34,51 @@ _LATER: Final = np.zeros(0)
 def known(handle: Handle) -> np.ndarray | None:
     """The current value of an array that depends on no argument; None for any other. Nothing is
     added to the graph."""
-    recorder, scratch = handle.recorder, Builder()
+    value, producer = _viewed(handle)
+    return _evaluated(value, producer, handle.recorder.known)
+
+
+def asked(handle: Handle) -> np.ndarray | None:
+    """`known`, or the value computed from numbers of objects, which are pinned by that."""
+    recorder = handle.recorder
+    if not recorder.alive:
+        return None
+    found = known(handle)
+    if found is not None or not recorder.numbers:
+        return found
+    value, producer = _viewed(handle)
+    found = _evaluated(value, producer, recorder.assumed)
+    if found is not None:
+        line = source.location(source.user_frame())
+        for number in _sources(value, producer) & recorder.numbers:
+            recorder.pinned.setdefault(number, line)
+    return found
+
+
+def settled(x: Any) -> Any:
+    """`x`, or the number it is `asked` for, where only a concrete one will do."""
+    found = asked(x) if isinstance(x, Handle) and x.type.shape == () else None
+    return x if found is None else found.item()
+
+
+def _viewed(handle: Handle) -> tuple[Value, Mapping[Value, Node]]:
+    """The current value of a view, and the nodes that compute it; none is added to the graph."""
+    scratch = Builder()
     value = handle.buffer.value
     for lens in handle.lenses:
         value = lens.get(scratch, value)
-    return _evaluated(value, ChainMap(recorder.builder.producer, scratch.producer), recorder.known)
+    return value, ChainMap(handle.recorder.builder.producer, scratch.producer)
+
+
+def _sources(value: Value, producer: Mapping[Value, Node]) -> set[Value]:
+    """Everything a value is computed from."""
+    found, pending = {value}, [value]
+    while pending:
+        node = producer.get(pending.pop())
+        fresh = [v for v in node.operands if v not in found] if node is not None else []
+        found.update(fresh)
+        pending += fresh
+    return found
 
 
 def _evaluated(

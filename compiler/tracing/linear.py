@@ -204,10 +204,11 @@ def outer(a: Any, b: Any) -> Array:
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Array:
     """np.tensordot."""
     x, y = as_array(a), as_array(b)
-    if isinstance(axes, int):
-        left, right = list(range(x.ndim - axes, x.ndim)), list(range(axes))
+    if hasattr(axes, "__index__"):
+        n = int(axes)
+        left, right = list(range(x.ndim - n, x.ndim)), list(range(n))
     else:
-        left, right = ([k] if isinstance(k, int) else list(k) for k in axes)
+        left, right = ([k] if hasattr(k, "__index__") else list(k) for k in axes)
     left = [normal_axis(k, x.ndim) for k in left]
     right = [normal_axis(k, y.ndim) for k in right]
     if [x.shape[k] for k in left] != [y.shape[k] for k in right]:

@@ -9,6 +9,7 @@ import numpy as np
 from ...ir.errors import BoundsError, ShapeError, TraceError, UnsupportedError
 from .composed import where
 from .handle import Handle
+from .known import settled
 from .promotion import as_array
 from .reductions import Axis, in_front, mean, normal_axes, with_axes
 from .registry import Array, implements
@@ -59,6 +60,7 @@ def percentile(
 
 
 def _known(name: str, q: Any, most: int, method: str, weights: Any) -> np.ndarray:
+    q = settled(q)
     if isinstance(q, Handle):
         raise TraceError(
             f"{name}: q is traced, and which elements it means depends on it; write it as a"

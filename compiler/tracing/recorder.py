@@ -18,7 +18,7 @@ import numpy as np
 
 from ...ir.builder import Builder
 from ...ir.errors import ShapeError, TapelessError, TraceError
-from ...ir.graph import Value
+from ...ir.graph import Loc, Value
 from ..signature import spec_of
 from . import source
 from .constants import constant
@@ -79,7 +79,12 @@ class Buffer:
 
 
 class Recorder:
-    """Collects the nodes of one trace."""
+    """Collects the nodes of one trace.
+
+    `known` is what is known of values that depend on no argument. `numbers` are the inputs that
+    are numbers of objects, `assumed` what is known given those, `pinned` the ones whose value was
+    asked for, and where.
+    """
 
     def __init__(self, array_type: type[TracedArray], guard: RandomGuard) -> None:
         self.builder = Builder()
@@ -87,6 +92,9 @@ class Recorder:
         self.array_type = array_type
         self.guard = guard
         self.weak_inputs: dict[Value, int] = {}
+        self.numbers: set[Value] = set()
+        self.assumed: dict[Value, np.ndarray | None] = {}
+        self.pinned: dict[Value, Loc | None] = {}
         self.int_ranges: dict[tuple[int, np.dtype], None] = {}
         self.known: dict[Value, np.ndarray | None] = {}
         self._depth = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -161,7 +162,7 @@ def expand_dims(a: Any, axis: Any) -> TracedArray:
     """np.expand_dims."""
     x = as_array(a)
     rank = x.ndim + len(many(axis))
-    added = normal_axes(axis if isinstance(axis, int) else tuple(axis), rank)
+    added = normal_axes(axis if hasattr(axis, "__index__") else tuple(axis), rank)
     rest = iter(x.shape)
     return x.view(Reshape(tuple(1 if k in added else next(rest) for k in range(rank))))
 
@@ -197,7 +198,7 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[TracedArray
     x = as_array(ary)
     k = normal_axis(axis, x.ndim)
     n = x.shape[k]
-    if isinstance(indices_or_sections, (int, np.integer)):
+    if hasattr(indices_or_sections, "__index__"):
         sections = int(indices_or_sections)
         small, larger = divmod(n, sections)
         cuts = [j * small + min(j, larger) for j in range(sections + 1)]
@@ -290,7 +291,7 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> TracedA
     i, j = normal_axis(axis1, x.ndim), normal_axis(axis2, x.ndim)
     if i == j:
         raise ShapeError("np.diagonal: axis1 and axis2 cannot be the same")
-    return x.view(Diagonal(i, j, offset))
+    return x.view(Diagonal(i, j, operator.index(offset)))
 
 
 @implements(np.shape)

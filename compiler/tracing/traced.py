@@ -13,7 +13,7 @@ import numpy as np
 from ...ir.errors import TraceError, UnsupportedError
 from . import dispatch, elementwise, indexing, misuse, shapes, source
 from .handle import Handle
-from .known import known
+from .known import asked
 from .promotion import is_number
 from .recorder import located
 from .registry import FUNCTIONS, METHODS
@@ -39,7 +39,6 @@ class TracedArray(Handle):
     """
 
     __slots__ = ()
-    __hash__ = None  # type: ignore[assignment]
 
     # --- what is known ---------------------------------------------------------------------
 
@@ -115,6 +114,8 @@ class TracedArray(Handle):
 
     @operation
     def _binary(self, ufunc: np.ufunc, other: Any, *, swapped: bool = False) -> Any:
+        if self.weak and isinstance(other, (list, tuple)):  # Python's, not NumPy's: [0] * n
+            return other * operator.index(self) if ufunc is np.multiply else NotImplemented
         pair = (other, self) if swapped else (self, other)
         if self.weak and (is_number(other) or (isinstance(other, Handle) and other.weak)):
             return dispatch.python_arithmetic(ufunc, pair)
@@ -348,13 +349,17 @@ class TracedArray(Handle):
     def __deepcopy__(self, memo: Any) -> TracedArray:
         return self.copy()
 
-    # --- Python numbers: only of values that depend on no argument ---------------------------
+    # --- Python numbers: of values that depend on no argument but the numbers of objects -----
 
-    def _concrete(self, refused: Callable[[], TraceError]) -> Any:
-        found = known(self) if self.recorder.alive else None
+    def _concrete(self, refused: Callable[[], Exception]) -> Any:
+        found = asked(self)
         if found is None:
             raise refused()
         return found
+
+    def __hash__(self) -> int:
+        number = self._concrete(lambda: TypeError("unhashable type: 'TracedArray'"))
+        return hash(number.item())
 
     def __bool__(self) -> bool:
         return bool(self._concrete(misuse.no_truth))
@@ -381,7 +386,10 @@ class TracedArray(Handle):
         return self._concrete(lambda: misuse.no_number("list")).tolist()
 
     def __format__(self, spec: str) -> str:
-        return format(self._concrete(misuse.no_format)[()], spec) if spec else repr(self)
+        found = asked(self)
+        if found is None and spec:
+            raise misuse.no_format()
+        return repr(self) if found is None else format(found[()], spec)
 
     def __contains__(self, item: Any) -> bool:
         return item in self._concrete(misuse.no_truth)

@@ -10,7 +10,6 @@ from tapeless.ir.errors import (
     ShapeError,
     TapelessError,
     TraceError,
-    UnsupportedError,
 )
 
 
@@ -230,22 +229,15 @@ def test_methods():
     assert len(Model.apply.programs) == 1
 
 
-def test_the_arrays_of_an_ordinary_object_do_not_become_constants():
-    class Block:
+def test_the_arrays_of_an_object_are_constants_where_it_is_named_static():
+    class Model:
         def __init__(self):
             self.w = np.ones(2)
 
-    class Model:
-        def __init__(self):
-            self.itself = self
-            self.blocks = [Block()]
-
         def apply(self, x):
-            return self.blocks[0].w * x
+            return self.w * x
 
     model, x = Model(), np.ones(2)
-    with pytest.raises(UnsupportedError, match=r"self: Model .* self\.blocks .*@dataclass"):
-        tl.compile(Model.apply)(model, x)
     constant = tl.compile(Model.apply, static_argnames="self")
     assert constant(model, x).tolist() == [1, 1]
 

@@ -436,21 +436,19 @@ def test_the_line_and_its_text_are_named():
 
 
 class Keeper:
-    """Not a container: its attributes are not followed."""
+    """The attributes of a class are not followed."""
 
-    def __init__(self):
-        self.array = None
+    array = None
 
 
 def test_a_handle_used_after_its_trace():
-    keeper = Keeper()
-    trace(lambda x: setattr(keeper, "array", x * 2), (X,), {})
-    dead = keeper.array
+    trace(lambda x: setattr(Keeper, "array", x * 2), (X,), {})
+    dead = Keeper.array
     for use in (lambda h: h + 1, lambda h: np.sum(h), lambda h: h[0], lambda h: h.sum()):
         with pytest.raises(errors.TraceError, match="finished trace"):
             use(dead)
     with pytest.raises(errors.TraceError, match="trace"):
-        run_traced(lambda x: x + keeper.array, X)
+        run_traced(lambda x: x + Keeper.array, X)
 
 
 def test_a_traced_array_kept_behind_the_traces_back(monkeypatch):
@@ -462,13 +460,19 @@ def test_a_traced_array_kept_behind_the_traces_back(monkeypatch):
         nonlocal variable
         variable = x
 
-    def kept_in_an_attribute(x, model):
+    keeper = Keeper()
+
+    def kept_in_an_attribute(x):
+        keeper.array = x
+
+    def kept_by_a_static_argument(x, model):
         model.array = x
 
     for step, name in ((kept_in_a_list, "KEPT"), (kept_in_a_global, "TOTAL"),
-                       (kept_in_a_variable, "variable")):  # fmt: skip
+                       (kept_in_a_variable, "variable"),
+                       (kept_in_an_attribute, "keeper")):  # fmt: skip
         with pytest.raises(errors.TraceError, match=f"{name} holds a traced array"):
             trace(step, (X,), {})
     with pytest.raises(errors.TraceError, match=r"model\.array holds a traced array"):
-        trace(kept_in_an_attribute, (X, Keeper()), {})
+        trace(kept_by_a_static_argument, (X, Keeper()), {}, static_argnames=("model",))
     KEPT.clear()

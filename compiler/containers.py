@@ -1,0 +1,105 @@
+"""The arguments of a step as containers: those of `tree.py`, and objects of their attributes.
+
+What an object holds keeps its identity: a list, dict, object or array that is reached twice is one
+place of the structure, and `Shared` everywhere else. So two names for one array stay two names for
+one array in the trace, and an object may refer to itself. Without objects nothing is shared: an
+array passed twice is two arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import objects, tree
+from .tree import LEAF, NONE, Shared, TreeDef
+
+Stop = Callable[[Any], bool]
+
+
+def flatten(x: Any, stop: Stop = lambda x: False) -> tuple[list[Any], TreeDef]:
+    """Like `tree.flatten`, objects taken apart. What `stop` is true of is a leaf."""
+    walk = _Walk(stop)
+    return walk.found, walk.visit(x, held=False)
+
+
+def flatten_apart(items: Sequence[Any], stop: Stop) -> tuple[list[Any], TreeDef]:
+    """`flatten` of a tuple whose items share nothing: an object that two of them hold is two."""
+    walk = _Walk(stop)
+    return walk.found, walk.visit_apart(items)
+
+
+def leaves(x: Any) -> list[Any]:
+    """The leaves of `flatten`, without those in a place reached before."""
+    return flatten(x)[0]
+
+
+def identities(x: Any) -> set[int]:
+    """`id` of everything in `x` that can be changed."""
+    walk = _Walk(lambda x: False)
+    walk.visit(x, held=False)
+    return set(walk.known)
+
+
+def is_container(x: Any) -> bool:
+    """Whether `x` has children. (A dict, list or tuple with attributes of its own is a leaf, which
+    `signature.spec_of` refuses.)"""
+    if isinstance(x, (dict, list, tuple)):
+        return not has_attributes(x)
+    return objects.is_object(x)
+
+
+def has_attributes(x: Any) -> bool:
+    """Whether a dict, list or tuple holds something besides its items."""
+    return bool(getattr(x, "__dict__", None))
+
+
+def children(x: Any) -> list[tuple[Hashable, Any]]:
+    """The (key, child) pairs of a container: dict keys, indices, or attribute names."""
+    return (
+        tree.children(x) if isinstance(x, (dict, list, tuple)) else list(objects.state(x).items())
+    )
+
+
+def _is_mutable(x: Any, container: bool) -> bool:
+    """Whether a change of `x` is seen under its other names. Traced arrays are arrays too."""
+    if container:
+        return not isinstance(x, (tuple, objects.Method))
+    return hasattr(type(x), "__array_ufunc__") and not isinstance(x, np.generic)
+
+
+class _Walk:
+    """Collects leaves and remembers the place of everything that can be changed."""
+
+    def __init__(self, stop: Stop) -> None:
+        self.found: list[Any] = []
+        self._stop = stop
+        self._places = 0
+        self.known: dict[int, tuple[int, bool, Any]] = {}
+
+    def visit_apart(self, items: Sequence[Any]) -> TreeDef:
+        self._places += 1
+        below = []
+        for item in items:
+            self.known.clear()
+            below.append(self.visit(item, held=False))
+        return TreeDef(tuple, tuple(range(len(below))), tuple(below))
+
+    def visit(self, x: Any, *, held: bool) -> TreeDef:
+        if x is None:
+            return NONE
+        inner = not self._stop(x) and is_container(x)
+        held = held or (inner and not isinstance(x, (dict, list, tuple)))
+        if _is_mutable(x, inner):
+            place, before, _ = self.known.setdefault(id(x), (self._places, held, x))
+            if place != self._places and (held or before):
+                return TreeDef(Shared, (place,))
+        self._places += 1
+        if not inner:
+            self.found.append(x)
+            return LEAF
+        pairs = children(x)
+        below = tuple(self.visit(child, held=held) for _, child in pairs)
+        return TreeDef(type(x), tuple(key for key, _ in pairs), below)

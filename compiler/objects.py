@@ -1,0 +1,141 @@
+"""Objects as containers: which instances are taken apart into their attributes, and how.
+
+An instance of a class written in Python is one: a network, a layer, an optimiser. Its attributes
+are what `__dict__` and `__slots__` hold, read and written as they are stored, past properties and
+`__setattr__`. Not taken apart are classes of the standard library, of NumPy and of this package,
+those with state in C (a generator, an open file), enums, wrapped functions, and value objects:
+hashable by what they hold, such as a path, unless that is arrays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import enum
+import sys
+from functools import lru_cache
+from types import (
+    BuiltinFunctionType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+    SimpleNamespace,
+)
+from typing import Any
+
+import numpy as np
+
+Method = MethodType
+"""A bound method is a container of its function and its object."""
+
+_NAMESPACES = (SimpleNamespace, argparse.Namespace)
+_CLOSED = sys.stdlib_module_names | {"numpy", __name__.partition(".")[0]}
+
+
+def is_object(x: Any) -> bool:
+    """Whether `x` is a container of its attributes."""
+    kind: Any = type(x)
+    if kind is Method:
+        return is_object(x.__self__)
+    if dataclasses.is_dataclass(kind):
+        return True
+    if not is_open(kind) or "__wrapped__" in getattr(x, "__dict__", ()):
+        return False
+    return kind.__hash__ in (None, object.__hash__) or held_array(x) is not None
+
+
+@lru_cache(maxsize=1024)
+def is_open(kind: Any) -> bool:
+    """Whether instances of a class are nothing but their attributes."""
+    if issubclass(kind, _NAMESPACES):
+        return True
+    if kind.__module__.partition(".")[0] in _CLOSED or issubclass(kind, (enum.Enum, type)):
+        return False
+    return not any(
+        isinstance(vars(base).get("__new__"), BuiltinFunctionType)
+        for base in kind.__mro__
+        if base is not object
+    )
+
+
+def state(x: Any) -> dict[str, Any]:
+    """The attributes of an object: those in slots that are set, then those in `__dict__`."""
+    if type(x) is Method:
+        return {"__func__": x.__func__, "__self__": x.__self__}
+    found = {}
+    for name, slot in _slots_of(x).items():
+        try:
+            found[name] = slot.__get__(x)
+        except AttributeError:  # a slot that is not set
+            continue
+    return {**found, **_dict(x)}
+
+
+def write(x: Any, name: str, value: Any) -> None:
+    """Set an attribute where it is stored."""
+    slot = _slots_of(x).get(name)
+    if slot is not None:
+        slot.__set__(x, value)
+    else:
+        _dict(x)[name] = value
+
+
+def remove(x: Any, name: str) -> None:
+    """Delete an attribute where it is stored."""
+    slot = _slots_of(x).get(name)
+    if slot is not None:
+        slot.__delete__(x)
+    else:
+        del _dict(x)[name]
+
+
+@lru_cache(maxsize=1024)
+def slots(kind: Any) -> dict[str, Any]:
+    """The slots of a class and its bases, base classes first."""
+    return {
+        name: member
+        for base in reversed(kind.__mro__)
+        if base not in _NAMESPACES
+        for name, member in vars(base).items()
+        if isinstance(member, MemberDescriptorType)
+    }
+
+
+def _slots_of(x: Any) -> dict[str, Any]:
+    kind: Any = type(x)
+    return slots(kind)
+
+
+def _dict(x: Any) -> dict[str, Any]:
+    try:
+        own: dict[str, Any] = object.__getattribute__(x, "__dict__")
+    except AttributeError:  # slots only
+        return {}
+    return own
+
+
+def held_array(value: Any, seen: set[int] | None = None) -> str | None:
+    """The first attribute of an object under which an array is found, in containers or further
+    objects: `W`, `layers`. Modules, classes, and functions around others are not looked into."""
+    seen = set() if seen is None else seen
+    if isinstance(value, (type, ModuleType)) or id(value) in seen:
+        return None
+    attributes = state(value)
+    if "__wrapped__" in attributes:
+        return None
+    seen.add(id(value))
+    for name, attribute in attributes.items():
+        if _holds_array(attribute, seen):
+            return name
+    return None
+
+
+def _holds_array(x: Any, seen: set[int]) -> bool:
+    if isinstance(x, np.ndarray):
+        return True
+    if isinstance(x, (dict, list, tuple)):
+        if id(x) in seen:
+            return False
+        seen.add(id(x))
+        return any(_holds_array(v, seen) for v in (x.values() if isinstance(x, dict) else x))
+    return held_array(x, seen) is not None

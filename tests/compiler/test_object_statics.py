@@ -1,0 +1,152 @@
+"""Attributes that are no arrays or numbers: static ones, and those a step cannot use."""
+
+import collections
+import copy
+import enum
+import pathlib
+import random
+
+import numpy as np
+import pytest
+import tapeless as tl
+from conformance import Box
+
+X = np.arange(6.0).reshape(2, 3)
+
+
+class Mode(enum.Enum):
+    TRAIN = 1
+
+
+class Value:
+    """Hashable by value."""
+
+    def __init__(self, n=1):
+        self.n = n
+
+    def __eq__(self, other):
+        return isinstance(other, Value) and self.n == other.n
+
+    def __hash__(self):
+        return self.n
+
+
+class Items(dict):
+    """A dict that can have attributes."""
+
+
+def interpreted(step, *args):
+    return tl.compile(step).interpret(*args)
+
+
+def in_b(box):
+    box.a += 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(True, False), ("a", "b"), (np.exp, np.tanh), (Mode.TRAIN, None), ({1}, {2}),
+     (Value(1), Value(2)), (pathlib.Path("a"), pathlib.Path("b")), (Box, Value), (2**70, 2**71)],
+    ids=lambda x: type(x).__name__,
+)  # fmt: skip
+def test_static_attributes_are_part_of_the_key(first, second):
+    step = tl.compile(lambda box, x: (x * 2, box.a == first))
+    assert step.interpret(Box(a=first), X)[1]
+    assert not step.interpret(Box(a=second), X)[1]
+    assert step.interpret(Box(a=first), X)[1]
+    assert len(step.programs) == 2
+
+
+def test_bools_are_python_bools():
+    step = tl.compile(lambda box, x: x * 2 if box.training is True and not box.off else x)
+    assert step.interpret(Box(training=True, off=False), X)[0, 1] == 2
+    assert step.interpret(Box(training=False, off=False), X)[0, 1] == 1
+
+
+REFUSED = {
+    "generator": (np.random.default_rng(0), lambda rng, x: x + rng.normal(), "TraceError",
+                  "random numbers were drawn with np.random inside the step; they would be the same"
+                  " in every call. Draw them outside and pass the array as an argument"),
+    "state": (np.random.RandomState(0), lambda rng, x: x + rng.normal(), "TraceError", "random"),
+    "random": (random.Random(0), lambda rng, x: x * rng.random(), "TraceError", "random"),
+    "deque": (collections.deque([1]), lambda d, x: d.append(x), "UnsupportedError",
+              "deque is neither an array, a number nor hashable"),
+    "item": (bytearray(b"a"), lambda d, x: x * d[0], "UnsupportedError", "bytearray is neither"),
+    "text": (np.array(["a"]), lambda a, x: a[0], "UnsupportedError", "dtype <U1 is not supported"),
+    "objects": (np.array([None]), lambda a, x: x * a, "UnsupportedError", "dtype object"),
+    "masked": (np.ma.array([1.0]), lambda a, x: x + a, "UnsupportedError", "MaskedArray is not"),
+    "items": (Items(W=X), lambda d, x: d["W"], "UnsupportedError",
+              "Items has items and attributes, and only one kind is traced"),
+}  # fmt: skip
+REFUSED["items"][0].name = "n"
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_traced_is_refused_when_it_is_used(name):
+    value, use, error, message = REFUSED[name]
+    box = Box(layers=[Box(a=value)])
+    assert (
+        interpreted(lambda box, x: np.sum(x) + isinstance(box.layers[0].a, type(value)), box, X)
+        == 16
+    )
+
+    def step(box, x):
+        return use(box.layers[0].a, x)
+
+    with pytest.raises(tl.errors.TapelessError) as caught:
+        interpreted(step, box, X)
+    text = str(caught.value)
+    assert type(caught.value).__name__ == error and text.startswith("box.layers[0].a: ")
+    assert message in text and "test_object_statics.py:" in text and "\n" not in text
+
+
+def test_a_refused_attribute_may_be_passed_on():
+    rng = np.random.default_rng(0)
+    before, box = copy.deepcopy(rng.bit_generator.state), Box(rng=rng)
+
+    def step(box):
+        box.copy = box.rng
+        return box.rng
+
+    assert interpreted(step, box) is rng and box.copy is rng
+    assert rng.bit_generator.state == before
+
+
+def test_a_dict_with_attributes_is_no_argument():
+    with pytest.raises(tl.errors.UnsupportedError, match="argument p: Items has items and attr"):
+        interpreted(lambda p: p["W"], REFUSED["items"][0])
+
+
+def test_a_static_object_must_not_change():
+    def step(value, x):
+        value.n += 1
+        return x * value.n
+
+    with pytest.raises(
+        tl.errors.TraceError, match=r"value\.n is changed by the step, but a Value is static"
+    ):
+        interpreted(step, Value(1), X)
+
+
+def test_a_function_made_in_the_step_must_not_keep_traced_arrays():
+    def step(box, x):
+        y = x * 2
+        box.back = lambda: y
+
+    with pytest.raises(tl.errors.TraceError, match=r"box\.back keeps a function .* its y holds"):
+        interpreted(step, Box(), X)
+
+
+def test_errors_name_the_attribute():
+    W = X.copy()
+    W.flags.writeable = False
+    with pytest.raises(tl.errors.ReadOnlyError, match=r"argument box\.layers\[0\]\.a is updated"):
+        interpreted(lambda box: in_b(box.layers[0]), Box(layers=[Box(a=W)]))
+
+    def view(box):
+        box.first = box.W[0]
+
+    with pytest.raises(
+        tl.errors.TraceError, match=r"a view of argument box\.W is stored in box\.first"
+    ):
+        interpreted(view, Box(W=X))
