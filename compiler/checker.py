@@ -139,7 +139,7 @@ def _may_overwrite(node: Node, result: Value, touched: set[Value]) -> bool:
     positions = [k for k, v in enumerate(node.operands) if v is operand]
     if node.op.name in WORKS_ON:
         return positions == [WORKS_ON[node.op.name]] and result is node.results[0]
-    if node.op.kind == "elementwise":
+    if node.op.kind in ("elementwise", "scan"):
         return True
     if node.op.name != "fused":
         return False

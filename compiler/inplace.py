@@ -24,6 +24,8 @@ def inplace_operands(graph: Graph, node: Node, result: Value) -> tuple[Value, ..
     if node.op.name in INTO:
         target = node.operands[INTO[node.op.name]]
         return (target,) if result is node.results[0] and node.operands.count(target) == 1 else ()
+    if node.op.kind == "scan":
+        return node.operands
     if node.op.kind not in NESTS:
         return ()
     body = node_body(graph, node)

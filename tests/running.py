@@ -102,7 +102,7 @@ def region_graphs(draw: st.DrawFn) -> Graph:
         return draw(st.sampled_from(fitting))
 
     for _ in range(draw(st.integers(1, 14))):
-        match draw(st.integers(0, 6)):
+        match draw(st.integers(0, 7)):
             case 0 | 1:
                 v = pick()
                 values.append(getattr(b, draw(st.sampled_from(["tanh", "neg", "sin", "abs"])))(v))
@@ -120,6 +120,9 @@ def region_graphs(draw: st.DrawFn) -> Graph:
             case 5:
                 v = pick((4, 3), (3, 4))
                 values.append(b.transpose(v, perm=(1, 0)))
+            case 6:
+                x, axis = pick((4, 3), (3, 4)), draw(st.integers(0, 1))
+                values.append(b.cumsum(x, axis=axis, reverse=draw(st.booleans())))
             case _:
                 x = b.dot(pick((4, 3)), pick((3, 4)), spec="ab,bc->ac")
                 values.append(b.slice(x, spec=((0, 4, 1), (0, 3, 1))))

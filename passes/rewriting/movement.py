@@ -64,6 +64,16 @@ def transpose_of_transpose(site: Site, x: Value, y: Value) -> Value:
     return site.b.transpose(x, perm=tuple(inner[k] for k in site.node.attrs["perm"]))
 
 
+@rule(p.cumsum(p.transpose(x, name="y")))
+def scan_before_transpose(site: Site, x: Value, y: Value) -> Value | None:
+    """cumsum(transpose(x)) = transpose(cumsum(x)), along the axis where it was"""
+    if not site.used_once(y):
+        return None
+    perm, axis = site.producers[y].attrs["perm"], site.node.attrs["axis"]
+    total = site.b.cumsum(x, axis=perm[axis], reverse=site.node.attrs["reverse"])
+    return site.b.transpose(total, perm=perm)
+
+
 @rule(p.broadcast(p.broadcast(x)))
 def broadcast_of_broadcast(site: Site, x: Value) -> Value:
     """broadcast(broadcast(x)) = broadcast(x)"""
@@ -150,6 +160,7 @@ RULES: tuple[Rule, ...] = (
     transpose_as_reshape,
     reshape_of_reshape,
     transpose_of_transpose,
+    scan_before_transpose,
     broadcast_of_broadcast,
     broadcast_of_reshape,
     slice_of_slice,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hypothesis import given, settings
-from running import region_graphs
+from running import assert_runs_alike, random_arguments, region_graphs
 from tapeless.compiler.checker import check_plan
 from tapeless.compiler.memory import ALIGNMENT, arena_bytes, layout_of, memory_report, plan_memory
 from tapeless.ir.graph import Graph
@@ -120,3 +120,28 @@ def test_the_report_says_why_a_value_is_kept() -> None:
 def test_every_plan_of_a_random_graph_is_proved(graph: Graph) -> None:
     for form in (graph, fuse(graph)):
         check_plan(plan_memory(form))
+
+
+def test_running_totals_are_taken_in_place() -> None:
+    graph = planned("""f(%x:f64[4,3]) {
+  %a:f64[4,3] = exp %x
+  %b:f64[4,3] = cumsum %a [axis=0]
+  %c:f64[4,3] = cumsum %b [axis=1, reverse=true]
+  %s:f64[3] = sum %c [axes=(0)]
+  %d:f64[4,3] = cumsum %x [axis=0, reverse=true]
+  %x <- %d
+} -> %s""")
+    places = {v.name: v.place for node in graph.nodes for v in node.results}
+    assert {places[name] for name in "abc"} == {"arena+0"} and places["d"] == "in0"
+    assert_runs_alike(graph, random_arguments(graph))
+
+
+def test_a_sort_does_not_overwrite_what_it_sorts() -> None:
+    graph = planned("""f(%x:i64[40]) {
+  %a:i64[40] = neg %x
+  %b:i64[40] = argsort %a [axis=0]
+  %c:i64[40] = neg %b
+} -> %c""")
+    places = {v.name: v.place for node in graph.nodes for v in node.results}
+    assert places["a"] != places["b"]
+    assert_runs_alike(graph, random_arguments(graph))

@@ -85,9 +85,22 @@ def test_compiled(dtype):
     np.testing.assert_array_equal(positions, np.argsort(special, kind="stable"))
 
 
-def test_positions_of_a_sort_need_no_bounds_check():
-    source = tl.compile(lambda x: np.sort(x, 0)).lower(np.ones((3, 4))).source()
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda x: np.sort(x, 0),
+        lambda x: x[np.argsort(x[:, 0])[::-1]],
+        lambda x: np.take(x, x.argmax(0), 0),
+    ],
+)
+def test_positions_of_a_sort_or_an_extremum_need_no_bounds_check(fn):
+    source = tl.compile(fn).lower(np.ones((3, 4))).source()
     assert "return 1" not in str(source)
+
+
+def test_positions_in_a_longer_array_need_one():
+    source = tl.compile(lambda x: x[0][np.argsort(x[:, 0])]).lower(np.ones((4, 3))).source()
+    assert "return 1" in str(source)
 
 
 def test_derivatives_follow_the_elements():

@@ -65,6 +65,7 @@ class Growing:
         steps = (
             self.unary, self.binary, self.binary, self.number, self.select, self.reduce, self.dot,
             self.dot, self.move, self.move, self.logarithm, self.softmax, self.region, self.index,
+            self.scan, self.sort,
         )  # fmt: skip
         value = steps[self.pick(len(steps))]()
         if value.type.size <= N * N * N:
@@ -153,6 +154,16 @@ class Growing:
             return taken
         into = x if self.pick(2) else self.b.full(x.shape, 0, F64)
         return self.b.scatter_add(into, taken, position, i, axes=(0, 1))
+
+    def scan(self) -> Value:
+        x = self.value(1, 2)
+        return self.bounded(
+            self.b.cumsum(x, axis=self.pick(x.type.rank), reverse=bool(self.pick(2)))
+        )
+
+    def sort(self) -> Value:
+        x = self.value(1)
+        return self.b.gather(x, self.b.argsort(x, axis=0), axes=(0,))
 
     def bounded(self, value: Value) -> Value:
         return self.b.tanh(value) if self.pick(2) else value
