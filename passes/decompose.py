@@ -84,6 +84,20 @@ def eye_parts(site: Site) -> Value:
 
 
 @rule("solve")
+def solve_factor(site: Site) -> Value | None:
+    """solve(L, B) = solve_triangular(L, B) for the factor L of Cholesky, or its transpose; for an
+    infinite l_ij NaN may spread"""
+    (a, right), transposed = site.operands, site.node.attrs["transposed"]
+    *batch, row, column = range(a.type.rank)
+    turned = site.producer(a, "transpose")
+    if turned is not None and turned.attrs["perm"] == (*batch, column, row):
+        a, transposed = turned.operands[0], not transposed
+    if site.producer(a, "cholesky") is None:
+        return None
+    return site.b.solve_triangular(a, right, lower=True, transposed=transposed)
+
+
+@rule("solve")
 def solve_parts(site: Site) -> Value:
     """solve(A, B) = U^-1 L^-1 P B with P A = L U; for an infinite a_ij NaN may spread"""
     a, right = site.operands
@@ -124,6 +138,7 @@ decompose: Final = RulePass(
         logsumexp_parts,
         log_softmax_parts,
         eye_parts,
+        solve_factor,
         solve_parts,
         logabsdet_parts,
         det_sign_parts,

@@ -148,11 +148,12 @@ def _emit_lu_solve(module: Module, node: Node) -> None:
 
 
 def _check_diagonal(module: Module, node: Node, matrix: Value, name: str) -> None:
+    if not matrix.type.size:
+        return
     w = _writer(matrix, ())
     w.buffer(place_of(matrix), matrix.type.dtype)
-    if matrix.type.size:
-        check = Check(node, LinAlgError, f"{name}: {SINGULAR}")
-        module.check(check, _finished(w, _DIAGONAL, matrix, "return 0"), matrix, SINGULAR)
+    check = Check(node, LinAlgError, f"{name}: {SINGULAR}")
+    module.check(check, _finished(w, _DIAGONAL, matrix, "return 0"), matrix, SINGULAR)
 
 
 def _emit_solution(module: Module, node: Node, steps: str) -> None:

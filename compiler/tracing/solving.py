@@ -66,9 +66,12 @@ def _solved(matrix: Array, columns: Array) -> Value:
             f"np.linalg.solve: batch axes {matrix.shape[:-2]} and {columns.shape[:-2]} do not"
             " broadcast"
         ) from None
-    left = broadcast_to(matrix, batch + matrix.shape[-2:])
-    right = broadcast_to(columns, batch + columns.shape[-2:])
-    return b.solve(left.value, right.value)
+    return b.solve(_spread(matrix, batch).value, _spread(columns, batch).value)
+
+
+def _spread(x: Array, batch: tuple[int, ...]) -> Array:
+    shape = batch + x.shape[-2:]
+    return x if x.shape == shape else broadcast_to(x, shape)
 
 
 def _flat(x: Value) -> Value:
@@ -85,7 +88,7 @@ def inv(a: Any) -> Array:
 def _identity(matrix: Array) -> Array:
     b = recorder_now().builder
     eye = b.eye(shape=matrix.shape[-1:], dtype=matrix.dtype)
-    return broadcast_to(recorder_now().fresh(eye, scalar=False), matrix.shape)
+    return _spread(recorder_now().fresh(eye, scalar=False), matrix.shape[:-2])
 
 
 @implements(np.linalg.cholesky)

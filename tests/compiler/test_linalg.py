@@ -364,6 +364,36 @@ def test_newtons_method(dtype):
         np.testing.assert_allclose(tl.grad(loss)(x, a), 0, atol=ROUNDS[dtype])
 
 
+def test_a_cholesky_factor_is_solved_with_as_a_triangle():
+    """NumPy has no triangular solver: solve(L, b) with L = cholesky(s) is one here."""
+
+    def step(s, b):
+        factor = np.linalg.cholesky(s)
+        return np.linalg.solve(factor.T, np.linalg.solve(factor, b))
+
+    s, b = definite(40, 40), normal(40, 2)
+    everywhere(step, s, b)
+    text = tl.compile(step).lower(s, b).ir("optimized")
+    assert text.count("= solve_triangular ") == 2 and "lu" not in text
+
+
+def test_a_solution_takes_the_place_of_the_right_hand_side():
+    """In the caller's array, after the check."""
+
+    @tl.compile
+    def step(a, b):
+        b[...] = np.linalg.solve(a, b)
+
+    a, b = square(3, 3), normal(3, 2)
+    assert "f64[3,2]@in1 = lu_solve" in step.lower(a, b).ir("planned")
+    expected = np.linalg.solve(a, b)
+    step(a, b)
+    np.testing.assert_allclose(b, expected, rtol=1e-12)
+    with pytest.raises(np.linalg.LinAlgError):
+        step(SINGULAR.copy(), b)
+    np.testing.assert_allclose(b, expected, rtol=1e-12)
+
+
 def test_in_place_steps():
     """A factorisation, a solution and an inverse replace what they were made from."""
 
