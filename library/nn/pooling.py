@@ -162,9 +162,9 @@ def _axis(
     room = n + 2 * padding - span
     if padding > span // 2:
         raise ShapeError(f"{name}: padding {padding} is more than half of a window of {span}")
-    if room < 0 or n == 0:
-        raise ShapeError(f"{name}: a window of {span} does not fit input {x.shape}")
     count = (-(-room // stride) if ceil_mode else room // stride) + 1
+    if count < 1 or n == 0:
+        raise ShapeError(f"{name}: a window of {span} does not fit input {x.shape}")
     if ceil_mode and (count - 1) * stride >= n + padding:
         count -= 1  # a window must not start behind the input
     axis = _Axis(n, size, stride, padding, step, count)

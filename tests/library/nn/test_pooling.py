@@ -122,6 +122,7 @@ def test_a_last_window_may_hang_over_but_not_start_behind_the_input():
     np.testing.assert_array_equal(nn.max_pool1d(x, 4, 4, ceil_mode=True), [[[4, 6]]])
     np.testing.assert_array_equal(nn.avg_pool1d(x, 4, 4, ceil_mode=True), [[[2.5, 5.5]]])
     np.testing.assert_array_equal(nn.max_pool1d(x, 2, 4, 1, ceil_mode=True), [[[1, 5]]])
+    np.testing.assert_array_equal(nn.max_pool1d(x, 4, 8, dilation=2, ceil_mode=True), [[[5]]])
     np.testing.assert_array_equal(nn.max_pool1d(x[..., :2], 1, 2, ceil_mode=True), [[[1]]])
 
 
