@@ -220,14 +220,29 @@ class _Elimination:
         keep = set(here) | set(self.out) | {x for f in self.factors() for x in f.letters}
         keep |= set(there)
         merged = self.combine(vals, masks, keep)
+        self.unmentioned.difference_update(here)
+        if map_.op == "reshape" and merged is not None and self.reshaped(merged, here, there):
+            return
         batch: Letters = () if merged is None else tuple(x for x in merged.letters if x not in here)
         value = self.extended(merged, (*batch, *here))
         rule = MAPS[map_.op]
         emit = rule.forward if forward else rule.adjoint
         src, dst = self.products.extents(map_.src), self.products.extents(map_.dst)
         result = emit(self.b, value, dict(map_.attrs), map_.operands, src, dst)
-        self.unmentioned.difference_update(here)
         self.vals.append(indexed(result, (*batch, *there)))
+
+    def reshaped(self, val: Val, here: Letters, there: Letters) -> bool:
+        """Apply a reshape where its axes lie, if side by side; moving them to the end may be a
+        copy."""
+        letters = val.letters
+        first = letters.index(here[0]) if here[0] in letters else len(letters)
+        last = first + len(here)
+        if letters[first:last] != here:
+            return False
+        letters = (*letters[:first], *there, *letters[last:])
+        value = self.b.reshape(val.v, shape=self.products.extents(letters))
+        self.vals.append(indexed(value, letters))
+        return True
 
     def summed_with(self, here: Letters) -> set[Letter]:
         """`here`, and the letters to sum over that no map holds and that factors tie to it: summed

@@ -120,17 +120,53 @@ def test_what_does_not_fit_is_refused_in_one_line(x, w, b, options, words):
 # --- how it runs ---------------------------------------------------------------------------
 
 
-def loss(x, w):
-    return np.sum(np.tanh(nn.conv2d(x, w, padding=1)))
+PRODUCTS = [
+    ((4, 1, 12, 12), (8, 1, 5, 5), 1),
+    ((4, 8, 8, 8), (16, 8, 5, 5), 1),
+    ((4, 8, 8, 8), (16, 4, 5, 5), 2),
+]
 
 
-@pytest.mark.parametrize("shapes", [((4, 1, 12, 12), (8, 1, 5, 5)), ((4, 8, 8, 8), (16, 8, 5, 5))])
-def test_forward_and_both_gradients_are_matrix_products(shapes):
-    x, w = numbers(*shapes, dtype=np.float32)
+@pytest.mark.parametrize(("x", "w", "groups"), PRODUCTS)
+def test_forward_and_both_gradients_are_matrix_products(x, w, groups):
+    x, w = numbers(x, w, dtype=np.float32)
+
+    def loss(x, w):
+        return np.sum(np.tanh(nn.conv2d(x, w, padding=1, groups=groups)))
+
     program = tl.compile(lambda x, w: tl.value_and_grad(loss, argnums=(0, 1))(x, w)).lower(x, w)
     dots = [n for n in program.graph("planned").nodes if n.op.kind == "dot"]
     assert len(dots) == 3
     assert str(program.source()).count("gemm_f32(") == 3
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_network_is_trained_as_the_interpreter_trains_it(dtype):
+    shapes = {"k1": (4, 1, 3, 3), "b1": (4,), "k2": (6, 4, 3, 3), "b2": (6,), "w": (24, 5)}
+    params = dict(zip(shapes, numbers(*shapes.values(), dtype=dtype), strict=True))
+    (x,) = numbers((8, 1, 14, 14), dtype=dtype)
+    y = np.arange(8) % 5
+
+    def loss(p, x, y):
+        h = nn.max_pool2d(nn.relu(nn.conv2d(x, p["k1"], p["b1"])), 2)
+        h = nn.avg_pool2d(nn.relu(nn.conv2d(h, p["k2"], p["b2"])), 2)
+        return nn.cross_entropy(np.reshape(h, (len(h), -1)) @ p["w"], y)
+
+    @tl.compile
+    def step(p, x, y, lr):
+        value, g = tl.value_and_grad(loss)(p, x, y)
+        for k in p:
+            p[k] -= lr * g[k]
+        return value
+
+    other = {k: v.copy() for k, v in params.items()}
+    losses = []
+    for _ in range(3):
+        losses.append(float(step(params, x, y, 0.05)))
+        close(np.asarray(losses[-1], dtype), step.interpret(other, x, y, 0.05), dtype)
+    for k, found in params.items():
+        close(found, other[k], dtype)
+    assert losses[-1] < losses[0]
 
 
 def test_the_jacobian_shows_one_map_for_stride_and_dilation():
