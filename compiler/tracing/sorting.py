@@ -43,6 +43,19 @@ def _along(x: Array, axis: int | None) -> tuple[Array, int]:
     return x, normal_axis(axis, x.ndim)
 
 
+@implements(np.lexsort)
+def lexsort(keys: Any, axis: int = -1) -> Array:
+    """np.lexsort: by the last key, equals by the one before it: one stable sort per key."""
+    parts = [as_array(key) for key in keys]
+    if len({key.shape for key in parts}) != 1:
+        raise ShapeError(f"np.lexsort needs keys of one shape, got {[key.shape for key in parts]}")
+    order = argsort(parts[0], axis)
+    for key in parts[1:]:
+        again = argsort(take_along_axis(key, order, axis), axis)
+        order = take_along_axis(order, again, axis)
+    return order
+
+
 @implements(np.sort)
 def sort(
     a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None

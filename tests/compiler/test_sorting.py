@@ -46,6 +46,14 @@ def test_a_partition_has_the_element_kth_in_its_place():
     np.testing.assert_array_equal(left, np.sort(x, 0))
 
 
+@pytest.mark.parametrize("axis", [0, -1])
+def test_lexsort(axis):
+    x = np.random.default_rng(0).integers(0, 3, (3, 5, 6))
+    conforms(lambda x: np.lexsort(x, axis), x)
+    conforms(lambda x: np.lexsort((x[0], x[1] * 0.5), axis=axis), x)
+    conforms(lambda x: np.lexsort(x[0, 0][None]), x)
+
+
 def in_place(x):
     x.sort()
     x[0].sort(kind="stable")
@@ -124,6 +132,7 @@ def test_nothing_flows_through_positions():
     [
         (lambda x: np.sort(x, order="a"), TypeError, "names fields of a structured array"),
         (lambda x: np.partition(x, 7), ValueError, r"kth\(=7\) out of bounds \(4\)"),
+        (lambda x: np.lexsort((x, x[0])), ValueError, "needs keys of one shape"),
         (lambda x: np.sort(x, axis=2), ValueError, "axis 2 is out of bounds"),
     ],
 )
