@@ -85,13 +85,14 @@ def product_body(node: Node, extents: Mapping[str, int]) -> Graph:
     b = Builder()
     inputs = tuple(Value(v.type) for v in node.operands)
     x, y = inputs[1:3] if accumulate else inputs
-    order = spec.out + spec.summed
+    summed = "".join(c for c in extents if c not in spec.out)  # letters of one operand alone too
+    order = spec.out + summed
     last = spec.out[-1:]
-    rows = last and (spec.rhs.endswith(last) or spec.lhs.endswith(last)) and spec.summed
+    rows = last and (spec.rhs.endswith(last) or spec.lhs.endswith(last)) and summed
     if rows and not accumulate and not _summed_is_contiguous(spec):
-        order = spec.out[:-1] + spec.summed + last
+        order = spec.out[:-1] + summed + last
     product = b.mul(_aligned(b, x, spec.lhs, order), _aligned(b, y, spec.rhs, order))
-    axes = tuple(k for k, c in enumerate(order) if c in spec.summed)
+    axes = tuple(k for k, c in enumerate(order) if c in summed)
     if axes:
         product = b.sum(product, axes=axes)
     if accumulate:

@@ -281,12 +281,14 @@ define(
         "pad",
         "move",
         _pad_type,
-        lambda x, low, high: np.pad(x, list(zip(low, high, strict=True))),
+        lambda x, low, high: np.pad(x, list(zip(low, high, strict=True))) if low else x,
         "add zeros (False) before and after each axis",
         attrs={"low": REQUIRED, "high": REQUIRED},
         jacobian=_pad_jacobian,
         samples=_typed(
-            ((3,), {"low": (2,), "high": (0,)}), ((2, 3), {"low": (0, 1), "high": (1, 2)})
+            ((3,), {"low": (2,), "high": (0,)}),
+            ((2, 3), {"low": (0, 1), "high": (1, 2)}),
+            ((), {"low": (), "high": ()}),
         ),
     )
 )

@@ -1,0 +1,142 @@
+"""Gradients of random programs, of first and second order, against differences.
+
+    differentiated(program, rng)     the program that computes d loss / d inputs
+
+The loss is a random combination of the floating outputs. Its derivative along a random direction is
+compared with central differences of the loss in higher precision, at two step sizes: where those do
+not agree with each other (a kink or a jump is near), nothing is known and nothing is compared.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from tapeless.compiler.pipeline import lower
+from tapeless.ir.builder import Builder, inline
+from tapeless.ir.errors import UnsupportedError
+from tapeless.ir.graph import Graph, Value
+
+from .check import Arrays, Disagreement, Reference, precise, results, run_native
+from .grow import Program
+
+STEP: Final = 1e-4
+NEAR: Final = 1e-3
+"""How closely the derivative and the differences must agree, relative to their size."""
+
+
+def differentiable(program: Program, rng: random.Random) -> Program | None:
+    """The program as a loss: one scalar output, no updates, arguments off the grid of ties. None
+    if no input can matter to it."""
+    graph = program.graph
+    floats = [v for v in graph.outputs if v.type.is_float]
+    wrt = [v for v in graph.inputs if v.type.is_float and v.type.size]
+    if not floats or not wrt:
+        return None
+    draw = np.random.default_rng(rng.getrandbits(32))
+    b = Builder()
+    b.nodes = list(graph.nodes)
+    b.producer = dict(graph.producer)
+    total: Value | None = None
+    for v in floats:
+        weights = b.constant(draw.uniform(-1, 1, v.shape).astype(v.type.dtype))
+        part = b.sum(b.mul(b.tanh(v), weights), axes=tuple(range(v.type.rank)))
+        part = b.cast(part, dtype=floats[0].type.dtype)
+        total = part if total is None else b.add(total, part)
+    assert total is not None
+    arguments = [
+        (a * (1 + draw.uniform(-0.03, 0.03, a.shape)) + 0.01 * (a == 0)).astype(a.dtype)
+        if a.dtype.kind == "f"
+        else a
+        for a in program.arguments
+    ]
+    return Program(Graph("loss", graph.inputs, tuple(b.nodes), (total,)), arguments)
+
+
+def with_gradient(loss: Graph) -> Graph:
+    """The graph of the stage `trace` whose outputs are the gradients of its scalar output with
+    respect to its floating inputs."""
+    b = Builder()
+    inputs = tuple(Value(v.type, v.name) for v in loss.inputs)
+    wrt = [k for k, v in enumerate(inputs) if v.type.is_float]
+    args = [b.arg(v) if v.type.is_float else v for v in inputs]
+    (value,) = inline(b, loss, args)
+    node = b.emit("gradient", (value, *(args[k] for k in wrt)), {})
+    return Graph("gradient", inputs, tuple(b.nodes), node.results)
+
+
+def contracted(gradients: Graph, rng: random.Random) -> Graph:
+    """A scalar made of the gradients, to be differentiated again."""
+    b = Builder()
+    draw = np.random.default_rng(rng.getrandbits(32))
+    inputs = tuple(Value(v.type, v.name) for v in gradients.inputs)
+    found = inline(b, gradients, inputs)
+    total: Value | None = None
+    for v in found:
+        weights = b.constant(draw.uniform(-1, 1, v.shape).astype(v.type.dtype))
+        part = b.sum(b.mul(v, weights), axes=tuple(range(v.type.rank)))
+        part = b.cast(part, dtype=found[0].type.dtype)
+        total = part if total is None else b.add(total, part)
+    assert total is not None
+    return Graph("loss2", inputs, tuple(b.nodes), (total,))
+
+
+def check_gradient(program: Program, rng: random.Random, *, native: bool = False) -> bool:
+    """Disagreement if a gradient is wrong; whether anything could be compared with differences."""
+    loss = differentiable(program, rng)
+    if loss is None:
+        return False
+    try:
+        free = lower(loss.graph, optimize=False, until="jacobian-free").graphs["jacobian-free"]
+        if rng.random() < 0.2 and len(free.nodes) < 40:
+            first = lower(with_gradient(loss.graph), optimize=False, until="jacobian-free")
+            loss = Program(contracted(first.graphs["jacobian-free"], rng), loss.arguments)
+        traced = with_gradient(loss.graph)
+        plain = lower(traced, optimize=False, until="jacobian-free", verify=True)
+        lowered = lower(traced, verify=True)
+    except UnsupportedError:  # an op without a derivative rule
+        return False
+    gradient = Program(plain.graphs["jacobian-free"], loss.arguments)
+    reference = Reference(gradient)
+    for stage, graph in {**lowered.graphs, "dense": plain.graphs["autodiff"]}.items():
+        if stage not in ("trace", "stable"):
+            try:
+                reference.compare(f"gradient, {stage}", results(graph, loss.arguments))
+            except UnsupportedError:  # dense Jacobians too large to build
+                continue
+    if native:
+        reference.compare("gradient, native", run_native(lowered, loss.arguments))
+    return _differences(loss, gradient.graph, rng)
+
+
+def _differences(loss: Program, gradient: Graph, rng: random.Random) -> bool:
+    draw = np.random.default_rng(rng.getrandbits(32))
+    floats = [k for k, v in enumerate(loss.graph.inputs) if v.type.is_float]
+    direction = [draw.uniform(-1, 1, loss.arguments[k].shape) for k in floats]
+    found = precise(gradient, loss.arguments)[: len(floats)]
+    slope = sum(float(np.sum(g * d)) for g, d in zip(found, direction, strict=True))
+    size = sum(float(np.sum(np.abs(g * d))) for g, d in zip(found, direction, strict=True))
+    coarse, fine = (_difference(loss, floats, direction, h) for h in (STEP, STEP / 3))
+    scale = max(abs(fine), size, 1e-3)
+    if not np.isfinite(coarse + fine + slope) or abs(coarse - fine) > 0.1 * NEAR * scale:
+        return False
+    if abs(slope - fine) > NEAR * scale:
+        raise Disagreement("gradient", f"along a direction {slope:.6e}, by differences {fine:.6e}")
+    return True
+
+
+def _difference(
+    loss: Program, floats: Sequence[int], direction: Sequence[np.ndarray], h: float
+) -> float:
+    values = []
+    for sign in (1, -1):
+        arguments: Arrays = list(loss.arguments)
+        for k, d in zip(floats, direction, strict=True):
+            arguments[k] = np.asarray(arguments[k], np.longdouble) + sign * h * d
+        values.append(precise(loss.graph, arguments)[0])
+    return float((values[0] - values[1]) / (2 * h))
+
+
+__all__ = ["check_gradient", "differentiable", "with_gradient"]
