@@ -11,6 +11,7 @@ sorting) are applied to values that every executor computes exactly.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -166,7 +167,7 @@ class Growing:
             if v.type.dtype != x.type.dtype or (exact and v not in self.exact):
                 return False
             try:
-                return np.prod(np.broadcast_shapes(v.shape, x.shape)) <= MAX_SIZE
+                return math.prod(np.broadcast_shapes(v.shape, x.shape)) <= MAX_SIZE
             except ValueError:
                 return False
 
@@ -192,9 +193,11 @@ class Growing:
         node = self.b.emit(op, operands, attrs)
         moves = OPS[op].kind in ("move", "index", "sort", "argreduce") or op in ("max", "min")
         integer = all(not v.type.is_float for v in (*operands, *node.results))
-        if all(v in self.exact for v in operands) and (op in EXACT or moves or integer):
-            if op not in ("add_at", "scatter_add") or integer:
-                self.exact.update(node.results)
+        adds = op in ("add_at", "scatter_add")
+        if integer or (
+            (op in EXACT or (moves and not adds)) and all(v in self.exact for v in operands)
+        ):
+            self.exact.update(node.results)
         return node.results[0]
 
     # Steps
@@ -398,11 +401,11 @@ class Growing:
         """Write or add into a regular part."""
         x = self.floating(rank=1)
         spec = self.region_of(x.shape)
-        part = self.emit("slice", self.like_shape(x), spec=spec)
+        part = self.emit("slice", self.of_type(x.type) or x, spec=spec)
         return self.emit(self.rng.choice(("update", "add_at")), self.or_zeros(x), part, spec=spec)
 
-    def like_shape(self, x: Value) -> Value:
-        return self.pick(lambda v: v.type == x.type) or x
+    def of_type(self, type_: Type) -> Value | None:
+        return self.pick(lambda v: v.type == type_)
 
     def or_zeros(self, x: Value) -> Value:
         return x if self.rng.random() < 0.5 else self.b.full(x.shape, 0, x.type.dtype)
@@ -431,7 +434,7 @@ class Growing:
     def scatter(self) -> Value:
         x = self.nonempty()
         axes, indices = self.positions(x)
-        part = self.emit("gather", self.like_shape(x), *indices, axes=axes)
+        part = self.emit("gather", self.of_type(x.type) or x, *indices, axes=axes)
         op = self.rng.choice(("scatter", "scatter_add", "scatter_add"))
         return self.emit(op, self.or_zeros(x), part, *indices, axes=axes)
 
@@ -460,7 +463,8 @@ class Growing:
         graph = parse(self.rng.choice(motifs()))
         operands = []
         for v in graph.inputs:
-            found = self.pick(lambda w, v=v: w.type == v.type)  # type: ignore[misc]
+            # Indices of a motif must be in range, so they are its own.
+            found = None if v.type.is_integer else self.of_type(v.type)
             operands.append(found or self.fresh(v.type, 2 if v.type.is_integer else None))
         results = inline(self.b, graph, operands)
         self.values += [v for v in results[1:] if v not in self.values]

@@ -1,0 +1,1 @@
+"""A fuzzer for the compiler: random programs, every executor, minimal finds."""

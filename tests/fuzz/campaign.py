@@ -1,0 +1,192 @@
+"""Fuzzing campaigns.
+
+    python -m tests.fuzz --n 2000 --native 60 --gradients 500 --seed 1
+
+runs so many programs through the interpreter at every stage, so many natively, and so many
+gradients; prints what was found, made minimal, and how often each rewrite rule fired. The exit
+code is 1 if anything was found, or if a rule never fired. Every program has its own seed, printed
+with a find; `--seed S --n 1` runs it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from typing import Final
+
+from tapeless.compiler.pipeline import STEPS
+from tapeless.passes.rewriting.rules import RulePass
+
+from .check import check
+from .gradients import check_gradient
+from .grow import Program, grow
+from .shrink import shrink
+
+Run = Callable[[Program, random.Random], "Counter[str]"]
+Outcome = tuple["Counter[str]", "Find | None"]
+
+
+@dataclass
+class Find:
+    """A defect: its kind and seed, what was raised, and the smallest program that shows it."""
+
+    kind: str
+    seed: int
+    error: str
+    program: Program
+
+    def __str__(self) -> str:
+        arguments = "\n".join(f"  {a!r}" for a in self.program.arguments)
+        return f"{self.kind}, seed {self.seed}: {self.error}\n{self.program.graph}\n{arguments}"
+
+
+@dataclass
+class Report:
+    """What a campaign ran and found."""
+
+    ran: Counter[str] = field(default_factory=Counter)
+    fired: Counter[str] = field(default_factory=Counter)
+    finds: list[Find] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def never_fired(self) -> list[str]:
+        """The rewrite rules that found nothing to do in all these programs."""
+        passes = [step.run for step in STEPS if isinstance(step.run, RulePass)]
+        return sorted({rule.name for p in passes for rule in p.rules} - set(self.fired))
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{n:,} {kind}" for kind, n in self.ran.items())
+        lines = [
+            f"{counts} in {self.seconds:.0f} s: {len(self.finds)} finds",
+            *map(str, self.finds),
+        ]
+        fired = "  ".join(f"{name} {n}" for name, n in sorted(self.fired.items()))
+        never = ", ".join(self.never_fired) or "none"
+        return "\n".join([*lines, f"fired: {fired}", f"rules that never fired: {never}"])
+
+
+def interpreted(program: Program, rng: random.Random) -> Counter[str]:
+    """Every stage and some other orders of passes, by the interpreter."""
+    return check(program, rng)
+
+
+def native(program: Program, rng: random.Random) -> Counter[str]:
+    """As `interpreted`, and native code."""
+    return check(program, rng, native=True)
+
+
+def gradients(program: Program, rng: random.Random) -> Counter[str]:
+    """The gradient at every stage, and against differences where those are known."""
+    return Counter(compared=int(check_gradient(program, rng)))
+
+
+KINDS: dict[str, tuple[Run, int | None]] = {
+    "interpreted": (interpreted, None),
+    "native": (native, None),
+    "gradients": (gradients, 6),
+}
+"""How a kind of program is checked, and the most steps it is grown in."""
+
+
+def one(kind: str, seed: int) -> Outcome:
+    """Run one program; a find is made minimal."""
+    run, most = KINDS[kind]
+    rng = random.Random(f"{kind} {seed}")
+    program = grow(rng, rng.randint(1, most) if most else None)
+    state = rng.getrandbits(64)
+    try:
+        return run(program, random.Random(state)), None
+    except Exception as error:
+        wanted = _headline(error)
+
+        def fails(candidate: Program) -> bool:
+            try:
+                run(candidate, random.Random(state))
+            except Exception as other:
+                return _headline(other) == wanted
+            return False
+
+        return Counter(), Find(kind, seed, str(error), shrink(program, fails))
+
+
+def _headline(error: Exception) -> tuple[str, str]:
+    """What makes two errors the same defect: the type, and who was wrong."""
+    return type(error).__name__, str(error).partition(":")[0]
+
+
+def campaign(counts: dict[str, int], seed: int, jobs: int = 1) -> Report:
+    """Run `counts[kind]` programs of each kind; native ones always in worker processes, so that a
+    crash is a find and not the end."""
+    report, began = Report(), time.monotonic()
+    for kind, count in counts.items():
+        seeds = range(seed, seed + count)
+        results = (
+            _in_workers(kind, seeds, jobs)
+            if jobs > 1 or kind == "native"
+            else (one(kind, s) for s in seeds)
+        )
+        for fired, find in results:
+            report.fired.update(fired)
+            report.finds += [find] if find else []
+        report.ran[kind] = count
+    report.seconds = time.monotonic() - began
+    return report
+
+
+CHUNK: Final = 20
+SECONDS: Final = 300
+"""A chunk that takes longer counts as hanging."""
+
+
+def _in_workers(kind: str, seeds: range, jobs: int) -> Iterator[Outcome]:
+    """Chunks of seeds in worker processes; one that kills its worker is run seed by seed."""
+    chunks = [seeds[k : k + CHUNK] for k in range(0, len(seeds), CHUNK)]
+    waiting = deque(chunks)
+    while waiting:
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+            started = [(chunk, pool.submit(several, kind, chunk)) for chunk in waiting]
+            waiting.clear()
+            for chunk, future in started:
+                try:
+                    yield from future.result(timeout=SECONDS * len(started))
+                except BrokenProcessPool:
+                    if len(chunk) == 1:
+                        yield Counter(), _crash(kind, chunk[0])
+                    else:
+                        waiting.extend(chunk[k : k + 1] for k in range(len(chunk)))
+
+
+def several(kind: str, seeds: range) -> list[Outcome]:
+    """What a worker does."""
+    return [one(kind, seed) for seed in seeds]
+
+
+def _crash(kind: str, seed: int) -> Find:
+    rng, most = random.Random(f"{kind} {seed}"), KINDS[kind][1]
+    program = grow(rng, rng.randint(1, most) if most else None)
+    return Find(kind, seed, "the process died", program)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--n", type=int, default=2000, help="programs for the interpreter")
+    parser.add_argument("--native", type=int, default=0)
+    parser.add_argument("--gradients", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1)
+    given = parser.parse_args(arguments)
+    counts = {"interpreted": given.n, "native": given.native, "gradients": given.gradients}
+    report = campaign({k: n for k, n in counts.items() if n}, given.seed, given.jobs)
+    print(report)
+    return 1 if report.finds else 0
+
+
+__all__ = ["Find", "Report", "campaign", "main", "one"]

@@ -1,0 +1,73 @@
+"""The fuzzer on every commit, and the fuzzer itself: it finds a planted defect and shrinks it."""
+
+import random
+
+import numpy as np
+import pytest
+from tapeless.ir.op import OPS
+from tapeless.passes.rewriting.rules import Rule, RulePass
+from tapeless.passes.simplify import simplify
+
+from fuzz.campaign import campaign, interpreted, one
+from fuzz.check import Disagreement
+from fuzz.grow import grow, motifs
+from fuzz.shrink import shrink
+
+COUNTS = {"interpreted": 2000, "native": 60, "gradients": 500}
+
+
+@pytest.mark.parametrize("kind", COUNTS)
+def test_nothing_is_found(kind: str) -> None:
+    report = campaign({kind: COUNTS[kind]}, seed=1)
+    assert not report.finds, str(report)
+    assert report.ran[kind] == COUNTS[kind]
+    if kind == "gradients":
+        assert report.fired["compared"] > COUNTS[kind] / 2
+
+
+def test_programs_are_determined_by_their_seed() -> None:
+    first, again = (grow(random.Random(3)) for _ in range(2))
+    assert str(first.graph) == str(again.graph)
+    for a, b in zip(first.arguments, again.arguments, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_every_op_occurs() -> None:
+    """But those that stand for derivatives, which the gradients bring in, and fused regions."""
+    seen = {node.op.name for s in range(1500) for node in grow(random.Random(s)).graph.nodes}
+    missing = {op.name for op in OPS.values() if op.kind not in ("autodiff", "fused")} - seen
+    assert not missing
+    assert len(motifs()) > 90
+
+
+def first_branch(rule: Rule) -> Rule:
+    """A wrong rule for `select`: it always takes the first branch."""
+    return Rule(rule.name, rule.identity, rule.heads, lambda site: site.operands[1])
+
+
+def test_a_planted_defect_is_found_and_shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = tuple(first_branch(r) if r.name == "no_choice" else r for r in simplify.rules)
+    wrong = RulePass("simplify", rules)
+    monkeypatch.setattr(simplify, "run", wrong.run)
+    finds = [find for seed in range(200) if (find := one("interpreted", seed)[1])]
+    assert finds
+    smallest = min(finds, key=lambda find: len(find.program.graph.nodes))
+    assert smallest.error.startswith(("stage optimized", "after"))
+    assert [node.op.name for node in smallest.program.graph.nodes] == ["select"]
+
+
+def test_shrinking_keeps_the_defect() -> None:
+    program = grow(random.Random(12), 20)
+
+    def has_tanh(candidate) -> bool:
+        return any(node.op.name == "tanh" for node in candidate.graph.nodes)
+
+    assert has_tanh(program)
+    small = shrink(program, has_tanh)
+    assert [node.op.name for node in small.graph.nodes] == ["tanh"]
+    assert len(small.graph.inputs) == len(small.arguments) == 1
+    interpreted(small, random.Random(0))
+
+
+def test_a_disagreement_names_who_is_wrong() -> None:
+    assert str(Disagreement("native", "result 0 is off")) == "native: result 0 is off"
