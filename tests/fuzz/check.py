@@ -17,7 +17,7 @@ import numpy as np
 from tapeless.compiler.native import build
 from tapeless.compiler.pipeline import STEPS, Lowered, lower
 from tapeless.compiler.verification import gap, moved
-from tapeless.ir.errors import BoundsError
+from tapeless.ir.errors import TapelessError
 from tapeless.ir.evaluate import run_node
 from tapeless.ir.graph import Graph, Value
 from tapeless.ir.op import OPS
@@ -59,7 +59,7 @@ class Reference:
         for others in moved(arguments, graph):
             try:
                 found = results(graph, others)
-            except BoundsError:
+            except TapelessError:  # an index or a matrix that has just become invalid
                 continue
             worst = list(map(max, worst, map(gap, self.results, found)))
         return worst

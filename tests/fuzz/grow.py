@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from sampling import draw_operands
 from tapeless.ir.builder import Builder, inline
 from tapeless.ir.dotspec import LETTERS, canonical_spec
 from tapeless.ir.errors import TapelessError
@@ -137,9 +138,13 @@ class Growing:
             array = np.asarray(draw.integers(-high, high, shape))
         else:
             array = np.asarray(draw.integers(0, 2 if type_.is_bool else 5, shape))
-        value = Value(type_, f"x{len(self.inputs)}")
+        return self.given(array.astype(dtype))
+
+    def given(self, array: np.ndarray) -> Value:
+        """A new input with this argument."""
+        value = Value(Type(array.dtype, array.shape), f"x{len(self.inputs)}")
         self.inputs.append(value)
-        self.arguments.append(array.astype(dtype))
+        self.arguments.append(array)
         self.values.append(value)
         self.exact.add(value)
         return value
@@ -477,17 +482,7 @@ class Growing:
         )
         sample = self.rng.choice(op.samples)
         draw = np.random.default_rng(self.rng.getrandbits(32))
-        operands = []
-        for x in sample.operands:
-            if isinstance(x, Type):
-                v = self.fresh(x)
-                if x.is_float:
-                    drawn = draw.uniform(sample.low, sample.high, x.shape)
-                    self.arguments[-1] = np.asarray(drawn).astype(x.dtype)
-            else:
-                v = self.fresh(Type(np.asarray(x).dtype, np.shape(x)))
-                self.arguments[-1] = np.asarray(x)
-            operands.append(v)
+        operands = [self.given(array) for array in draw_operands(draw, sample)]
         node = self.b.emit(op, operands, sample.attrs)
         self.values += [v for v in node.results[1:] if v.type.size <= MAX_SIZE]
         return node.results[0]
