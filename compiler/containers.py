@@ -31,6 +31,12 @@ def flatten_apart(items: Sequence[Any], stop: Stop) -> tuple[list[Any], TreeDef]
     return walk.found, walk.visit_apart(items)
 
 
+def flatten_held(items: Sequence[Any], stop: Stop) -> tuple[list[Any], TreeDef]:
+    """`flatten` of a tuple whose items share what they share, objects or not."""
+    walk = _Walk(stop)
+    return walk.found, walk.visit(tuple(items), held=True)
+
+
 def leaves(x: Any) -> list[Any]:
     """The leaves of `flatten`, without those in a place reached before."""
     return flatten(x)[0]

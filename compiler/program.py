@@ -39,7 +39,6 @@ from .reports import (
 from .signature import ArraySpec, Described
 from .table import seconds_text
 from .trace import trace
-from .tree import LEAF
 from .unpack import make_unpack
 from .verification import VerifyReport, Version, verify
 from .zeros import ZeroReport, zero_report
@@ -255,8 +254,7 @@ class Program:
         limits = [(k, int(r.min), int(r.max)) for k, r in ranges]
         call = self.native.executable.call
         finish = self.traced.finish
-        single = self.traced.result_tree.treedef == LEAF and self.traced.result_tree.arrays == 1
-        plain = single and not rebinds
+        plain = self.traced.result_tree.single and not rebinds
 
         def fast(args: tuple[Any, ...]) -> Any:
             if len(args) != count:

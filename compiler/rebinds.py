@@ -7,138 +7,22 @@ after each call.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator, Mapping
 from types import FunctionType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from ..ir.errors import TraceError
 from ..ir.graph import Value
-from . import containers, objects, tree
+from . import containers, objects
+from .replay import Attribute, Extra, Made, Original, Path, Rebinds, Recipe, Slot, Slots, Static
 from .tracing.handle import Handle
 from .tracing.promotion import as_array
 from .tracing.reachable import reachable
 from .tracing.refused import is_refused
 
-Path = tuple[Hashable, ...]
 Content = list[tuple[Hashable, Any]]
-
-
-class Attribute(str):
-    """A step of a path into an object; any other key is one into a dict, list or tuple."""
-
-
-@dataclass(frozen=True)
-class Original:
-    """The caller's own object at a path of the arguments, as it was before the call."""
-
-    path: Path
-
-
-@dataclass(frozen=True)
-class Extra:
-    """An extra output of the graph: as an array, a NumPy scalar or a Python number."""
-
-    index: int
-    kind: Literal["array", "scalar", "python"]
-
-
-@dataclass(frozen=True)
-class Static:
-    """A value that does not depend on the call."""
-
-    value: Any
-
-
-@dataclass(frozen=True, eq=False)
-class Built:
-    """A container the step made, with recipes for its leaves."""
-
-    treedef: tree.TreeDef
-    leaves: tuple[Recipe, ...]
-
-
-Recipe = Original | Extra | Static | Built
-
-
-@dataclass(frozen=True)
-class Slots:
-    """What a container holds after the step; of an object, only the attributes that changed, and
-    the names of those that are gone."""
-
-    path: Path
-    content: tuple[tuple[Hashable, Recipe], ...]
-    removed: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Rebinds:
-    """How to bring the caller's containers to where the step left its own."""
-
-    slots: tuple[Slots, ...] = ()
-
-    def replay(self, arguments: Mapping[str, Any], extra: Sequence[Any]) -> None:
-        """Change the containers in `arguments`, given the graph's extra outputs."""
-        made: dict[Recipe, Any] = {}
-        plans = [
-            (at(arguments, s.path), [(k, _make(r, arguments, extra, made)) for k, r in s.content])
-            for s in self.slots
-        ]
-        for slots, (container, content) in zip(self.slots, plans, strict=True):
-            _fill(container, content, slots.removed)
-
-
-def at(arguments: Mapping[str, Any], path: Path) -> Any:
-    """The caller's object at a path."""
-    found: Any = arguments
-    for key in path:
-        slots: Any = found
-        keyed = isinstance(found, (Mapping, list, tuple))
-        found = slots[key] if keyed else objects.state(slots)[str(key)]
-    return found
-
-
-def _make(
-    recipe: Recipe, arguments: Mapping[str, Any], extra: Sequence[Any], made: dict[Recipe, Any]
-) -> Any:
-    """What a recipe stands for; `made` keeps one container of the step's one container."""
-    match recipe:
-        case Original(path):
-            return at(arguments, path)
-        case Extra(index, kind):
-            array = np.asarray(extra[index])
-            return array if kind == "array" else array[()] if kind == "scalar" else array.item()
-        case Static(value):
-            return value
-        case Built(treedef, leaves):
-            if recipe not in made:
-                parts = [_make(leaf, arguments, extra, made) for leaf in leaves]
-                made[recipe] = treedef.unflatten(parts)
-            return made[recipe]
-
-
-def _fill(container: Any, content: list[tuple[Hashable, Any]], removed: Sequence[str]) -> None:
-    """Give a container this content, touching only what differs."""
-    if isinstance(container, list):
-        values = [value for _, value in content]
-        if len(values) != len(container) or any(
-            a is not b for a, b in zip(values, container, strict=True)
-        ):
-            container[:] = values
-    elif isinstance(container, dict):
-        if list(container) != [key for key, _ in content]:
-            container.clear()
-        container.update(content)
-    else:
-        for name in removed:
-            objects.remove(container, name)
-        for key, value in content:
-            objects.write(container, str(key), value)
-
-
-# --- comparing -----------------------------------------------------------------------------
 
 
 class Snapshot:
@@ -172,43 +56,47 @@ class Snapshot:
     def changes(self) -> tuple[Rebinds, list[Value]]:
         """What differs now, and the values it needs as extra outputs of the graph."""
         outputs = _Outputs()
-        built: dict[int, Built] = {}
-        slots = []
-        for path, before, now in self.modified():
-            gone: tuple[str, ...] = ()
-            if any(isinstance(key, Attribute) for key, _ in (*before, *now)):
-                old, new = dict(before), dict(now)
-                gone = tuple(str(key) for key in old if key not in new)
-                now = [(k, x) for k, x in now if k not in old or old[k] is not x]
-            content = [(key, self._recipe(x, (*path, key), outputs, built)) for key, x in now]
-            slots.append(Slots(path, tuple(content), gone))
-        return Rebinds(tuple(slots)), outputs.values
+        changed = [_Change(path, x, before, now) for path, x, before, now in self.modified()]
+        places = {id(x): ((*c.path, key), x) for c in changed for key, x in c.content}
+        fresh = {k: (place, x) for k, (place, x) in places.items() if self._is_fresh(x)}
+        leaves, made = containers.flatten_held([x for _, x in fresh.values()], self._is_known)
+        place = next((place for place, _ in fresh.values()), ())
+        parts = tuple(self._recipe(leaf, place, outputs, {}) for leaf in leaves)
+        order = {k: n for n, k in enumerate(fresh)}
+        slots = tuple(
+            Slots(
+                c.path,
+                tuple((k, self._recipe(x, (*c.path, k), outputs, order)) for k, x in c.content),
+                c.whole,
+                c.removed,
+            )
+            for c in changed
+        )
+        return Rebinds(slots, made, parts), outputs.values
 
-    def modified(self) -> Iterator[tuple[Path, Content, Content]]:
+    def modified(self) -> Iterator[tuple[Path, Any, Content, Content]]:
         """The containers whose content is not what it was: what they held, and hold now."""
         for path, container, before in self._containers.values():
             now = _content(container)
             if len(now) != len(before) or any(
                 k != j or x is not y for (k, x), (j, y) in zip(before, now, strict=True)
             ):
-                yield path, before, now
+                yield path, container, before, now
 
-    def _recipe(self, x: Any, place: Path, outputs: _Outputs, built: dict[int, Built]) -> Recipe:
-        if is_refused(x):
-            return self.original(x)
-        if isinstance(x, Handle):
+    def _recipe(self, x: Any, place: Path, outputs: _Outputs, made: Mapping[int, int]) -> Recipe:
+        if id(x) in made:
+            return Made(made[id(x)])
+        if not is_refused(x) and isinstance(x, Handle):
             return self._array(x, place, outputs)
-        if id(x) in self._containers:
-            return Original(self._paths[id(x)])
+        if self._is_known(x):
+            return self.original(x)
         if isinstance(x, np.ndarray):
             return outputs.add(as_array(x))
-        if not containers.is_container(x):
-            return Static(_without_arrays(x, place))
-        if id(x) not in built:
-            leaves, treedef = containers.flatten(x, self._is_known)
-            parts = tuple(self._recipe(leaf, place, outputs, built) for leaf in leaves)
-            built[id(x)] = Built(treedef, parts)
-        return built[id(x)]
+        return Static(_without_arrays(x, place))
+
+    def _is_fresh(self, x: Any) -> bool:
+        """Whether `x` is a container the step made."""
+        return not self._is_known(x) and containers.is_container(x)
 
     def _is_known(self, x: Any) -> bool:
         return is_refused(x) or id(x) in self._containers
@@ -222,6 +110,22 @@ class Snapshot:
                 " memory with it from then on. Store a .copy()"
             )
         return outputs.add(x)
+
+
+class _Change:
+    """What a container at `path` holds after the step that it did not hold before."""
+
+    def __init__(self, path: Path, container: Any, before: Content, now: Content) -> None:
+        self.path = path
+        self.removed: tuple[str, ...] = ()
+        self.whole = isinstance(container, (dict, list)) and [k for k, _ in before] != [
+            k for k, _ in now
+        ]
+        self.content = now
+        if not self.whole:
+            old, new = dict(before), dict(now)
+            self.removed = tuple(str(key) for key in old if key not in new)
+            self.content = [(k, x) for k, x in now if k not in old or old[k] is not x]
 
 
 class _Outputs:
@@ -248,7 +152,11 @@ class _Outputs:
 def _content(x: Any) -> Content:
     """Children of a container, attributes marked."""
     pairs = containers.children(x)
-    return pairs if isinstance(x, (dict, list, tuple)) else [(Attribute(k), v) for k, v in pairs]
+    if isinstance(x, (dict, list, tuple)):
+        return pairs
+    kind: Any = type(x)
+    slots = ("__func__", "__self__") if kind is objects.Method else objects.slots(kind)
+    return [(Slot(key) if key in slots else Attribute(key), child) for key, child in pairs]
 
 
 def _without_arrays(x: Any, place: Path) -> Any:

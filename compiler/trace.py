@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ import numpy as np
 from ..ir.errors import TapelessError, TraceError
 from ..ir.graph import Graph, Loc, Value
 from . import containers, objects, tree
-from .rebinds import Original, Rebinds, Snapshot, at
+from .rebinds import Snapshot
+from .replay import Original, Rebinds, at
 from .signature import (
     ArraySpec,
     Described,
@@ -64,10 +66,15 @@ class ResultTree:
             for leaf in self.leaves
         )
 
-    @property
+    @cached_property
     def arrays(self) -> int:
         """How many outputs the return value takes."""
         return sum(leaf is OUTPUT for leaf in self.leaves)
+
+    @cached_property
+    def single(self) -> bool:
+        """Whether the return value is one array."""
+        return self.treedef == tree.LEAF and self.arrays == 1
 
 
 class _Output:
@@ -106,8 +113,10 @@ class Traced:
     def finish(self, arguments: Mapping[str, Any], outputs: Sequence[Any]) -> Any:
         """After a run: change the caller's containers (`arguments` by parameter name), and
         return what the step returns."""
-        result = self.result_tree.unflatten(arguments, outputs)
-        self.rebinds.replay(arguments, outputs[self.result_tree.arrays :])
+        single = self.result_tree.single
+        result = outputs[0] if single else self.result_tree.unflatten(arguments, outputs)
+        if self.rebinds.slots:
+            self.rebinds.replay(arguments, outputs[self.result_tree.arrays :])
         return result
 
 

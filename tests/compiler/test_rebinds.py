@@ -99,6 +99,34 @@ def test_python_numbers_in_containers_stay_python_numbers():
     assert state == theirs and [type(v) for v in state.values()] == [int, float, np.float32]
 
 
+def test_containers_made_in_the_step_keep_their_identities():
+    def program(p):
+        p["a"] = {"w": p["W"] * 2}
+        p["list"] = [p["a"], p["a"]["w"], p["layers"]]
+        p["a"]["itself"] = p["a"]
+
+    mine = containers()
+    run_traced(program, mine)
+    made = mine["a"]
+    assert made["itself"] is made is mine["list"][0] and mine["list"][1] is made["w"]
+    assert mine["list"][2] is mine["layers"]
+    assert made["w"].tolist() == [[2, 2], [2, 2]]
+
+
+def test_slots_that_do_not_change_are_not_touched():
+    class Watched(dict):
+        def __setitem__(self, key, value):
+            written.append(key)
+            super().__setitem__(key, value)
+
+    def program(p):
+        p["a"] = p["a"] + 1
+
+    written: list[str] = []
+    run_traced(program, Watched(a=np.ones(1), b=np.ones(1)))
+    assert written[-1] == "a" and "b" not in written
+
+
 def test_storing_a_view_of_an_argument_raises():
     with pytest.raises(errors.TraceError, match="memory"):
         run_traced(lambda p: p.update(first=p["W"][0]), {"W": np.ones((2, 2))})

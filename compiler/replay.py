@@ -1,0 +1,188 @@
+"""What a step did to containers, done again to the caller's after each call.
+
+`Rebinds` lists which slots of which containers get what. It is run as a generated function; for
+`self.t += 1` and `self.layers[0].h = h` that is
+
+    def replay(arguments, outputs):
+        c0 = arguments[C0]
+        c1 = c0.__dict__[C1]
+        c2 = c1[C2]
+        v0 = outputs[0].item()
+        v1 = outputs[1]
+        c0.__dict__[C3] = v0
+        c2.__dict__[C4] = v1
+
+Everything is read and made before the first write, so that what it leaves does not depend on the
+order of the writes. No user string enters the source; keys and values are constants `C<i>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, Literal
+
+from . import objects, tree
+
+Path = tuple[Hashable, ...]
+
+
+class Attribute(str):
+    """A step of a path into an object; any other key is one into a dict, list or tuple."""
+
+
+class Slot(Attribute):
+    """An attribute that is not in `__dict__`."""
+
+
+@dataclass(frozen=True)
+class Original:
+    """The caller's own object at a path of the arguments, as it was before the call."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Extra:
+    """An extra output of the graph: as an array, a NumPy scalar or a Python number."""
+
+    index: int
+    kind: Literal["array", "scalar", "python"]
+
+
+@dataclass(frozen=True)
+class Static:
+    """A value that does not depend on the call."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Made:
+    """One of the containers the step made."""
+
+    index: int
+
+
+Recipe = Original | Extra | Static | Made
+
+
+@dataclass(frozen=True)
+class Slots:
+    """What to put into a container. `whole`: that is all it holds after the step, in this order;
+    `removed` are attributes that are gone."""
+
+    path: Path
+    content: tuple[tuple[Hashable, Recipe], ...]
+    whole: bool = False
+    removed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rebinds:
+    """How to bring the caller's containers to where the step left its own. The containers the step
+    made are the items of the tuple `made`, with recipes for its leaves."""
+
+    slots: tuple[Slots, ...]
+    made: tree.TreeDef
+    leaves: tuple[Recipe, ...]
+
+    @cached_property
+    def replay(self) -> Callable[[Mapping[str, Any], Sequence[Any]], None]:
+        """A function that changes the containers in its first argument (by parameter name), given
+        the graph's extra outputs."""
+        return _Writer().function(self)
+
+
+def at(arguments: Mapping[str, Any], path: Path) -> Any:
+    """The caller's object at a path."""
+    found: Any = arguments
+    for key in path:
+        found = objects.state(found)[str(key)] if isinstance(key, Attribute) else found[key]
+    return found
+
+
+def _refill(container: Any, content: Sequence[tuple[Hashable, Any]]) -> None:
+    """Make this all that a list or dict holds."""
+    if isinstance(container, list):
+        container[:] = [value for _, value in content]
+    else:
+        container.clear()
+        container.update(content)
+
+
+_EXTRA: Final = {"array": "", "scalar": "[()]", "python": ".item()"}
+
+
+class _Writer:
+    """Collects the lines of one `replay`."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.scope: dict[str, Any] = {
+            "read": objects.state,
+            "write": objects.write,
+            "remove": objects.remove,
+            "refill": _refill,
+        }
+        self.places: dict[Path, str] = {(): "arguments"}
+
+    def function(self, rebinds: Rebinds) -> Callable[[Mapping[str, Any], Sequence[Any]], None]:
+        if rebinds.made.children:
+            leaves = "".join(f"{self.recipe(leaf)}, " for leaf in rebinds.leaves)
+            self.lines.append(f"made = {self.constant(rebinds.made.unflatten)}(({leaves}))")
+        writes = [line for slots in rebinds.slots for line in self.writes(slots)]
+        body = "\n".join(f"    {line}" for line in [*self.lines, *writes, "return"])
+        source = f"def replay(arguments, outputs):\n{body}\n"
+        exec(compile(source, "<tapeless replay>", "exec"), self.scope)
+        made: Callable[[Mapping[str, Any], Sequence[Any]], None] = self.scope["replay"]
+        return made
+
+    def writes(self, slots: Slots) -> list[str]:
+        """The lines that change one container; what they need is read before all of them."""
+        container = self.place(slots.path)
+        pairs = [(key, self.recipe(recipe)) for key, recipe in slots.content]
+        if slots.whole:
+            content = "".join(f"({self.constant(key)}, {value}), " for key, value in pairs)
+            return [f"refill({container}, ({content}))"]
+        gone = [f"remove({container}, {self.constant(name)})" for name in slots.removed]
+        return gone + [self.store(container, key, value) for key, value in pairs]
+
+    def store(self, container: str, key: Hashable, value: str) -> str:
+        name = self.constant(str(key) if isinstance(key, Attribute) else key)
+        if isinstance(key, Slot):
+            return f"write({container}, {name}, {value})"
+        keyed = f"{container}.__dict__" if isinstance(key, Attribute) else container
+        return f"{keyed}[{name}] = {value}"
+
+    def place(self, path: Path) -> str:
+        """The name of the object at a path, read once."""
+        if path not in self.places:
+            outer, key = self.place(path[:-1]), path[-1]
+            name = self.constant(str(key) if isinstance(key, Attribute) else key)
+            keyed = f"{outer}.__dict__" if isinstance(key, Attribute) else outer
+            keyed = f"read({outer})" if isinstance(key, Slot) else keyed
+            self.places[path] = self.local(f"{keyed}[{name}]")
+        return self.places[path]
+
+    def recipe(self, recipe: Recipe) -> str:
+        match recipe:
+            case Original(path):
+                return self.place(path)
+            case Extra(index, kind):
+                return self.local(f"outputs[{index}]{_EXTRA[kind]}")
+            case Static(value):
+                return self.constant(value)
+            case Made(index):
+                return f"made[{index}]"
+
+    def local(self, expression: str) -> str:
+        name = f"v{len(self.lines)}"
+        self.lines.append(f"{name} = {expression}")
+        return name
+
+    def constant(self, value: Any) -> str:
+        name = f"C{len(self.scope)}"
+        self.scope[name] = value
+        return name
