@@ -229,7 +229,8 @@ def _static_spec(value: Any) -> StaticSpec:
         raise UnsupportedError("complex is not supported; pass real and imaginary parts")
     if isinstance(value, GENERATORS):
         raise UnsupportedError(
-            f"{type(value).__name__} is not supported; draw the numbers outside, pass the array"
+            f"{type(value).__name__} is not supported; draw with tl.random from a key, or outside"
+            " the step and pass the array"
         )
     if isinstance(value, (dict, list, tuple)) and containers.has_attributes(value):
         raise UnsupportedError(

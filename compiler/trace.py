@@ -33,9 +33,10 @@ from .signature import (
     pin,
 )
 from .tracing import source
+from .tracing.generators import RandomGuard, fresh_seeds_noticed
 from .tracing.handle import Handle
 from .tracing.promotion import as_array
-from .tracing.reachable import RandomGuard, check_nothing_kept
+from .tracing.reachable import check_nothing_kept
 from .tracing.recorder import Buffer, Recorder, active, located
 from .tracing.refused import Refused
 from .tracing.traced import TracedArray
@@ -140,7 +141,8 @@ def trace(
     """
     bound = bind(parameters(fn), args, kwargs)
     described = describe(bound.arguments, static_argnames)
-    recorder = Recorder(TracedArray, RandomGuard(fn))
+    guard = RandomGuard([fn, *args, *kwargs.values()])
+    recorder = Recorder(TracedArray, guard)
     leaves = _enter(recorder, described)
     inputs = [leaf for leaf in leaves if isinstance(leaf, TracedArray)]
     originals = tuple(leaf.buffer.value for leaf in inputs)
@@ -151,12 +153,12 @@ def trace(
         for name, s in zip(described.names, described.specs, strict=True)
         if isinstance(s, StaticSpec) and objects.is_open(type(s.value))
     ]
-    with recorder.recording():
+    with recorder.recording(), fresh_seeds_noticed():
         result_tree, outputs = _results(_run(fn, bound), before)
         rebinds, extra = before.changes()
         updates = _updates(originals, inputs)
-        if recorder.guard.drawn():
-            raise TraceError(RandomGuard.message)
+        if guard.drawn():
+            raise TraceError(guard.message)
     for name, value, attributes in statics:
         _check_unchanged(name, value, attributes)
     check_nothing_kept(fn, ((name, value) for name, value, _ in statics))

@@ -22,6 +22,7 @@ from typing import Any, Final
 import numpy
 
 from ..compiler.tracing import assembly, creation, dispatch
+from ..compiler.tracing.generators import DRAW_OTHERWISE
 from ..compiler.tracing.promotion import holds_traced
 from ..compiler.tracing.recorder import Recorder, active
 from ..ir.errors import TraceError
@@ -112,7 +113,7 @@ def _drawing(function: Callable[..., Any]) -> Callable[..., Any]:
         if active() is not None:
             raise TraceError(
                 f"np.random.{function.__name__} is called inside the step; its numbers would be"
-                " the same in every call. Draw them outside and pass the array as an argument"
+                f" the same in every call. Instead {DRAW_OTHERWISE}"
             )
         return function(*args, **kwargs)
 

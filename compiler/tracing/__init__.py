@@ -12,5 +12,6 @@ promotion   NumPy 2's dtype rules
 registry    the table of functions, filled by
 elementwise, composed, reductions, shapes, assembly, linear, indexing, creation
 misuse      what dispatch cannot catch, explained
-reachable   random numbers drawn and traced arrays kept behind the trace's back
+reachable   traced arrays kept behind the trace's back
+generators  random numbers drawn behind it
 """

@@ -15,6 +15,7 @@ import numpy as np
 
 from ...ir.errors import TraceError
 from . import source
+from .generators import DRAW_OTHERWISE
 from .recorder import located
 
 _OURS = "import NumPy by `from tapeless import numpy as np`"
@@ -101,6 +102,8 @@ def no_array() -> TraceError:
         fix = f"use np.stack([a, b]) for arrays of one shape, np.concatenate for parts, or {_OURS}"
     elif callee.endswith(("asarray", "array")):
         fix = "use x itself, x.copy() or x.astype(dtype)"
+    elif callee.endswith(".take"):
+        fix = f"use np.asarray(C, like=x)[x], or {_OURS}"
     else:
         fix = f"call NumPy's function on traced arrays: np.{callee.rsplit('.', 1)[-1]}(C, x)"
     return _error(
@@ -129,14 +132,14 @@ def _stored() -> str:
 def _indexed() -> str:
     return (
         "a concrete array or list is indexed with a traced value, which NumPy does not let us"
-        f" see; use np.take(C, x, axis=0), or {_OURS} and np.asarray(C)[x]"
+        f" see; use np.asarray(C, like=x)[x], or {_OURS} and np.asarray(C)[x]"
     )
 
 
 def _random(node: ast.Call) -> str:
     return (
         f"{_callee(node)} is called inside the step; its numbers would be the same in every call."
-        " Draw them outside and pass the array as an argument"
+        f" Instead {DRAW_OTHERWISE}"
     )
 
 

@@ -18,7 +18,7 @@ from .sorting import sort
 
 @implements(np.median)
 def median(
-    a: Any, axis: Axis = None, overwrite_input: bool = False, keepdims: bool = False
+    a: Any, axis: Axis | None = None, overwrite_input: bool = False, keepdims: bool = False
 ) -> Array:
     """np.median: the mean of the one or two elements in the middle; NaN where there is one."""
     x = as_array(a)
@@ -40,7 +40,7 @@ def _spoilt(ordered: Array, result: Array) -> Array:
 
 @implements(np.quantile)
 def quantile(
-    a: Any, q: Any, axis: Axis = None, overwrite_input: bool = False, method: str = "linear",
+    a: Any, q: Any, axis: Axis | None = None, overwrite_input: bool = False, method: str = "linear",
     keepdims: bool = False, *, weights: Any = None,
 ) -> Array:  # fmt: skip
     """np.quantile by linear interpolation, for fractions known when the step is traced."""
@@ -50,7 +50,7 @@ def quantile(
 
 @implements(np.percentile)
 def percentile(
-    a: Any, q: Any, axis: Axis = None, overwrite_input: bool = False, method: str = "linear",
+    a: Any, q: Any, axis: Axis | None = None, overwrite_input: bool = False, method: str = "linear",
     keepdims: bool = False, *, weights: Any = None,
 ) -> Array:  # fmt: skip
     """np.percentile by linear interpolation, for percents known when the step is traced."""

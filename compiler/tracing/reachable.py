@@ -1,48 +1,21 @@
 """What a step can reach by name besides its arguments: globals it names, variables it closes over.
 
-Two things done there cannot be compiled and would otherwise go unnoticed: drawing random numbers
-(drawn once, frozen into the step) and keeping a traced array (it dies with the trace, and later
-calls would not replace it).
+Keeping a traced array there cannot be compiled and would otherwise go unnoticed: it dies with the
+trace, and later calls would not replace it.
 """
 
 from __future__ import annotations
 
 import dis
 import inspect
-import pickle
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from types import CodeType
 from typing import Any
 
-import numpy as np
-
 from ...ir.errors import TraceError
 from .. import containers
 from .handle import Handle
-
-
-class RandomGuard:
-    """Remembers the state of the generators a function could draw from. (The global one belongs
-    to all threads: a thread that draws from it during the trace is mistaken for the step.)"""
-
-    message = (
-        "random numbers were drawn with np.random inside the step; they would be the same in"
-        " every call. Draw them outside and pass the array as an argument"
-    )
-
-    def __init__(self, fn: Callable[..., Any]) -> None:
-        values = (value for _, value in reachable(fn))
-        self._generators = [g for g in values if isinstance(g, np.random.Generator)]
-        self._before = self._states()
-
-    def drawn(self) -> bool:
-        """Whether any generator has moved since this guard was made."""
-        return self._states() != self._before
-
-    def _states(self) -> bytes:
-        own = [generator.bit_generator.state for generator in self._generators]
-        return pickle.dumps([*own, np.random.get_state(legacy=False)])
 
 
 def reachable(fn: Callable[..., Any]) -> Iterator[tuple[str, Any]]:

@@ -24,7 +24,7 @@ from . import source
 from .constants import constant
 
 if TYPE_CHECKING:
-    from .reachable import RandomGuard
+    from .generators import RandomGuard
     from .traced import TracedArray
 
 E = TypeVar("E", bound=TapelessError)

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from ...ir.errors import TapelessError, TraceError, UnsupportedError
 from ..signature import GENERATORS
 from . import source
-from .reachable import RandomGuard
+from .generators import RandomGuard
 from .recorder import located
 
 

@@ -65,8 +65,8 @@ def test_bools_are_python_bools():
 
 REFUSED = {
     "generator": (np.random.default_rng(0), lambda rng, x: x + rng.normal(), "TraceError",
-                  "random numbers were drawn with np.random inside the step; they would be the same"
-                  " in every call. Draw them outside and pass the array as an argument"),
+                  "random numbers were drawn inside the step; they would be the same in every call."
+                  " Instead draw with tl.random from a key that is an argument"),
     "state": (np.random.RandomState(0), lambda rng, x: x + rng.normal(), "TraceError", "random"),
     "random": (random.Random(0), lambda rng, x: x * rng.random(), "TraceError", "random"),
     "deque": (collections.deque([1]), lambda d, x: d.append(x), "UnsupportedError",
