@@ -32,7 +32,7 @@ def windows_first(site: Site, y: Value, z: Value, **_: Value) -> Value | None:
     left = site.operands[0] is z
     lhs = _permuted(spec.lhs, perm) if left else spec.lhs
     rhs = spec.rhs if left else _permuted(spec.rhs, perm)
-    if not _fewer_products(spec, laid := DotSpec(lhs, rhs, spec.out), site.operands):
+    if not _as_few_products(spec, laid := DotSpec(lhs, rhs, spec.out), site.operands):
         return None
     moved = site.b.transpose(z, perm=perm)
     return site.b.dot(*(moved, y) if left else (y, moved), spec=canonical_spec(str(laid)))
@@ -44,7 +44,7 @@ def added_windows_first(site: Site, x: Value, y: Value, z: Value) -> Value | Non
     permuted"""
     spec, perm = parse_spec(site.producers[z].attrs["spec"]), window_order(site.node.attrs, z)
     laid = DotSpec(spec.lhs, spec.rhs, _permuted(spec.out, perm))
-    if not site.used_once(z) or not _fewer_products(spec, laid, (x, y)):
+    if not site.used_once(z) or not _as_few_products(spec, laid, (x, y)):
         return None
     product = site.b.dot(x, y, spec=canonical_spec(str(laid)))
     back = site.b.transpose(product, perm=tuple(perm.index(k) for k in range(len(perm))))
@@ -63,11 +63,12 @@ def _permuted(letters: str, perm: tuple[int, ...]) -> str:
     return "".join(letters[k] for k in perm)
 
 
-def _fewer_products(old: DotSpec, new: DotSpec, operands: tuple[Value, ...]) -> bool:
-    """Whether the new order takes fewer products than the old one."""
+def _as_few_products(old: DotSpec, new: DotSpec, operands: tuple[Value, ...]) -> bool:
+    """Whether the new order takes no more products than the old one. Of two equal ones it is the
+    better: its windows are copied row by row."""
     extents = letter_extents(str(old), [v.type for v in operands])
     before, after = as_matmul(old, extents), as_matmul(new, extents)
-    return after is not None and (before is None or after.products < before.products)
+    return after is not None and (before is None or after.products <= before.products)
 
 
 RULES: Final[tuple[Rule, ...]] = (windows_first, added_windows_first)

@@ -107,6 +107,19 @@ def every_index(site: Site) -> Value | None:
     return v if to_zeros else site.b.add(x, v)
 
 
+@rule("gather", "scatter", "scatter_add")
+def narrow_indices(site: Site) -> Value | None:
+    """gather(x, broadcast(i), j) = gather(x, i, j), scatters likewise: indices broadcast anyway"""
+    skip = 1 if site.node.op.name == "gather" else 2
+    arrays, indices = site.operands[:skip], site.operands[skip:]
+    nodes = [site.producer(v, "broadcast") for v in indices]
+    narrow = [v if n is None else n.operands[0] for v, n in zip(indices, nodes, strict=True)]
+    batch = np.broadcast_shapes(*(v.shape for v in indices))
+    if not any(nodes) or np.broadcast_shapes(*(v.shape for v in narrow)) != batch:
+        return None
+    return site.b.emit(site.node.op, (*arrays, *narrow), site.node.attrs).results[0]
+
+
 @rule("sum")
 def sum_of_scattered(site: Site) -> Value | None:
     """sum_j scatter_add(0, v, i, j) = scatter_add(0, v, i), without the axis j. Only where another
@@ -186,6 +199,7 @@ RULES: tuple[Rule, ...] = (
     read_what_was_written,
     read_beside_what_was_added,
     every_index,
+    narrow_indices,
     sum_of_scattered,
     gather_below_elementwise,
 )
