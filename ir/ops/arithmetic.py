@@ -108,6 +108,9 @@ for _op in (
     elementwise("floor", np.floor, "floor_{t}({0})", None, "round down"),
     elementwise("ceil", np.ceil, "ceil_{t}({0})", None, "round up"),
     elementwise("rint", np.rint, "rint_{t}({0})", None, "round half to even"),
+    elementwise(
+        "stop_gradient", np.positive, "{0}", None, "x, a constant to derivatives", accepts=NUMERIC,
+    ),
 ):  # fmt: skip
     define(_op)
 

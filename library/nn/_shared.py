@@ -1,4 +1,4 @@
-"""What the functions of `tl.nn` share: types, reductions, checks of targets and labels."""
+"""What the functions of `tl.nn` share: types, reductions, checks of shapes and labels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from ...ir.errors import DTypeError, ShapeError
+from ...ir.errors import ShapeError
 
 Array: TypeAlias = Any
 """A NumPy array or, inside a trace, what stands for one."""
@@ -30,32 +30,10 @@ def same_shape(name: str, input: Array, target: Array) -> None:
         raise ShapeError(f"{name}: shapes {np.shape(input)} and {np.shape(target)} differ")
 
 
-def floating_targets(name: str, input: Array, target: Array) -> Array:
-    """Targets of the input's shape; integers and Booleans take its dtype, so f32 stays f32."""
-    same_shape(name, input, target)
-    return target if target.dtype.kind == "f" else target.astype(input.dtype)
-
-
 def class_axis(scores: Array) -> int:
     if scores.ndim == 0:
         raise ShapeError("scores need a class axis: (classes,) or (n, classes, ...)")
     return 1 if scores.ndim > 1 else 0
-
-
-def at_labels(name: str, scores: Array, labels: Array) -> Array:
-    """scores[n, labels[n, ...], ...], of the shape of the labels."""
-    if labels.dtype.kind not in "iu":
-        raise DTypeError(f"{name}: labels must be integers, not {labels.dtype}")
-    axis = class_axis(scores)
-    if scores.shape[:axis] + scores.shape[axis + 1 :] != labels.shape:
-        raise ShapeError(f"{name}: labels {labels.shape} do not fit scores {scores.shape}")
-    if scores.ndim <= 1:
-        return scores[labels]
-    grid = [
-        np.reshape(np.arange(n), (n,) + (1,) * (labels.ndim - k - 1))
-        for k, n in enumerate(labels.shape)
-    ]
-    return scores[(grid[0], labels, *grid[1:])]
 
 
 def is_label(labels: Array, classes: int, axis: int) -> Array:

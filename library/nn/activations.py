@@ -1,33 +1,16 @@
-"""Activations, elementwise or along an axis."""
+"""Smooth activations, elementwise or along an axis."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from typing import Literal
+
 import numpy as np
 
+from ...compiler.primitive import apply
 from ...ir.errors import ShapeError
 from ._shared import Array
-
-
-def relu(x: Array) -> Array:
-    """max(x, 0), NaN kept. Unlike `np.maximum(x, 0)` the derivative at 0 is 0, not one half."""
-    # The second branch is 0, or NaN for NaN, and has no derivative.
-    return np.where(x > 0, x, np.maximum(np.sign(x), 0))
-
-
-def leaky_relu(x: Array, negative_slope: float = 0.01) -> Array:
-    """x where x > 0, else negative_slope * x, which is also the derivative taken at 0."""
-    return np.where(x > 0, x, negative_slope * x)
-
-
-def elu(x: Array, alpha: float = 1.0) -> Array:
-    """x where x > 0, else alpha * (exp(x) - 1)."""
-    with np.errstate(over="ignore"):
-        return np.where(x > 0, x, alpha * np.expm1(x))
-
-
-def silu(x: Array) -> Array:
-    """x * sigmoid(x), also known as swish."""
-    return x * sigmoid(x)
 
 
 def tanh(x: Array) -> Array:
@@ -53,10 +36,76 @@ def softplus(x: Array, beta: float = 1.0) -> Array:
     return y if beta == 1 else y / beta
 
 
+def silu(x: Array) -> Array:
+    """x * sigmoid(x), also known as swish; 0 at -inf."""
+    return _gated(x, sigmoid)
+
+
+def mish(x: Array) -> Array:
+    """x * tanh(softplus(x)); 0 at -inf.
+
+    Source: Misra, "Mish: A Self Regularized Non-Monotonic Activation Function", BMVC 2020.
+    """
+    return _gated(x, lambda z: np.tanh(softplus(z)))
+
+
+def gelu(x: Array, approximate: Literal["none", "tanh"] = "none") -> Array:
+    """x * Phi(x) with the normal distribution Phi(x) = (1 + erf(x / sqrt 2)) / 2; 0 at -inf.
+
+    "tanh" takes Phi(x) = (1 + tanh(sqrt(2 / pi) (x + 0.044715 x**3))) / 2. ValueError for another
+    word.
+
+    Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016.
+    """
+    if approximate == "none":
+        return _gated(x, lambda z: 0.5 * (1 + apply("erf", z * math.sqrt(0.5))))
+    if approximate != "tanh":
+        raise ValueError(f"approximate must be 'none' or 'tanh', not {approximate!r}")
+    slope = math.sqrt(2 / math.pi)
+    return _gated(x, lambda z: 0.5 * (1 + np.tanh(slope * (z + 0.044715 * (z * z * z)))))
+
+
+def _gated(x: Array, gate: Callable[[Array], Array]) -> Array:
+    """x * gate(x) for a gate that rises from 0 to 1, with the limits 0 at -inf and inf at inf.
+
+    Beyond +-800 every gate is 0 or 1 with derivative 0, in f64 too. The bounds keep 0 * inf out of
+    values and derivatives.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.where(x == -np.inf, 0, x * gate(np.clip(x, -800, 800)))
+
+
+def softsign(x: Array) -> Array:
+    """x / (1 + |x|), with the limits -1 and 1 at -inf and inf."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isinf(x), np.sign(x), x / (1 + np.abs(x)))
+
+
+def tanhshrink(x: Array) -> Array:
+    """x - tanh(x)."""
+    return x - np.tanh(x)
+
+
+def glu(x: Array, axis: int = -1) -> Array:
+    """a * sigmoid(b) for the halves a, b of x along `axis`, whose length must be even (ShapeError).
+
+    Source: Dauphin et al., "Language Modeling with Gated Convolutional Networks", ICML 2017.
+    """
+    if x.ndim == 0 or x.shape[axis] % 2:
+        raise ShapeError(f"glu: axis {axis} of shape {x.shape} has no two halves")
+    a, b = np.split(x, 2, axis=axis)
+    return a * sigmoid(b)
+
+
 def softmax(x: Array, axis: int = -1) -> Array:
     """exp(x) / sum(exp(x)) along `axis`, shifted by the maximum."""
     e = np.exp(x - np.max(x, axis=axis, keepdims=True))
     return e / np.sum(e, axis=axis, keepdims=True)
+
+
+def softmin(x: Array, axis: int = -1) -> Array:
+    """softmax(-x) along `axis`."""
+    return softmax(-x, axis)
 
 
 def log_softmax(x: Array, axis: int = -1) -> Array:
@@ -68,16 +117,6 @@ def logsumexp(x: Array, axis: int | tuple[int, ...] | None = None, keepdims: boo
     """log(sum(exp(x))) over `axis` (all axes by default) without overflow; -inf if all are."""
     # NumPy's stubs want a literal keepdims.
     return np.logaddexp.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
-
-
-def maxout(x: Array, pieces: int, axis: int = -1) -> Array:
-    """The maximum over groups of `pieces` neighbours along `axis`, whose length they divide."""
-    axis %= x.ndim
-    if x.shape[axis] % pieces:
-        raise ShapeError(f"maxout: {pieces} pieces do not divide axis {axis} of shape {x.shape}")
-    groups = x.shape[axis] // pieces
-    grouped = np.reshape(x, (*x.shape[:axis], groups, pieces, *x.shape[axis + 1 :]))
-    return np.max(grouped, axis=axis + 1)
 
 
 def xlogy(x: Array, y: Array) -> Array:
