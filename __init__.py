@@ -20,6 +20,7 @@ from tapeless.compiler.api import BoundStep, CompiledFunction, compile
 from tapeless.compiler.check import check_grads
 from tapeless.compiler.compare import Comparison, compare
 from tapeless.compiler.interpret import interpret
+from tapeless.compiler.primitive import stop_gradient
 from tapeless.compiler.program import Program
 from tapeless.compiler.structured import StructuredJacobian
 from tapeless.compiler.transforms import grad, hessian, jacobian, jvp, value_and_grad, vjp
@@ -48,6 +49,7 @@ __all__ = [
     "numpy",
     "optim",
     "random",
+    "stop_gradient",
     "tree",
     "value_and_grad",
     "vjp",

@@ -14,6 +14,7 @@ import numpy as np
 from ..ir.builder import complete_attrs
 from ..ir.op import OPS, Op
 from ..ir.types import F64, Type
+from . import tree
 from .tracing.handle import Handle
 from .tracing.promotion import as_value, is_number, lift, recorder_now
 
@@ -30,6 +31,11 @@ def apply(op: str, *operands: Any, **attrs: Any) -> Any:
     if traced is None:
         return _evaluated(record, operands, attrs)
     return traced.recorder.statement(_recorded, (record, operands), attrs)
+
+
+def stop_gradient(x: Any) -> Any:
+    """x (arrays in containers too), as a constant to all derivatives: their value is 0 there."""
+    return tree.map(lambda leaf: apply("stop_gradient", leaf), x)
 
 
 def _recorded(op: Op, operands: Sequence[Any], /, **attrs: Any) -> Any:

@@ -6,6 +6,7 @@ the dtype NumPy gives the expression (f32 stays f32). The forms are chosen for t
 values and derivatives stay right at 0, at large arguments and at infinity.
 """
 
+from . import init
 from .activations import (
     gelu,
     glu,
@@ -70,6 +71,7 @@ from .pooling import (
     max_pool2d,
 )
 from .recurrent import gru_cell, lstm_cell, rnn_cell
+from .stochastic import dropout
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -86,6 +88,7 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "dropout",
     "elu",
     "embedding",
     "gaussian_nll_loss",
@@ -99,6 +102,7 @@ __all__ = [
     "hardtanh",
     "hinge",
     "huber_loss",
+    "init",
     "instance_norm",
     "kl_div",
     "l1_loss",

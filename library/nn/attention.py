@@ -7,8 +7,10 @@ import math
 import numpy as np
 
 from ...ir.errors import DTypeError, ShapeError
+from ..random import Key
 from ._shared import Array
 from .activations import softmax
+from .stochastic import dropout
 
 
 def scaled_dot_product_attention(
@@ -16,15 +18,19 @@ def scaled_dot_product_attention(
     key: Array,
     value: Array,
     attn_mask: Array | None = None,
+    dropout_p: float = 0.0,
     is_causal: bool = False,
     scale: float | None = None,
+    *,
+    dropout_key: Key | None = None,
 ) -> Array:
     """softmax(query @ key.T * scale + mask) @ value, with scale = 1 / sqrt(d) by default.
 
     query (..., l, d), key (..., s, d), value (..., s, v), result (..., l, v). `attn_mask`
     broadcasts to (..., l, s): Boolean, True where a key takes part, or floating, added to the
     scores (-inf leaves a key out). is_causal lets row i see the keys up to i; it excludes a mask
-    (ValueError). A row that sees no key gives zeros, with derivative 0, as in torch.
+    (ValueError). A row that sees no key gives zeros, with derivative 0, as in torch. dropout_p
+    above 0 drops weights, drawn from `dropout_key` (see `dropout`).
 
     ShapeError if the shapes do not fit, DTypeError for a mask of integers.
 
@@ -39,7 +45,7 @@ def scaled_dot_product_attention(
         rows, columns = scores.shape[-2:]
         attn_mask = np.tril(np.ones((rows, columns), bool))
     weights = softmax(scores) if attn_mask is None else _masked_softmax(scores, attn_mask)
-    return weights @ value
+    return dropout(weights, dropout_p, key=dropout_key) @ value
 
 
 def _masked_softmax(scores: Array, mask: Array) -> Array:

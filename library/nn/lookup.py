@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...compiler.primitive import apply
+from ...compiler.primitive import stop_gradient
 from ...ir.errors import DTypeError, ShapeError
 from ._shared import Array, is_label
 
@@ -31,6 +31,6 @@ def embedding(input: Array, weight: Array, padding_idx: int | None = None) -> Ar
         return rows
     if not -len(weight) <= padding_idx < len(weight):
         raise ValueError(f"embedding: padding_idx {padding_idx} is out of range for {len(weight)}")
-    padding = apply("stop_gradient", weight[padding_idx])
+    padding = stop_gradient(weight[padding_idx])
     at_padding = np.expand_dims(input == padding_idx % len(weight), -1)
     return np.where(at_padding, padding, rows)

@@ -173,7 +173,7 @@ def _affine(x: Array, weight: Array | None, bias: Array | None) -> Array:
     return x if bias is None else x + bias
 
 
-def _along_channels(input: Array, *parameters: Array | None) -> list[Array | None]:
+def _along_channels(input: Array, *parameters: Array | None) -> list[Array]:
     """(channels,) as (channels, 1, ...), to stand beside axis 1 of the input."""
     shape = (-1,) + (1,) * (input.ndim - 2)
     return [p if p is None else np.reshape(p, shape) for p in parameters]

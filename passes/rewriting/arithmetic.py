@@ -40,6 +40,12 @@ def integer_times_zero(site: Site, x: Value) -> Value | None:
     return site.b.constant(np.zeros((), x.type.dtype)) if x.type.is_integer else None
 
 
+@rule(p.stop_gradient(x))
+def gradient_stopped(site: Site, x: Value) -> Value:
+    """stop_gradient(x) = x, now that every derivative has been taken"""
+    return x
+
+
 @rule(p.mul(x, -1.0), p.div(x, -1.0))
 def times_minus_one(site: Site, x: Value) -> Value:
     """x * -1 = x / -1 = -x"""
@@ -162,6 +168,7 @@ SIGNS: tuple[Rule, ...] = (
 
 RULES: tuple[Rule, ...] = (
     *SIGNS,
+    gradient_stopped,
     integer_times_zero,
     negations_cancel,
     negation_into_factor,

@@ -72,3 +72,35 @@ def test_derivatives_of_erf():
     tl.check_grads(erf, (x,), order=2)
     slope = tl.grad(lambda x: np.sum(erf(x)))(x)
     np.testing.assert_allclose(slope, 2 / np.sqrt(np.pi) * np.exp(-x * x), rtol=1e-14)
+
+
+def straight_through(x):
+    """The sign, with the derivative of tanh."""
+    soft = np.tanh(x)
+    return soft + tl.stop_gradient(np.sign(x) - soft)
+
+
+def test_stop_gradient():
+    x = np.array([-2.0, 0.5, 3.0])
+    conforms(lambda x: tl.stop_gradient(x), x)
+    slope = 1 - np.tanh(x) ** 2
+    derive = tl.grad(lambda x: np.sum(x * straight_through(x)))
+    for found in (derive(x), tl.compile(derive).interpret(x), tl.compile(derive)(x)):
+        np.testing.assert_allclose(found, np.sign(x) + x * slope, rtol=1e-14)
+    curved = tl.hessian(lambda x: np.sum(tl.stop_gradient(x * x) * x))(x)
+    np.testing.assert_array_equal(curved, np.zeros((3, 3)))
+
+
+def test_stop_gradient_of_containers():
+    p = {"w": np.ones(2), "n": [np.zeros(3), 2.0]}
+    for mine, own in zip(tl.tree.leaves(tl.stop_gradient(p)), tl.tree.leaves(p), strict=True):
+        np.testing.assert_array_equal(mine, own)
+    found = tl.grad(lambda p: np.sum(p["w"] * tl.stop_gradient(p)["w"]))(p)
+    np.testing.assert_array_equal(found["w"], p["w"])
+    np.testing.assert_array_equal(found["n"][0], np.zeros(3))
+
+
+def test_nothing_is_left_of_it_in_the_optimized_stage():
+    program = tl.compile(straight_through).lower(np.ones(3))
+    assert "stop_gradient" in program.ir("trace")
+    assert "stop_gradient" not in program.ir("optimized")
