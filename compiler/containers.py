@@ -52,6 +52,8 @@ def identities(x: Any) -> set[int]:
 def is_container(x: Any) -> bool:
     """Whether `x` has children. (A dict, list or tuple with attributes of its own is a leaf, which
     `signature.spec_of` refuses.)"""
+    if isinstance(x, tree.Container):
+        return True
     if isinstance(x, (dict, list, tuple)):
         return not has_attributes(x)
     return objects.is_object(x)
@@ -65,14 +67,16 @@ def has_attributes(x: Any) -> bool:
 def children(x: Any) -> list[tuple[Hashable, Any]]:
     """The (key, child) pairs of a container: dict keys, indices, or attribute names."""
     return (
-        tree.children(x) if isinstance(x, (dict, list, tuple)) else list(objects.state(x).items())
+        tree.children(x)
+        if isinstance(x, (dict, list, tuple, tree.Container))
+        else list(objects.state(x).items())
     )
 
 
 def _is_mutable(x: Any, container: bool) -> bool:
     """Whether a change of `x` is seen under its other names. Traced arrays are arrays too."""
     if container:
-        return not isinstance(x, (tuple, objects.Method))
+        return not isinstance(x, (tuple, objects.Method, tree.Container))
     return hasattr(type(x), "__array_ufunc__") and not isinstance(x, np.generic)
 
 
@@ -97,7 +101,7 @@ class _Walk:
         if x is None:
             return NONE
         inner = not self._stop(x) and is_container(x)
-        held = held or (inner and not isinstance(x, (dict, list, tuple)))
+        held = held or (inner and not isinstance(x, (dict, list, tuple, tree.Container)))
         if _is_mutable(x, inner):
             place, before, _ = self.known.setdefault(id(x), (self._places, held, x))
             if place != self._places and (held or before):
@@ -108,4 +112,4 @@ class _Walk:
             return LEAF
         pairs = children(x)
         below = tuple(self.visit(child, held=held) for _, child in pairs)
-        return TreeDef(type(x), tuple(key for key, _ in pairs), below)
+        return TreeDef(type(x), tuple(key for key, _ in pairs), below, tree.static(x))

@@ -7,12 +7,10 @@ from typing import Any
 
 from ..ir.evaluate import Arrays
 from ..ir.graph import Graph
-from ..passes.jacobian_free import jacobian_terms
 from ..runtime.interpreter import interpret
 from . import arguments
 from .pipeline import lower
 from .signature import bind, parameters
-from .structured import structured_jacobian
 from .trace import Traced, trace
 
 Function = Callable[..., Any]
@@ -26,22 +24,6 @@ def eagerly(fn: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any
     traced = trace(fn, args, kwargs)
     graph = lower(traced.graph, until="optimized").graphs["optimized"]
     outputs = _run(traced, graph)
-    return traced.finish(bind(parameters(fn), args, kwargs).arguments, outputs)
-
-
-def structured_eagerly(fn: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """The same, with every total Jacobian among the outputs left as its terms."""
-    traced = trace(fn, args, kwargs)
-    graph, terms = jacobian_terms(lower(traced.graph, until="autodiff").graphs["autodiff"])
-    values = iter(_run(traced, graph))
-    outputs: list[Any] = []
-    for value, of_output in zip(traced.graph.outputs, terms, strict=True):
-        node = traced.graph.producer.get(value)
-        if node is not None and node.op.name == "total_jacobian":
-            rank = node.operands[0].type.rank
-            outputs.append(structured_jacobian(value.type, rank, of_output, values))
-        else:
-            outputs.append(next(values))
     return traced.finish(bind(parameters(fn), args, kwargs).arguments, outputs)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..ir.errors import TraceError
 from ..ir.graph import Value
-from . import containers, objects
+from . import containers, objects, tree
 from .replay import Attribute, Extra, Made, Original, Path, Rebinds, Recipe, Slot, Slots, Static
 from .tracing.handle import Handle
 from .tracing.promotion import as_array
@@ -150,7 +150,9 @@ class _Outputs:
 
 
 def _content(x: Any) -> Content:
-    """Children of a container, attributes marked."""
+    """Children of a container, attributes marked; of one that cannot change, none."""
+    if isinstance(x, tree.Container):
+        return []
     pairs = containers.children(x)
     if isinstance(x, (dict, list, tuple)):
         return pairs

@@ -5,39 +5,81 @@
     '[a,b;c,d] = I[a,c] v0[b,d]'
 
 The Hessian of a factorisation with U of 300 x 10 has 9,000,000 elements; stored are the 100 of v0.
+Inside a compiled step the values are traced arrays, everything else is known while tracing.
 """
 
 from __future__ import annotations
 
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ir.dense import spread
-from ..ir.errors import ShapeError
-from ..ir.jacobian import Delta, Form, Term
+from ..ir.builder import Builder
+from ..ir.errors import ShapeError, TraceError
+from ..ir.graph import Graph, Value
+from ..ir.jacobian import Delta, Form, Map, Term, Val, indexed
+from ..ir.text import format_map
 from ..ir.types import Type
-from ..passes.algebra.eliminate import Reduced
+from ..passes.algebra.eliminate import Reduced, eliminate, materialise
+from ..passes.algebra.expression import Expression
+from ..runtime.interpreter import interpret
+from . import tree
+from .tracing.handle import Handle
+from .tracing.promotion import as_array
+from .tracing.recorder import active
 from .zeros import nonzeros
 
 Array = NDArray[Any]
+Emit = Callable[[Builder, Sequence[Value]], Value]
+
+
+class Forced(NamedTuple):
+    """Why a block has no structure: the op, the user's line, and the reason in words."""
+
+    op: str
+    line: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.op} at {self.line}: {self.reason}"
 
 
 @dataclass(frozen=True)
 class StructuredTerm:
-    """values[axes] * product of deltas: `axes` are the axes of the whole that the values run
-    along, a delta a pair of axes along which everything off the diagonal is zero."""
+    """values[axes] times a product of deltas and maps.
+
+    `axes` are the axes of the whole that the values run along; a delta is a pair of axes along
+    which everything off the diagonal is zero. A map `slice(0:3)[a;s]` ties an axis to another one
+    along a part of it; numbers from the rank of the whole on are `inner` axes, which only terms
+    have (`inner` holds their extents) and which are summed over.
+    """
 
     deltas: tuple[tuple[int, int], ...]
     axes: tuple[int, ...]
     values: Array
+    maps: tuple[Map, ...] = ()
+    inner: tuple[int, ...] = ()
+
+    def reduced(self, value: Value) -> Reduced:
+        """The term as the algebra has it."""
+        deltas = tuple(Delta(i, j) for i, j in self.deltas)
+        return Reduced(1.0, deltas, value, self.axes, self.maps, self.inner)
+
+    def factors(self, value: Value, letters: Sequence[int]) -> Term:
+        """The term of index algebra, axis k named `letters[k]`."""
+        table = dict(enumerate(letters))
+        ties = (*(Delta(i, j) for i, j in self.deltas), *self.maps)
+        return Term(1.0, (*(f.rename(table) for f in ties), indexed(value, self._named(table))))
+
+    def _named(self, table: dict[int, int]) -> tuple[int, ...]:
+        return tuple(table[k] for k in self.axes)
 
 
-class StructuredJacobian:
+class StructuredJacobian(tree.Container):
     """A Jacobian of shape(out) + shape(in) (of a Hessian: shape(in) twice) as a sum of terms.
 
     shape, dtype    of the dense tensor
@@ -46,121 +88,174 @@ class StructuredJacobian:
                     result, those after it axes of the argument, `I` is the Kronecker delta
     nnz             how many elements are not structurally zero
     nbytes          memory of what is stored
+    forced          where an op cost it structure: a `Forced` each
+
+    It is a container: the values of the terms are its leaves, in `tl.tree.map` and as arguments
+    and results of compiled steps.
     """
 
     __array_ufunc__ = None  # so that `array @ jacobian` comes to __rmatmul__
 
     def __init__(
-        self, shape: tuple[int, ...], rank: int, dtype: np.dtype, terms: Sequence[StructuredTerm]
+        self,
+        shape: tuple[int, ...],
+        rank: int,
+        dtype: np.dtype,
+        terms: Sequence[StructuredTerm],
+        forced: Sequence[Forced] = (),
     ) -> None:
         """`rank` is the number of axes of the result, the rest are the argument's."""
         self.shape = shape
         self.dtype = dtype
         self.terms = tuple(terms)
+        self.forced = tuple(forced)
         self._rank = rank
+
+    # --- as a container ------------------------------------------------------------------------
+
+    @property
+    def tree_static(self) -> tuple[Any, ...]:
+        patterns = tuple((t.deltas, t.axes, t.maps, t.inner) for t in self.terms)
+        return self.shape, self._rank, self.dtype, patterns, self.forced
+
+    @property
+    def tree_children(self) -> tuple[Array, ...]:
+        return tuple(t.values for t in self.terms)
+
+    @classmethod
+    def tree_build(cls, static: Any, children: Sequence[Any]) -> Self:
+        shape, rank, dtype, patterns, forced = static
+        terms = [
+            StructuredTerm(deltas, axes, values, maps, inner)
+            for (deltas, axes, maps, inner), values in zip(patterns, children, strict=True)
+        ]
+        return cls(shape, rank, dtype, terms, forced)
+
+    # --- what is known ---------------------------------------------------------------------------
 
     @property
     def structure(self) -> str:
-        names = string.ascii_lowercase
-        axes = [names[k] for k in range(len(self.shape))]
-        header = f"[{','.join(axes[: self._rank])};{','.join(axes[self._rank :])}]"
-        products = []
-        for k, term in enumerate(self.terms):
-            value = f"v{k}[{','.join(axes[x] for x in term.axes)}]"
-            products.append(" ".join([*(f"I[{axes[i]},{axes[j]}]" for i, j in term.deltas), value]))
-        return f"{header} = {' + '.join(products) or '0'}"
+        header = [",".join(map(_letter, half)) for half in (self._out, self._in)]
+        products = [self._product(k, term) for k, term in enumerate(self.terms)]
+        return f"[{';'.join(header)}] = {' + '.join(products) or '0'}"
+
+    def _product(self, k: int, term: StructuredTerm) -> str:
+        letters = {x: _letter(x) for x in range(len(self.shape))}
+        letters |= {len(self.shape) + n: _inner_letter(n) for n in range(len(term.inner))}
+        ties = [f"I[{letters[i]},{letters[j]}]" for i, j in term.deltas]
+        ties += [format_map(m, letters, ()) for m in term.maps]
+        return " ".join([*ties, f"v{k}[{','.join(letters[x] for x in term.axes)}]"])
 
     @property
     def nnz(self) -> int:
-        terms = tuple(Term(1.0, tuple(Delta(i, j) for i, j in term.deltas)) for term in self.terms)
-        return nonzeros(Form(self._rank, len(self.shape) - self._rank, self.shape, terms))
+        terms, extents = [], list(self.shape)
+        for term in self.terms:
+            inner = range(len(extents), len(extents) + len(term.inner))
+            letters = (*range(len(self.shape)), *inner)
+            table = dict(enumerate(letters))
+            extents += term.inner
+            ties = (*(Delta(i, j) for i, j in term.deltas), *term.maps)
+            terms.append(Term(1.0, tuple(f.rename(table) for f in ties)))
+        rank = len(self.shape)
+        return nonzeros(Form(self._rank, rank - self._rank, tuple(extents), tuple(terms)))
 
     @property
     def nbytes(self) -> int:
         return sum(term.values.nbytes for term in self.terms)
 
+    @property
+    def _out(self) -> tuple[int, ...]:
+        return tuple(range(self._rank))
+
+    @property
+    def _in(self) -> tuple[int, ...]:
+        return tuple(range(self._rank, len(self.shape)))
+
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.shape)) or "scalar"
+        text = f"{shape} {self.dtype}, {self.nnz:,} non-zero, {self.structure}"
+        return f"<{'; '.join([text, *(f'forced dense by {f}' for f in self.forced)])}>"
+
+    # --- values ------------------------------------------------------------------------------------
+
     def dense(self) -> Array:
         """The whole tensor, zeros and all."""
-        total = np.zeros(self.shape, self.dtype)
-        letters = tuple(range(len(self.shape)))
-        for term in self.terms:
-            total += _embedded(term.values, term.axes, letters, term.deltas, self.shape)
-        return total
+
+        def emit(b: Builder, values: Sequence[Value]) -> Value:
+            axes = tuple(range(len(self.shape)))
+            reduced = [t.reduced(v) for t, v in zip(self.terms, values, strict=True)]
+            return materialise(b, reduced, axes, self.shape, self.dtype)
+
+        return _computed(emit, self.tree_children)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if any(isinstance(x, Handle) for x in self.tree_children):
+            raise TraceError(
+                "a structured Jacobian of a step that is being traced has no values yet; write"
+                " J.dense() for the whole array"
+            )
         return np.asarray(self.dense(), dtype)
 
     def __matmul__(self, tangent: Any) -> Array:
         """The derivative along `tangent`, of the argument's shape: of the result's shape."""
-        return self._applied(tangent, range(self._rank, len(self.shape)), "J @ v")
+        return self._applied(tangent, self._in, self._out, "J @ v")
 
     def __rmatmul__(self, cotangent: Any) -> Array:
         """`cotangent` of the result's shape pulled back: of the argument's shape."""
-        return self._applied(cotangent, range(self._rank), "v @ J")
+        return self._applied(cotangent, self._out, self._in, "v @ J")
 
-    def _applied(self, vector: Any, summed: range, what: str) -> Array:
+    def _applied(
+        self, vector: Any, summed: tuple[int, ...], kept: tuple[int, ...], what: str
+    ) -> Array:
         """Sum over the axes `summed` against `vector`, term by term, deltas substituted."""
-        x = np.asarray(vector)
+        x = vector if isinstance(vector, Handle) else np.asarray(vector)
         expected = tuple(self.shape[k] for k in summed)
         if x.shape != expected:
             raise ShapeError(f"{what}: v must have shape {expected}, it has {x.shape}")
-        kept = tuple(k for k in range(len(self.shape)) if k not in summed)
+        dtype = np.result_type(self.dtype, x.dtype)
         shape = tuple(self.shape[k] for k in kept)
-        total = np.zeros(shape, np.result_type(self.dtype, x.dtype))
-        for term in self.terms:
-            letter = _merged(len(self.shape), term.deltas, kept)
-            axes = [letter[k] for k in term.axes]
-            against = [letter[k] for k in summed]
-            out = [k for k in dict.fromkeys(letter[k] for k in kept) if k in (*axes, *against)]
-            product: Any = np.einsum(x, against, term.values, axes, out)
-            ties = tuple((letter[k], k) for k in kept if letter[k] != k)
-            total += _embedded(product, out, kept, ties, shape)
-        return total
 
-    def __repr__(self) -> str:
-        shape = "x".join(map(str, self.shape)) or "scalar"
-        return f"<{shape} {self.dtype}, {self.nnz:,} non-zero, {self.structure}>"
+        def emit(b: Builder, operands: Sequence[Value]) -> Value:
+            *values, v = (_as(b, value, dtype) for value in operands)
+            expression = self._expression(values, kept, indexed(v, summed))
+            return materialise(b, eliminate(b, expression, dtype), kept, shape, dtype)
 
+        return _computed(emit, (*self.tree_children, x))
 
-def _merged(
-    rank: int, deltas: Sequence[tuple[int, int]], preferred: Sequence[int]
-) -> dict[int, int]:
-    """A letter for every axis, one for axes that deltas tie, taken from `preferred` if it can."""
-    letter = {k: k for k in range(rank)}
-    for i, j in deltas:
-        old, new = sorted((letter[i], letter[j]), key=lambda k: (k in preferred, -k))
-        letter = {k: new if x == old else x for k, x in letter.items()}
-    return letter
+    def _expression(self, values: Sequence[Value], out: tuple[int, ...], v: Val) -> Expression:
+        """The sum of all terms times v[summed axes]."""
+        extents = list(self.shape)
+        terms = []
+        for term, value in zip(self.terms, values, strict=True):
+            inner = range(len(extents), len(extents) + len(term.inner))
+            extents += term.inner
+            found = term.factors(value, (*range(len(self.shape)), *inner))
+            terms.append(Term(found.coef, (*found.factors, v)))
+        return Expression(out, dict(enumerate(extents)), tuple(terms))
 
 
-def _embedded(
-    values: Array,
-    axes: Sequence[int],
-    letters: Sequence[int],
-    deltas: Sequence[tuple[int, int]],
-    shape: tuple[int, ...],
-) -> Array:
-    """`values` along the axes named `axes` of a tensor whose axes are named `letters`, zero off
-    the diagonals of `deltas`."""
-    place = {letter: k for k, letter in enumerate(letters)}
-    laid = np.broadcast_to(spread(values, [place[k] for k in axes], shape), shape)
-    for i, j in deltas:
-        eye = np.eye(shape[place[i]], dtype=bool)
-        laid = np.where(spread(eye, (place[i], place[j]), shape), laid, 0)
-    return laid
+def _letter(axis: int) -> str:
+    return string.ascii_lowercase[axis]
 
 
-def structured_jacobian(
-    whole: Type, rank: int, terms: Sequence[Reduced], values: Iterator[Any]
-) -> StructuredJacobian:
-    """From the terms of the pass `jacobian-free` and the computed values of those that have one."""
-    found = [_term(t, values, whole.dtype) for t in terms]
-    return StructuredJacobian(whole.shape, rank, whole.dtype, found)
+def _inner_letter(k: int) -> str:
+    return "stuvwxyz"[k % 8] + (str(k // 8) if k >= 8 else "")
 
 
-def _term(term: Reduced, values: Iterator[Any], dtype: np.dtype) -> StructuredTerm:
-    value = np.ones((), dtype) if term.value is None else next(values)
-    scaled = value if term.coef == 1.0 else (term.coef * value).astype(dtype)
-    order = sorted(range(len(term.letters)), key=term.letters.__getitem__)
-    axes = tuple(term.letters[k] for k in order)
-    return StructuredTerm(tuple((d.i, d.j) for d in term.deltas), axes, scaled.transpose(order))
+def _as(b: Builder, value: Value, dtype: np.dtype) -> Value:
+    return value if value.type.dtype == dtype else b.cast(value, dtype=dtype)
+
+
+def _computed(emit: Emit, arrays: Sequence[Any]) -> Any:
+    """What `emit` makes of the arrays: recorded if one of them is traced, else at once."""
+    recorder = active()
+    if recorder is not None and any(isinstance(x, Handle) for x in arrays):
+
+        def record() -> Any:
+            return recorder.fresh(emit(recorder.builder, [as_array(x).value for x in arrays]))
+
+        return recorder.statement(record, (), {})
+    b = Builder()
+    inputs = tuple(Value(Type(x.dtype, x.shape)) for x in arrays)
+    result = emit(b, inputs)
+    return np.array(interpret(Graph("structured", inputs, tuple(b.nodes), (result,)), *arrays)[0][0])

@@ -21,11 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.errors import DTypeError, ShapeError, TraceError, UnsupportedError
+from ..ir.errors import DTypeError, ShapeError, TraceError
 from ..ir.graph import Value
 from . import containers, tree
 from .differentiated import Argnums, Function, Inputs, mark_arguments
-from .eager import eagerly, structured_eagerly
+from .eager import eagerly
+from .open_jacobians import structured_blocks
 from .tracing.handle import Handle
 from .tracing.promotion import as_array, is_number, lift
 from .tracing.recorder import Recorder, active
@@ -116,25 +117,25 @@ def jacobian(
     """The Jacobian of `fn`: for each array of the result and each array of the arguments
     `argnums` one of shape(out) + shape(in), the containers of the result outside.
 
-    structured: a `StructuredJacobian` each, which keeps the deltas; not inside a compiled function.
+    structured: a `StructuredJacobian` each, which keeps the deltas; inside a compiled function its
+    values are traced arrays.
     """
 
     @_named_after(fn)
     def derived(*args: Any, **kwargs: Any) -> Any:
         recorder = active()
         if recorder is None:
-            dense = jacobian(fn, argnums, has_aux)
-            return (structured_eagerly if structured else eagerly)(dense, args, kwargs)
-        if structured:
-            raise UnsupportedError(
-                "structured=True works outside tl.compile only; inside, leave it out: no zeros are"
-                " computed with, and the result is a dense array"
-            )
+            return eagerly(derived, args, kwargs)
+        before = len(recorder.builder.nodes)
         inputs = mark_arguments(recorder, fn, args, argnums)
         result = inputs.call(fn, kwargs)
         out, aux = _with_aux(result) if has_aux else (result, None)
         outputs = recorder.statement(_Outputs.of, (out, "jacobian"), {})
-        blocks = recorder.statement(_total, (recorder, inputs, outputs), {})
+        if structured:
+            found = (recorder, before, outputs.values, inputs.marked)
+            blocks = recorder.statement(structured_blocks, found, {})
+        else:
+            blocks = recorder.statement(_total, (recorder, inputs, outputs), {})
         jacobians = outputs.treedef.unflatten(inputs.restore(row) for row in blocks)
         return (jacobians, aux) if has_aux else jacobians
 

@@ -1,4 +1,4 @@
-"""Nested containers of arrays: dicts, lists, tuples, named tuples and dataclasses.
+"""Nested containers of arrays: dicts, lists, tuples, named tuples, dataclasses, `Container`s.
 
 Everything else is a leaf, except None, which is part of the structure. Dicts keep their insertion
 order. A `TreeDef` is the structure without the leaves: hashable, comparable, and able to put
@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -41,6 +42,30 @@ def access(path: Path) -> str:
     return "".join(key.access for key in path)
 
 
+class Container(ABC):
+    """A container with a structure of its own: everything but its children is `tree_static`."""
+
+    @property
+    @abstractmethod
+    def tree_static(self) -> Hashable:
+        """What distinguishes it from others with as many children."""
+
+    @property
+    @abstractmethod
+    def tree_children(self) -> tuple[Any, ...]:
+        """The children, in order."""
+
+    @classmethod
+    @abstractmethod
+    def tree_build(cls, static: Any, children: Sequence[Any]) -> Self:
+        """The container with this structure and these children."""
+
+
+def static(x: Any) -> Hashable:
+    """What a container says of itself besides its type, keys and children."""
+    return x.tree_static if isinstance(x, Container) else None
+
+
 class Shared:
     """The `kind` of a place that holds what another place holds already: its one key is the number
     of that place, counting containers and leaves from left to right, the outer ones first."""
@@ -53,6 +78,7 @@ class TreeDef:
     kind: type | None
     keys: tuple[Hashable, ...] = ()
     children: tuple[TreeDef, ...] = ()
+    static: Hashable = None
 
     @cached_property
     def size(self) -> int:
@@ -124,7 +150,7 @@ def count(tree: Any) -> int:
 
 def is_container(x: object) -> bool:
     """Whether `x` has children (None has not, and is no leaf either)."""
-    if isinstance(x, (dict, list, tuple)):
+    if isinstance(x, (dict, list, tuple, Container)):
         return True
     return dataclasses.is_dataclass(x) and not isinstance(x, type)
 
@@ -135,6 +161,8 @@ def children(x: Any) -> list[tuple[Hashable, Any]]:
         return list(x.items())
     if isinstance(x, (list, tuple)):
         return list(enumerate(x))
+    if isinstance(x, Container):
+        return list(enumerate(x.tree_children))
     return [(field.name, getattr(x, field.name)) for field in dataclasses.fields(x)]
 
 
@@ -145,6 +173,8 @@ def step(kind: type, key: Hashable) -> Key:
     if issubclass(kind, (list, tuple)):
         fields = getattr(kind, "_fields", None)
         return Key(fields[key], f".{fields[key]}") if fields else Key(str(key), f"[{key}]")
+    if issubclass(kind, Container):
+        return Key(str(key), f".tree_children[{key}]")
     return Key(str(key), f".{key}")
 
 
@@ -156,7 +186,7 @@ def _structure(x: Any, found: list[Any]) -> TreeDef:
         return LEAF
     pairs = children(x)
     below = tuple(_structure(child, found) for _, child in pairs)
-    return TreeDef(type(x), tuple(key for key, _ in pairs), below)
+    return TreeDef(type(x), tuple(key for key, _ in pairs), below, static(x))
 
 
 def _build(treedef: TreeDef, items: Iterator[Any], places: list[Any]) -> Any:
@@ -169,14 +199,17 @@ def _build(treedef: TreeDef, items: Iterator[Any], places: list[Any]) -> Any:
     places.append(next(items) if treedef.kind is None else _empty(treedef.kind))
     if treedef.kind is not None:
         values = [_build(child, items, places) for child in treedef.children]
-        places[here] = _filled(places[here], treedef.kind, treedef.keys, values)
+        if issubclass(treedef.kind, Container):
+            places[here] = treedef.kind.tree_build(treedef.static, values)
+        else:
+            places[here] = _filled(places[here], treedef.kind, treedef.keys, values)
     return places[here]
 
 
 def _empty(kind: type) -> Any:
     """A container that exists before its children do, so that they may refer to it; None for a
     tuple or method, which cannot."""
-    return None if issubclass(kind, (tuple, objects.Method)) else kind.__new__(kind)
+    return None if issubclass(kind, (tuple, objects.Method, Container)) else kind.__new__(kind)
 
 
 def _filled(made: Any, kind: Any, keys: Sequence[Hashable], values: Sequence[Any]) -> Any:

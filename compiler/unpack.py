@@ -24,7 +24,7 @@ import numpy as np
 
 from . import objects
 from .signature import ArraySpec, RefusedSpec, ScalarSpec, Spec
-from .tree import Shared, TreeDef
+from .tree import Container, Shared, TreeDef
 
 Unpack = Callable[..., tuple[Any, ...] | None]
 
@@ -132,6 +132,9 @@ class _Writer:
         if issubclass(kind, (list, tuple)):
             self.checks.append(f"len({expression}) == {len(treedef.keys)}")
             return expression
+        if issubclass(kind, Container):
+            self.checks.append(f"{expression}.tree_static == {self._constant(treedef.static)}")
+            return f"{expression}.tree_children"
         plain = kind is not objects.Method and not objects.slots(kind)
         read = f"{self._constant(objects.state)}({expression})"
         state = f"{expression}.__dict__" if plain else read

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from .dotspec import canonical_spec, sugar
@@ -296,10 +296,11 @@ def _factor(factor: Factor, letters: Mapping[Letter, str], uses: list[str]) -> s
         case Mask(v, ix):
             return f"?{uses[v]}[{_index(ix, letters)}]"
         case Map():
-            return _map(factor, letters, uses)
+            return format_map(factor, letters, uses)
 
 
-def _map(link: Map, letters: Mapping[Letter, str], uses: list[str]) -> str:
+def format_map(link: Map, letters: Mapping[Letter, str], uses: Sequence[str]) -> str:
+    """`slice(2:8:2)[a;i]`; `uses[k]` is how value reference k is written."""
     attrs = [
         format_slices(value) if key == "spec" else f"{key}={format_attr(value)}"
         for key, value in link.attrs

@@ -36,12 +36,18 @@ from .products import Letters, Products, diagonal, lay
 
 @dataclass(frozen=True)
 class Reduced:
-    """coef * value[letters] * product of deltas; `value` None stands for 1."""
+    """coef * value[letters] * product of deltas and maps; `value` None stands for 1.
+
+    With `inner` letters, which only maps and the value have and which are summed: their extents,
+    numbered from the rank of the result on.
+    """
 
     coef: float
     deltas: tuple[Delta, ...]
     value: Value | None
     letters: Letters
+    maps: tuple[Map, ...] = ()
+    inner: tuple[int, ...] = ()
 
 
 def eliminate(b: Builder, expression: Expression, dtype: np.dtype) -> list[Reduced]:

@@ -104,6 +104,3 @@ def test_misuse():
         J @ np.ones(4)
     with pytest.raises(tl.errors.ShapeError, match=r"v @ J: v must have shape \(4,\)"):
         np.ones(3) @ J
-    step = tl.compile(lambda x: tl.jacobian(np.tanh, structured=True)(x))
-    with pytest.raises(tl.errors.UnsupportedError, match="structured=True works outside"):
-        step.lower(B)

@@ -1,0 +1,103 @@
+"""Structured Jacobians in a trace: the algebra is run while tracing.
+
+How many terms a Jacobian has, and of which shapes, decides what the step sees, so it must be known
+at once. The part of the trace that leads from the marked arguments to the results is taken as a
+graph of its own, differentiated, and reduced to the values of the terms; their ops are appended to
+the trace like any others. So every stage holds them, and they can be differentiated again. What
+they compute once more of the forward pass, `cse` merges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..ir.builder import Builder
+from ..ir.graph import Graph, Node, Value
+from ..ir.ops.autodiff import REQUESTS
+from ..passes.algebra.eliminate import Reduced, scaled
+from ..passes.jacobian_free import jacobian_terms
+from .pipeline import lower
+from .structured import StructuredJacobian, StructuredTerm
+from .tracing.recorder import Recorder
+
+
+def structured_blocks(
+    recorder: Recorder, before: int, outputs: Sequence[Value], marked: Sequence[Value]
+) -> list[list[StructuredJacobian]]:
+    """For each output and each marked argument a Jacobian whose values are traced arrays.
+
+    `before` is the number of nodes the trace had when the arguments were marked.
+    """
+    b = recorder.builder
+    scratch = Builder()
+    pairs = [(y, a) for y in outputs for a in marked]
+    totals = tuple(scratch.emit("total_jacobian", pair).result for pair in pairs)
+    program = _closure(b, before, (*outputs, *marked), scratch.nodes, totals)
+    graph, terms = jacobian_terms(lower(program, until="autodiff").graphs["autodiff"])
+    _append(b, program, graph)
+    found = [
+        _jacobian(recorder, y, total, of_pair)
+        for (y, _), total, of_pair in zip(pairs, totals, terms, strict=True)
+    ]
+    width = len(marked)
+    return [found[k : k + width] for k in range(0, len(found), width)]
+
+
+def _closure(
+    b: Builder,
+    before: int,
+    wanted: Sequence[Value],
+    requests: Sequence[Node],
+    totals: tuple[Value, ...],
+) -> Graph:
+    """The nodes `wanted` depends on, then `requests`. Derivatives asked for before, and arguments
+    marked for an outer derivative, are inputs: they are the business of others."""
+    foreign = {
+        v for node in b.nodes[:before] if node.op.name in (*REQUESTS, "arg") for v in node.results
+    }
+    live = set(wanted)
+    nodes: list[Node] = []
+    for node in reversed(b.nodes):
+        if not live.isdisjoint(node.results) and foreign.isdisjoint(node.results):
+            nodes.append(node)
+            live.update(node.operands)
+    defined = {v for node in nodes for v in node.results}
+    used = (v for node in b.nodes for v in (*node.operands, *node.results))
+    order = dict.fromkeys(v for v in (*used, *wanted) if v in live)
+    inputs = tuple(v for v in order if v not in defined)
+    return Graph("structured", inputs, (*reversed(nodes), *requests), totals)
+
+
+def _append(b: Builder, program: Graph, graph: Graph) -> None:
+    """Add the nodes of `graph` to the trace, without those it has already."""
+    known = {*program.inputs, *b.producer}
+    for node in graph.nodes:
+        if known.isdisjoint(node.results):
+            b.append(node)
+
+
+def _jacobian(
+    recorder: Recorder, y: Value, total: Value, terms: Sequence[Reduced]
+) -> StructuredJacobian:
+    dtype = total.type.dtype
+    found = [_term(recorder, term, f"J{k}", dtype) for k, term in enumerate(terms)]
+    return StructuredJacobian(total.shape, y.type.rank, dtype, found)
+
+
+def _term(recorder: Recorder, term: Reduced, name: str, dtype: np.dtype) -> StructuredTerm:
+    """The term with its coefficient in the values and the axes of these in order."""
+    b = recorder.builder
+    order = sorted(range(len(term.letters)), key=term.letters.__getitem__)
+    axes = tuple(term.letters[k] for k in order)
+    if term.value is None:
+        value = b.constant(term.coef, dtype)
+    else:
+        value = scaled(b, term.value, term.coef)
+        value = value if value.type.dtype == dtype else b.cast(value, dtype=dtype)
+        value = b.transpose(value, perm=tuple(order)) if axes != term.letters else value
+    value.name = value.name or name
+    deltas = tuple((d.i, d.j) for d in term.deltas)
+    values = recorder.fresh(value, scalar=False)
+    return StructuredTerm(deltas, axes, values, term.maps, term.inner)
