@@ -1,7 +1,8 @@
-"""The table of a race, losses included, and its JSON record."""
+"""The tables of a race, losses included, and its JSON record."""
 
 import os
 import platform
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,11 @@ OURS = "tapeless"
 HEADER = (
     "| workload | what | tapeless | numpy | jax | best peer / tapeless | 1 thread "
     "| first call: tapeless | jax |\n|---|---|---|---|---|---|---|---|---|"
+)
+
+HESSIAN_HEADER = (
+    "| workload | what | tapeless, dense | tapeless, structured | jax | jax / dense "
+    "| jax / structured | first call: tapeless | jax |\n|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -60,10 +66,39 @@ def table(results: Results) -> str:
     return "\n".join(rows)
 
 
+def hessian_table(results: Results) -> str:
+    """A Markdown table: ms per Hessian (median, with the best thread count)."""
+    rows = [HESSIAN_HEADER]
+    for name, runs in results.items():
+        ours, structured, jax = (best(runs, peer) for peer in (OURS, "structured", "jax"))
+        cells = [
+            f"`{name}`",
+            WORKLOADS[name].what,
+            *(_milliseconds(run) for run in (ours, structured, jax)),
+            _times(jax, ours),
+            _times(jax, structured),
+            *(_first_call(run) for run in (ours, jax)),
+        ]
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def _milliseconds(run: Run | None) -> str:
+    return f"{run.us / 1000:.3g} ({run.threads}t)" if run else "-"
+
+
+def _times(slow: Run | None, fast: Run | None) -> str:
+    if slow is None or fast is None:
+        return "-"
+    ratio = slow.us / fast.us
+    return f"{ratio:,.0f}" if ratio >= 20 else _ratio(ratio)
+
+
 def machine() -> dict[str, Any]:
     """Where and with which versions the numbers were measured."""
     return {
         "cpu": _cpu(),
+        "date": datetime.now(UTC).date().isoformat(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -74,7 +109,8 @@ def machine() -> dict[str, Any]:
 def describe_machine(facts: dict[str, Any]) -> str:
     """One line of prose for the facts of `machine`."""
     versions = ", ".join(f"{name} {v}" for name, v in facts["versions"].items() if v)
-    return f"{facts['cpu']}, {facts['cores']} cores, Python {facts['python']}, {versions}."
+    where = f"{facts['cpu']}, {facts['cores']} cores, Python {facts['python']}, {versions}"
+    return f"{where}; {facts['date']}."
 
 
 def record(results: Results, rounds: int) -> dict[str, Any]:

@@ -29,10 +29,10 @@ def seconds(loop: Loop, steps: int) -> float:
 
 def calibrate(loop: Loop) -> int:
     """A step count that fills one round; the doubling is also the warm-up."""
-    steps = BATCHES
+    steps = 1
     while (elapsed := seconds(loop, steps)) < ROUND_SECONDS / 2:
         steps *= 2
-    return max(BATCHES, round(steps * ROUND_SECONDS / elapsed))
+    return max(1, round(steps * ROUND_SECONDS / elapsed))
 
 
 def main(workload: str, peer: str, threads: str) -> None:

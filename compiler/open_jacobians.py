@@ -10,16 +10,19 @@ they compute once more of the forward pass, `cse` merges.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ..ir.builder import Builder
 from ..ir.graph import Graph, Node, Value
+from ..ir.jacobian import Val
 from ..ir.ops.autodiff import REQUESTS
-from ..passes.algebra.eliminate import Reduced, scaled
+from ..passes.algebra.eliminate import Reduced
+from ..passes.algebra.products import scaled
 from ..passes.jacobian_free import jacobian_terms
 from .pipeline import lower
-from .structured import StructuredJacobian, StructuredTerm
+from .structured import StructuredFactor, StructuredJacobian, StructuredTerm
 from .tracing.recorder import Recorder
 
 
@@ -82,22 +85,28 @@ def _jacobian(
     recorder: Recorder, y: Value, total: Value, terms: Sequence[Reduced]
 ) -> StructuredJacobian:
     dtype = total.type.dtype
-    found = [_term(recorder, term, f"J{k}", dtype) for k, term in enumerate(terms)]
+    found = [_term(recorder, term, dtype) for term in terms]
     return StructuredJacobian(total.shape, y.type.rank, dtype, found)
 
 
-def _term(recorder: Recorder, term: Reduced, name: str, dtype: np.dtype) -> StructuredTerm:
-    """The term with its coefficient in the values and the axes of these in order."""
+def _term(recorder: Recorder, term: Reduced, dtype: np.dtype) -> StructuredTerm:
+    """The term with its coefficient in the first of its values."""
     b = recorder.builder
-    order = sorted(range(len(term.letters)), key=term.letters.__getitem__)
-    axes = tuple(term.letters[k] for k in order)
-    if term.value is None:
-        value = b.constant(term.coef, dtype)
-    else:
-        value = scaled(b, term.value, term.coef)
-        value = value if value.type.dtype == dtype else b.cast(value, dtype=dtype)
-        value = b.transpose(value, perm=tuple(order)) if axes != term.letters else value
-    value.name = value.name or name
-    deltas = tuple((d.i, d.j) for d in term.deltas)
-    values = recorder.fresh(value, scalar=False)
-    return StructuredTerm(deltas, axes, values, term.maps, term.inner)
+    vals = list(term.vals) or [Val(b.constant(1.0, dtype), ())]
+    vals[0] = Val(scaled(b, vals[0].v, term.coef), vals[0].ix)
+    factors = sorted((_factor(recorder, v, dtype) for v in vals), key=lambda f: f.axes)
+    return StructuredTerm(
+        tuple((d.i, d.j) for d in term.deltas), tuple(factors), term.maps, term.inner
+    )
+
+
+def _factor(recorder: Recorder, val: Val, dtype: np.dtype) -> StructuredFactor:
+    """A value with its axes in the order of the whole."""
+    b, value = recorder.builder, val.v
+    order = sorted(range(len(val.letters)), key=val.letters.__getitem__)
+    axes = tuple(val.letters[k] for k in order)
+    value = value if value.type.dtype == dtype else b.cast(value, dtype=dtype)
+    value = b.transpose(value, perm=tuple(order)) if axes != val.letters else value
+    value.name = value.name or "J"
+    values: Any = recorder.fresh(value, scalar=False)
+    return StructuredFactor(axes, values)

@@ -10,8 +10,9 @@ Inside a compiled step the values are traced arrays, everything else is known wh
 
 from __future__ import annotations
 
+import itertools
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -48,35 +49,53 @@ class Forced(NamedTuple):
         return f"{self.op} at {self.line}: {self.reason}"
 
 
+class StructuredFactor(NamedTuple):
+    """An array and the axes of the whole that its axes are."""
+
+    axes: tuple[int, ...]
+    values: Array
+
+
 @dataclass(frozen=True)
 class StructuredTerm:
-    """values[axes] times a product of deltas and maps.
+    """A product of deltas, maps and arrays.
 
-    `axes` are the axes of the whole that the values run along; a delta is a pair of axes along
-    which everything off the diagonal is zero. A map `slice(0:3)[a;s]` ties an axis to another one
-    along a part of it; numbers from the rank of the whole on are `inner` axes, which only terms
-    have (`inner` holds their extents) and which are summed over.
+    deltas      pairs of axes of the whole along which everything off the diagonal is zero
+    factors     the arrays, each with the axes it runs along; two of them make an outer product
+    maps        `slice(0:3)[a;s]` ties an axis to another along a part of it
+    inner       extents of axes that only this term has, numbered from the rank of the whole on,
+                and that are summed over
     """
 
     deltas: tuple[tuple[int, int], ...]
-    axes: tuple[int, ...]
-    values: Array
+    factors: tuple[StructuredFactor, ...]
     maps: tuple[Map, ...] = ()
     inner: tuple[int, ...] = ()
 
-    def reduced(self, value: Value) -> Reduced:
-        """The term as the algebra has it."""
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The axes `values` runs along, in order."""
+        return tuple(sorted({k for factor in self.factors for k in factor.axes}))
+
+    @property
+    def values(self) -> Array:
+        """The product of the factors over `axes`."""
+        if len(self.factors) == 1:
+            return self.factors[0].values
+        operands: list[Any] = [x for f in self.factors for x in (f.values, f.axes)]
+        product: Array = np.einsum(*operands, self.axes)
+        return product
+
+    @property
+    def ties(self) -> tuple[Delta | Map, ...]:
+        """What makes structural zeros, as the algebra has it."""
+        return (*(Delta(i, j) for i, j in self.deltas), *self.maps)
+
+    def reduced(self, values: Sequence[Value]) -> Reduced:
+        """The term as the algebra has it, with these values in the factors."""
+        vals = (indexed(v, f.axes) for v, f in zip(values, self.factors, strict=True))
         deltas = tuple(Delta(i, j) for i, j in self.deltas)
-        return Reduced(1.0, deltas, value, self.axes, self.maps, self.inner)
-
-    def factors(self, value: Value, letters: Sequence[int]) -> Term:
-        """The term of index algebra, axis k named `letters[k]`."""
-        table = dict(enumerate(letters))
-        ties = (*(Delta(i, j) for i, j in self.deltas), *self.maps)
-        return Term(1.0, (*(f.rename(table) for f in ties), indexed(value, self._named(table))))
-
-    def _named(self, table: dict[int, int]) -> tuple[int, ...]:
-        return tuple(table[k] for k in self.axes)
+        return Reduced(1.0, deltas, tuple(vals), self.maps, self.inner)
 
 
 class StructuredJacobian(tree.Container):
@@ -115,19 +134,22 @@ class StructuredJacobian(tree.Container):
 
     @property
     def tree_static(self) -> tuple[Any, ...]:
-        patterns = tuple((t.deltas, t.axes, t.maps, t.inner) for t in self.terms)
+        patterns = tuple(
+            (t.deltas, tuple(f.axes for f in t.factors), t.maps, t.inner) for t in self.terms
+        )
         return self.shape, self._rank, self.dtype, patterns, self.forced
 
     @property
     def tree_children(self) -> tuple[Array, ...]:
-        return tuple(t.values for t in self.terms)
+        return tuple(f.values for t in self.terms for f in t.factors)
 
     @classmethod
     def tree_build(cls, static: Any, children: Sequence[Any]) -> Self:
         shape, rank, dtype, patterns, forced = static
+        values = iter(children)
         terms = [
-            StructuredTerm(deltas, axes, values, maps, inner)
-            for (deltas, axes, maps, inner), values in zip(patterns, children, strict=True)
+            StructuredTerm(deltas, tuple(StructuredFactor(x, next(values)) for x in axes), *rest)
+            for deltas, axes, *rest in patterns
         ]
         return cls(shape, rank, dtype, terms, forced)
 
@@ -136,32 +158,34 @@ class StructuredJacobian(tree.Container):
     @property
     def structure(self) -> str:
         header = [",".join(map(_letter, half)) for half in (self._out, self._in)]
-        products = [self._product(k, term) for k, term in enumerate(self.terms)]
+        count = itertools.count()
+        products = [self._product(term, count) for term in self.terms]
         return f"[{';'.join(header)}] = {' + '.join(products) or '0'}"
 
-    def _product(self, k: int, term: StructuredTerm) -> str:
+    def _product(self, term: StructuredTerm, count: Iterator[int]) -> str:
         letters = {x: _letter(x) for x in range(len(self.shape))}
         letters |= {len(self.shape) + n: _inner_letter(n) for n in range(len(term.inner))}
         ties = [f"I[{letters[i]},{letters[j]}]" for i, j in term.deltas]
         ties += [format_map(m, letters, ()) for m in term.maps]
-        return " ".join([*ties, f"v{k}[{','.join(letters[x] for x in term.axes)}]"])
+        values = [f"v{next(count)}[{','.join(letters[x] for x in f.axes)}]" for f in term.factors]
+        return " ".join(ties + values)
 
     @property
     def nnz(self) -> int:
-        terms, extents = [], list(self.shape)
-        for term in self.terms:
-            inner = range(len(extents), len(extents) + len(term.inner))
-            letters = (*range(len(self.shape)), *inner)
-            table = dict(enumerate(letters))
-            extents += term.inner
-            ties = (*(Delta(i, j) for i, j in term.deltas), *term.maps)
-            terms.append(Term(1.0, tuple(f.rename(table) for f in ties)))
+        extents = list(self.shape)
+        terms = [Term(1.0, t.ties).rename(self._inner(t, extents)) for t in self.terms]
         rank = len(self.shape)
         return nonzeros(Form(self._rank, rank - self._rank, tuple(extents), tuple(terms)))
 
+    def _inner(self, term: StructuredTerm, extents: list[int]) -> dict[int, int]:
+        """Letters of their own, entered into `extents`, for the inner axes of a term."""
+        first, rank = len(extents), len(self.shape)
+        extents += term.inner
+        return {rank + k: first + k for k in range(len(term.inner))}
+
     @property
     def nbytes(self) -> int:
-        return sum(term.values.nbytes for term in self.terms)
+        return sum(values.nbytes for values in self.tree_children)
 
     @property
     def _out(self) -> tuple[int, ...]:
@@ -176,17 +200,17 @@ class StructuredJacobian(tree.Container):
         text = f"{shape} {self.dtype}, {self.nnz:,} non-zero, {self.structure}"
         return f"<{'; '.join([text, *(f'forced dense by {f}' for f in self.forced)])}>"
 
-    # --- values ------------------------------------------------------------------------------------
+    # --- values ----------------------------------------------------------------------------------
 
     def dense(self) -> Array:
         """The whole tensor, zeros and all."""
 
         def emit(b: Builder, values: Sequence[Value]) -> Value:
             axes = tuple(range(len(self.shape)))
-            reduced = [t.reduced(v) for t, v in zip(self.terms, values, strict=True)]
-            return materialise(b, reduced, axes, self.shape, self.dtype)
+            return materialise(b, self._reduced(values), axes, self.shape, self.dtype)
 
-        return _computed(emit, self.tree_children)
+        whole: Array = _computed(emit, self.tree_children)
+        return whole
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         if any(isinstance(x, Handle) for x in self.tree_children):
@@ -208,7 +232,7 @@ class StructuredJacobian(tree.Container):
         self, vector: Any, summed: tuple[int, ...], kept: tuple[int, ...], what: str
     ) -> Array:
         """Sum over the axes `summed` against `vector`, term by term, deltas substituted."""
-        x = vector if isinstance(vector, Handle) else np.asarray(vector)
+        x: Any = vector if isinstance(vector, Handle) else np.asarray(vector)
         expected = tuple(self.shape[k] for k in summed)
         if x.shape != expected:
             raise ShapeError(f"{what}: v must have shape {expected}, it has {x.shape}")
@@ -220,18 +244,22 @@ class StructuredJacobian(tree.Container):
             expression = self._expression(values, kept, indexed(v, summed))
             return materialise(b, eliminate(b, expression, dtype), kept, shape, dtype)
 
-        return _computed(emit, (*self.tree_children, x))
+        product: Array = _computed(emit, (*self.tree_children, x))
+        return product
 
     def _expression(self, values: Sequence[Value], out: tuple[int, ...], v: Val) -> Expression:
         """The sum of all terms times v[summed axes]."""
         extents = list(self.shape)
         terms = []
-        for term, value in zip(self.terms, values, strict=True):
-            inner = range(len(extents), len(extents) + len(term.inner))
-            extents += term.inner
-            found = term.factors(value, (*range(len(self.shape)), *inner))
-            terms.append(Term(found.coef, (*found.factors, v)))
+        for term, found in zip(self.terms, self._reduced(values), strict=True):
+            product = Term(1.0, (*term.ties, *found.vals)).rename(self._inner(term, extents))
+            terms.append(Term(1.0, (*product.factors, v)))
         return Expression(out, dict(enumerate(extents)), tuple(terms))
+
+    def _reduced(self, values: Sequence[Value]) -> list[Reduced]:
+        """The terms with these values in their factors."""
+        found = iter(values)
+        return [t.reduced([next(found) for _ in t.factors]) for t in self.terms]
 
 
 def _letter(axis: int) -> str:
@@ -258,4 +286,6 @@ def _computed(emit: Emit, arrays: Sequence[Any]) -> Any:
     b = Builder()
     inputs = tuple(Value(Type(x.dtype, x.shape)) for x in arrays)
     result = emit(b, inputs)
-    return np.array(interpret(Graph("structured", inputs, tuple(b.nodes), (result,)), *arrays)[0][0])
+    return np.array(
+        interpret(Graph("structured", inputs, tuple(b.nodes), (result,)), *arrays)[0][0]
+    )

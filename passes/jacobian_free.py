@@ -18,10 +18,11 @@ from dataclasses import replace
 
 from ..ir.builder import Builder, keep, prune, rebuild
 from ..ir.graph import Graph, Node, Value
-from ..ir.jacobian import Delta, Letter, Term, Val
+from ..ir.jacobian import Delta, Term, Val
 from ..ir.ops import uniform_value
-from .algebra.eliminate import Reduced, eliminate, materialise
+from .algebra.eliminate import Reduced, eliminate, materialise, merged
 from .algebra.expression import Expression, contraction
+from .algebra.products import Products
 
 
 def jacobian_free(graph: Graph) -> Graph:
@@ -40,7 +41,7 @@ def jacobian_terms(graph: Graph) -> tuple[Graph, tuple[tuple[Reduced, ...], ...]
     contractions = _Contractions()
     free = rebuild(graph, contractions.visit, origin="jacobian-free")
     terms = tuple(tuple(contractions.terms_of(free, v)) for v in free.outputs)
-    values = tuple(t.value for output in terms for t in output if t.value is not None)
+    values = tuple(v.v for output in terms for t in output for v in t.vals)
     return prune(replace(free, outputs=values)), terms
 
 
@@ -62,17 +63,18 @@ class _Contractions:
                 return [self.contract(b, node, operands)]
             case "eye":
                 return [self.eye(b, node)]
-            case "add":
-                terms = [self.structure.get(v) for v in operands]
-                if terms[0] is not None and terms[1] is not None:
-                    return [self.known(b, [*terms[0], *terms[1]], node.result)]
+            case "add" if all(v in self.structure for v in operands):
+                terms = [t for v in operands for t in self.structure[v]]
+                return [self.known(b, terms, node.result)]
+            case "cast" if operands[0] in self.structure:
+                return [self.cast(b, self.structure[operands[0]], node.result)]
         return None
 
     def eye(self, b: Builder, node: Node) -> Value:
         shape = node.attrs["shape"]
         rank = len(shape)
         deltas = tuple(Delta(k, k + rank) for k, n in enumerate(shape) if n != 1)
-        return self.known(b, [Reduced(1.0, deltas, None, ())], node.result)
+        return self.known(b, [Reduced(1.0, deltas, ())], node.result)
 
     def contract(self, b: Builder, node: Node, operands: tuple[Value, ...]) -> Value:
         jacobian = self.jacobians[operands[0]]
@@ -80,13 +82,19 @@ class _Contractions:
         dtype = node.result.type.dtype
         terms = eliminate(b, expression, dtype)
         axis = {letter: k for k, letter in enumerate(expression.out)}
-        local = [
-            Reduced(
-                t.coef, tuple(d.rename(axis) for d in t.deltas), t.value, _renamed(t.letters, axis)
-            )
+        result = node.result.type
+        if not expression.open and not any(t.deltas for t in terms):
+            return materialise(b, terms, expression.out, result.shape, dtype)
+        return self.known(b, [t.rename(axis) for t in terms], node.result)
+
+    def cast(self, b: Builder, terms: list[Reduced], like: Value) -> Value:
+        """The cast of a sum of products is that of every factor."""
+        dtype = like.type.dtype
+        found = [
+            replace(t, vals=tuple(Val(b.cast(v.v, dtype=dtype), v.ix) for v in t.vals))
             for t in terms
         ]
-        return self.known(b, local, node.result)
+        return self.known(b, found, like)
 
     def terms_of(self, graph: Graph, value: Value) -> list[Reduced]:
         """The terms a value of the finished graph is the sum of."""
@@ -94,14 +102,15 @@ class _Contractions:
             return self.structure[value]
         if uniform_value(graph.producer, value) == 0:
             return []
-        return [Reduced(1.0, (), value, tuple(range(value.type.rank)))]
+        return [Reduced(1.0, (), (Val(value, tuple(range(value.type.rank))),))]
 
     def known(self, b: Builder, terms: list[Reduced], like: Value) -> Value:
-        """Write the terms out, and remember them while they have structure."""
-        out = tuple(range(like.type.rank))
-        value = materialise(b, terms, out, like.shape, like.type.dtype)
-        if any(t.deltas for t in terms):
-            self.structure[value] = terms
+        """Write the terms out, and remember them."""
+        out, type_ = tuple(range(like.type.rank)), like.type
+        products = Products(b, dict(enumerate(type_.shape)), out, type_.dtype)
+        terms = merged(products, terms)
+        value = materialise(b, terms, out, type_.shape, type_.dtype)
+        self.structure[value] = terms
         return value
 
     def opened(self, expression: Expression) -> Expression:
@@ -109,18 +118,18 @@ class _Contractions:
         terms = list(expression.terms)
         k = 0
         while k < len(terms):
-            hit = next(
-                (f for f in terms[k].factors if isinstance(f, Val) and f.v in self.structure), None
-            )
+            vals = (f for f in terms[k].factors if isinstance(f, Val))
+            hit = next((f for f in vals if self.decomposes(f.v)), None)
             if hit is None:
                 k += 1
             else:
                 terms[k : k + 1] = [_substituted(terms[k], hit, t) for t in self.structure[hit.v]]
-        return Expression(expression.out, expression.extent, tuple(terms))
+        return replace(expression, terms=tuple(terms))
 
-
-def _renamed(letters: Sequence[Letter], table: dict[Letter, Letter]) -> tuple[Letter, ...]:
-    return tuple(table[x] for x in letters)
+    def decomposes(self, value: Value) -> bool:
+        """Whether terms say more about a value than itself."""
+        terms = self.structure.get(value)
+        return terms is not None and all(v.v is not value for t in terms for v in t.vals)
 
 
 def _substituted(term: Term, factor: Val, known: Reduced) -> Term:
@@ -132,7 +141,5 @@ def _substituted(term: Term, factor: Val, known: Reduced) -> Term:
         for d in known.deltas
         if (i := letter[d.i]) is not None and (j := letter[d.j]) is not None
     )
-    value = (
-        () if known.value is None else (Val(known.value, tuple(letter[k] for k in known.letters)),)
-    )
-    return Term(term.coef * known.coef, (*deltas, *value, *rest))
+    vals = (Val(v.v, tuple(None if k is None else letter[k] for k in v.ix)) for v in known.vals)
+    return Term(term.coef * known.coef, (*deltas, *vals, *rest))

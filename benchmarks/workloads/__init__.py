@@ -1,8 +1,10 @@
-"""One module per workload; `WORKLOADS` lists them in the order of the table."""
+"""Training steps, one module each, and Hessians; every group is in the order of its table."""
 
 from ..workload import Workload
 from . import logreg, mlp_b1, mlp_b32, xor
+from .hessians import HESSIANS as HESSIANS
 
-WORKLOADS: dict[str, Workload] = {
+STEPS: dict[str, Workload] = {
     module.WORKLOAD.name: module.WORKLOAD for module in (logreg, xor, mlp_b1, mlp_b32)
 }
+WORKLOADS: dict[str, Workload] = STEPS | HESSIANS

@@ -20,8 +20,8 @@ structurally non-zero.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -31,23 +31,41 @@ from ...ir.jacobian import Delta, Factor, Letter, Map, Mask, Term, Val, indexed
 from ...ir.maps import MAPS
 from ...ir.ops import uniform_value
 from .expression import Expression
-from .products import Letters, Products, diagonal, lay
+from .products import Letters, Products, add_scaled, diagonal, lay
 
 
 @dataclass(frozen=True)
 class Reduced:
-    """coef * value[letters] * product of deltas and maps; `value` None stands for 1.
+    """coef * product of values * product of deltas and maps; no value stands for 1.
 
-    With `inner` letters, which only maps and the value have and which are summed: their extents,
-    numbered from the rank of the result on.
+    With `inner` letters, which only maps and values have and which are summed: their extents,
+    numbered from the rank of the result on. Several values only of an open expression.
     """
 
     coef: float
     deltas: tuple[Delta, ...]
-    value: Value | None
-    letters: Letters
+    vals: tuple[Val, ...]
     maps: tuple[Map, ...] = ()
     inner: tuple[int, ...] = ()
+
+    @property
+    def letters(self) -> Letters:
+        """The letters of the values, each once."""
+        return tuple(dict.fromkeys(x for v in self.vals for x in v.letters))
+
+    @property
+    def pattern(self) -> tuple[frozenset[Factor], frozenset[Letter]]:
+        """What terms that can be added up have in common."""
+        return frozenset((*self.deltas, *self.maps)), frozenset(self.letters)
+
+    def rename(self, table: Mapping[Letter, Letter]) -> Reduced:
+        """The term under other letters."""
+        return replace(
+            self,
+            deltas=tuple(d.rename(table) for d in self.deltas),
+            vals=tuple(v.rename(table) for v in self.vals),
+            maps=tuple(m.rename(table) for m in self.maps),
+        )
 
 
 def eliminate(b: Builder, expression: Expression, dtype: np.dtype) -> list[Reduced]:
@@ -57,56 +75,43 @@ def eliminate(b: Builder, expression: Expression, dtype: np.dtype) -> list[Reduc
         for term in expression.terms
         if (r := _Elimination(b, expression, dtype, term).run()) is not None
     ]
-    return _merged(b, reduced, dtype)
+    return merged(Products(b, expression.extent, expression.out, dtype), reduced)
 
 
-def _merged(b: Builder, terms: Sequence[Reduced], dtype: np.dtype) -> list[Reduced]:
-    """Add up terms with the same deltas and letters: otherwise a chain of n softmaxes has 2**n."""
-    groups: dict[tuple[frozenset[Delta], frozenset[Letter]], list[Reduced]] = {}
+def merged(products: Products, terms: Sequence[Reduced]) -> list[Reduced]:
+    """Add up terms of equal pattern: otherwise a chain of n softmaxes has 2**n."""
+    groups: dict[Hashable, list[Reduced]] = {}
     for term in terms:
-        groups.setdefault((frozenset(term.deltas), frozenset(term.letters)), []).append(term)
-    return [group[0] if len(group) == 1 else _sum(b, group, dtype) for group in groups.values()]
+        groups.setdefault(term.pattern, []).append(term)
+    return [g[0] if len(g) == 1 else _sum(products, g) for g in groups.values()]
 
 
-def _sum(b: Builder, group: Sequence[Reduced], dtype: np.dtype) -> Reduced:
-    first = group[0]
-    total = None
-    for term in group:
-        value = b.constant(1.0, dtype) if term.value is None else term.value
-        if term.letters != first.letters:
-            value = b.transpose(value, perm=tuple(term.letters.index(x) for x in first.letters))
-        total = add_scaled(b, total, value, term.coef)
-    return Reduced(1.0, first.deltas, total, first.letters)
-
-
-def add_scaled(b: Builder, total: Value | None, value: Value, coef: float) -> Value:
-    """total + coef * value, as a subtraction where the coefficient is negative."""
-    if total is None:
-        return scaled(b, value, coef)
-    if coef < 0:
-        return b.sub(total, scaled(b, value, -coef))
-    return b.add(total, scaled(b, value, coef))
-
-
-def scaled(b: Builder, value: Value, coef: float) -> Value:
-    """coef * value, without the multiplication by 1 or -1."""
-    if coef == 1.0:
-        return value
-    if coef == -1.0:
-        return b.neg(value)
-    return b.mul(value, coef)
+def _sum(products: Products, group: Sequence[Reduced]) -> Reduced:
+    """One term for several of equal pattern: x y + x z = x (y + z), what differs multiplied out."""
+    common = tuple(v for v in group[0].vals if all(v in term.vals for term in group))
+    rests = [tuple(v for v in term.vals if v not in common) for term in group]
+    if len({frozenset(x for v in rest for x in v.letters) for rest in rests}) > 1:
+        common, rests = (), [term.vals for term in group]
+    total: Val | None = None
+    for term, rest in zip(group, rests, strict=True):
+        product = products.product(rest, set(term.letters))
+        total = products.added(total, product, term.coef)
+    assert total is not None
+    return replace(group[0], coef=1.0, vals=(*common, total))
 
 
 def materialise(
     b: Builder, terms: Sequence[Reduced], out: Letters, shape: tuple[int, ...], dtype: np.dtype
 ) -> Value:
     """The tensor of the given shape, axes named by `out`, that the reduced terms add up to."""
+    products = Products(b, dict(zip(out, shape, strict=True)), out, dtype)
     total = None
     for term in terms:
-        value, coef = term.value, term.coef
-        if value is None:
-            value, coef = b.constant(coef, dtype), 1.0
-        value = lay(b, value, term.letters, out)
+        product = products.product(term.vals, set(term.letters))
+        if product is None:
+            value, coef = b.constant(term.coef, dtype), 1.0
+        else:
+            value, coef = lay(b, product.v, product.letters, out), term.coef
         for delta in term.deltas:
             value = b.select(_delta(b, delta, out, shape), value, b.constant(0.0, dtype))
         total = add_scaled(b, total, value, coef)
@@ -126,7 +131,7 @@ class _Elimination:
     def __init__(self, b: Builder, expression: Expression, dtype: np.dtype, term: Term) -> None:
         self.b, self.dtype, self.coef = b, dtype, term.coef
         self.extent = dict(expression.extent)
-        self.out = expression.out
+        self.out, self.open = expression.out, expression.open
         self.products = Products(b, self.extent, self.out, dtype)
         self.deltas = [f for f in term.factors if isinstance(f, Delta)]
         self.vals = [f for f in term.factors if isinstance(f, Val)]
@@ -140,12 +145,10 @@ class _Elimination:
         self.substitute_deltas()
         self.apply_maps()
         self.clean()
-        value = self.combine(self.vals, self.masks, set(self.out))
+        vals = self.factored() if self.open else self.combined(self.vals, self.masks)
         for letter in self.unmentioned:
             self.coef *= 1 if self.products.boolean else self.extent[letter]
-        if value is None:
-            return Reduced(self.coef, tuple(self.deltas), None, ())
-        return Reduced(self.coef, tuple(self.deltas), value.v, value.letters)
+        return Reduced(self.coef, tuple(self.deltas), vals)
 
     # --- 1: uniform values -------------------------------------------------------------------
 
@@ -302,6 +305,27 @@ class _Elimination:
             value, letters = diagonal(self.b, value, letters, letter)
         return value, letters
 
+    def factored(self) -> tuple[Val, ...]:
+        """The values summed over the letters that are not kept, and multiplied where that makes
+        none larger: what has letters of its own may meet a cheaper partner later."""
+        keep = set(self.out)
+        held = {x for m in self.masks for x in m.letters}
+        if not held <= keep:
+            return self.combined(self.vals, self.masks)
+        self.unmentioned -= {x for v in self.vals for x in v.letters}
+        vals = self.products.factors(self.vals, keep)
+        chosen = [_smallest(vals, mask) for mask in self.masks]
+        if any(k is None for k in chosen):
+            return self.combined(vals, self.masks)
+        of_each = [
+            [m for m, c in zip(self.masks, chosen, strict=True) if c == k] for k in range(len(vals))
+        ]
+        return tuple(self.products.select(v, ms) for v, ms in zip(vals, of_each, strict=True))
+
+    def combined(self, vals: Sequence[Val], masks: Sequence[Mask]) -> tuple[Val, ...]:
+        value = self.combine(list(vals), list(masks), set(self.out))
+        return () if value is None else (value,)
+
     def combine(self, vals: list[Val], masks: list[Mask], keep: set[Letter]) -> Val | None:
         """The product of the factors summed over every letter outside `keep`; None for 1."""
         self.unmentioned -= {x for v in vals for x in v.letters}
@@ -333,3 +357,9 @@ class _Elimination:
             target = min(fitting, key=lambda v: len(v.letters))
             vals = [self.products.select(v, [mask]) if v is target else v for v in vals]
         return vals, left
+
+
+def _smallest(vals: Sequence[Val], mask: Mask) -> int | None:
+    """Which value has all letters of the mask and the fewest others."""
+    fitting = [k for k, v in enumerate(vals) if set(mask.letters) <= set(v.letters)]
+    return min(fitting, key=lambda k: len(vals[k].letters), default=None)

@@ -30,11 +30,15 @@ from ...ir.maps import MAPS
 
 @dataclass(frozen=True)
 class Expression:
-    """Sum of terms over letters with `extent`; `out` names the axes of the result."""
+    """Sum of terms over letters with `extent`; `out` names the axes of the result.
+
+    `open`: an intermediate of a Jacobian, which is better kept as a product than multiplied out.
+    """
 
     out: tuple[Letter, ...]
     extent: dict[Letter, int]
     terms: tuple[Term, ...]
+    open: bool = False
 
 
 def contraction(contract: Node, jacobian: Node) -> Expression:
@@ -52,7 +56,8 @@ def contraction(contract: Node, jacobian: Node) -> Expression:
         factors = (indexed(other, (*batch, *form.z)),)
         factors += tuple(_aligned_mask(m, form.z) for m in where)
         out = (*batch, *form.a)
-    return Expression(out, extent, tuple(Term(t.coef, t.factors + factors) for t in terms))
+    closed = tuple(Term(t.coef, t.factors + factors) for t in terms)
+    return Expression(out, extent, closed, open=contract.attrs["batch"] > 0)
 
 
 def _aligned_mask(value: Value, letters: Sequence[Letter]) -> Mask:

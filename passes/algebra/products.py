@@ -57,6 +57,36 @@ class Products:
             vals = [joined, *rest]
         return vals[0] if vals else None
 
+    def factors(self, vals: Sequence[Val], keep: set[Letter]) -> list[Val]:
+        """Values whose product is that of `vals` summed over every letter outside `keep`: joined
+        where a sum demands it and where one has all the letters of the other."""
+        joined: list[Val] = []
+        for group in _linked(vals, keep):
+            product = self.product(group, keep)
+            assert product is not None
+            joined.append(product)
+        joined.sort(key=lambda v: len(v.letters))
+        found: list[Val] = []
+        for k, small in enumerate(joined):
+            into = next((n for n in range(k + 1, len(joined)) if _within(small, joined[n])), None)
+            if into is None:
+                found.append(small)
+            else:
+                joined[into] = self.multiply(small, joined[into])
+        return found
+
+    def added(self, total: Val | None, val: Val | None, coef: float) -> Val:
+        """total + coef * val, in the order of axes of `total`; None as the value stands for 1."""
+        if val is None:
+            val = Val(self.b.constant(1.0, self.dtype), ())
+        if total is None:
+            return Val(scaled(self.b, val.v, coef), val.letters)
+        value = val.v
+        if val.letters != total.letters:
+            perm = tuple(val.letters.index(x) for x in total.letters)
+            value = self.b.transpose(value, perm=perm)
+        return Val(add_scaled(self.b, total.v, value, coef), total.letters)
+
     def work(self, x: Val, y: Val, vals: Sequence[Val], keep: set[Letter]) -> tuple[int, int]:
         """(multiplications, elements of the result) of contracting a pair."""
         union = set(x.letters) | set(y.letters)
@@ -136,6 +166,24 @@ class Products:
         return self.b.emit("and", (x, y)).result
 
 
+def add_scaled(b: Builder, total: Value | None, value: Value, coef: float) -> Value:
+    """total + coef * value, as a subtraction where the coefficient is negative."""
+    if total is None:
+        return scaled(b, value, coef)
+    if coef < 0:
+        return b.sub(total, scaled(b, value, -coef))
+    return b.add(total, scaled(b, value, coef))
+
+
+def scaled(b: Builder, value: Value, coef: float) -> Value:
+    """coef * value, without the multiplication by 1 or -1."""
+    if coef == 1.0:
+        return value
+    if coef == -1.0:
+        return b.neg(value)
+    return b.mul(value, coef)
+
+
 def lay(b: Builder, value: Value, letters: Letters, order: Sequence[Letter]) -> Value:
     """Order the axes as in `order`, with extent 1 for absent letters after the first present."""
     present = [x for x in order if x in letters]
@@ -166,3 +214,18 @@ def diagonal(b: Builder, value: Value, letters: Letters, letter: Letter) -> tupl
 def _twice(letters: Letters, letter: Letter) -> tuple[int, int]:
     first = letters.index(letter)
     return first, letters.index(letter, first + 1)
+
+
+def _linked(vals: Sequence[Val], keep: set[Letter]) -> list[list[Val]]:
+    """The values in groups that letters outside `keep` hold together, in order."""
+    groups: list[list[Val]] = []
+    for val in vals:
+        summed = set(val.letters) - keep
+        touching = [g for g in groups if any(not summed.isdisjoint(v.letters) for v in g)]
+        groups = [g for g in groups if g not in touching]
+        groups.append([*(v for g in touching for v in g), val])
+    return groups
+
+
+def _within(small: Val, large: Val) -> bool:
+    return set(small.letters) <= set(large.letters)

@@ -94,9 +94,9 @@ def _union(b: Builder, terms: list[Reduced], form: Form) -> Value | None:
     shape = form.extents[: form.rank_a]
     total = None
     for term in terms:
-        if term.value is None or term.deltas:
+        if not term.vals or term.deltas:
             return None
-        value = lay(b, term.value, term.letters, form.a)
+        value = lay(b, term.vals[0].v, term.letters, form.a)
         total = value if total is None else b.emit("or", (total, value)).result
     if total is None:
         return b.full(shape, np.False_, BOOL)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 
@@ -53,6 +54,35 @@ def test_results_replace_the_old_ones(tmp_path: Path) -> None:
     from benchmarks.__main__ import BEGIN, END, write_results
 
     readme = tmp_path / "README.md"
-    readme.write_text(f"above\n{BEGIN}\nold\n{END}\nbelow\n")
-    write_results(readme, "new")
-    assert readme.read_text() == f"above\n{BEGIN}\nnew\n{END}\nbelow\n"
+    begin = BEGIN.format("hessians")
+    readme.write_text(f"above\n{begin}\nold\n{END}\nbelow\n")
+    write_results(readme, "hessians", "new")
+    assert readme.read_text() == f"above\n{begin}\nnew\n{END}\nbelow\n"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("problem", ["logistic", "factorisation", "network"])
+def test_both_hessians_are_the_derivative_of_the_gradient(problem: str, dtype: str) -> None:
+    import tapeless as tl
+
+    from benchmarks.workloads import hessians
+
+    small = {"logistic": (5,), "factorisation": (6, 2), "network": (4, 3, 5)}
+    made = getattr(hessians, problem)(*small[problem])
+    workload = hessians.workload(made, getattr(np, dtype))
+    params, (x, y) = (
+        workload.params(np.random.default_rng(0)),
+        workload.batch(np.random.default_rng(1)),
+    )
+    assert params["w"].dtype == x.dtype == dtype
+    loops = [workload.peers[p](params, [(x, y)], 0.0, 1) for p in ("tapeless", "structured")]
+
+    loss = made.loss(np, tl.nn)
+    w, step = params["w"].astype(np.float64), 1e-6
+    unit = np.zeros(w.shape)
+    unit.flat[0] = step
+    double = [a.astype(np.float64) if a.dtype.kind == "f" else a for a in (x, y)]
+    plus, minus = (tl.grad(loss)(w + d, *double) for d in (unit, -unit))
+    expected = np.linalg.norm((plus - minus) / (2 * step))
+    for loop in loops:
+        assert loop(1) == pytest.approx(expected, rel=1e-3)

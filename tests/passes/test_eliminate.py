@@ -1,5 +1,7 @@
 """Elimination against its definition: every term multiplied out over all index letters."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tapeless.ir.builder import Builder
@@ -67,7 +69,7 @@ def related(factor, arrays, extent, at):
     raise AssertionError(factor.op)
 
 
-def check(arrays, extent, out, *terms, constants=()):
+def check(arrays, extent, out, *terms, constants=(), kept_open=False):
     """Eliminate, run the ops that come out, and compare; returns the names of the ops."""
     b = Builder()
     table = [
@@ -85,15 +87,14 @@ def check(arrays, extent, out, *terms, constants=()):
     symbolic = [Term(t.coef, tuple(map(named, t.factors))) for t in terms]
     dtype = BOOL if all(a.dtype == BOOL for a in arrays) else F64
     expected = multiplied_out(Expression(out, extent, terms), arrays, dtype)
-    expression = Expression(out, extent, tuple(symbolic))
+    expression = Expression(out, extent, tuple(symbolic), open=kept_open)
     if dtype == BOOL:
         reduced = eliminate_boolean(b, expression)
-        values = [r.value for r in reduced if r.value is not None]
+        values = [v.v for r in reduced for v in r.vals]
         found, _ = evaluate(Graph("f", tuple(inputs), tuple(b.nodes), tuple(values)), given)
         positions = iter(range(len(values)))
         again = [
-            Term(1.0, r.deltas + (() if r.value is None else (Val(next(positions), r.letters),)))
-            for r in reduced
+            Term(1.0, (*r.deltas, *(Val(next(positions), v.ix) for v in r.vals))) for r in reduced
         ]
         result = multiplied_out(Expression(out, extent, tuple(again)), found, dtype)
     else:
@@ -245,9 +246,10 @@ def draw_term(rng, arrays, boolean):
     return Term(1.0 if boolean else float(rng.integers(-2, 3)), tuple(factors))
 
 
-@pytest.mark.parametrize("boolean", [False, True], ids=["numbers", "booleans"])
+@pytest.mark.parametrize("how", ["numbers", "open", "booleans"])
 @pytest.mark.parametrize("seed", range(60))
-def test_random_terms_come_to_what_they_say(seed, boolean):
+def test_random_terms_come_to_what_they_say(seed, how):
+    boolean = how == "booleans"
     rng = np.random.default_rng(seed)
     arrays = []
     terms = [draw_term(rng, arrays, boolean) for _ in range(rng.integers(1, 4))]
@@ -255,4 +257,17 @@ def test_random_terms_come_to_what_they_say(seed, boolean):
         arrays.append(np.zeros(()))
     out = tuple(rng.permutation(5)[: rng.integers(0, 5)].tolist())
     constants = tuple(k for k in range(len(arrays)) if rng.random() < 0.2)
-    check(arrays, EXTENT, out, *terms, constants=constants)
+    check(arrays, EXTENT, out, *terms, constants=constants, kept_open=how == "open")
+
+
+def test_an_open_product_is_not_multiplied_out():
+    """x[n,a] y[n,b] z[n,b] stays x times (y z): the next contraction may sum over n and b first."""
+    b = Builder()
+    x, y, z = (Value(Type(F64, (2, k)), name) for name, k in (("x", 3), ("y", 4), ("z", 4)))
+    term = Term(1.0, (Val(x, (0, 1)), Val(y, (0, 2)), Val(z, (0, 2))))
+    expression = Expression((0, 1, 2), {0: 2, 1: 3, 2: 4}, (term, term), open=True)
+    (reduced,) = eliminate(b, expression, F64)
+    assert [v.ix for v in reduced.vals] == [(0, 1), (0, 2)] and reduced.vals[0].v is x
+    assert [node.op.name for node in b.nodes] == ["mul", "mul", "add"]
+    (closed,) = eliminate(b, replace(expression, open=False), F64)
+    assert [v.ix for v in closed.vals] == [(0, 1, 2)]
