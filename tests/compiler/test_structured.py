@@ -33,7 +33,7 @@ CASES = [
     ("rows", lambda X: np.maximum(X, 0).sum(1), X, "[a;b,c] = I[a,b] v0[a,c]", 15),
     (
         "two paths", lambda X: X * X[:1], X,
-        "[a,b;c,d] = I[a,c] I[b,d] v0[b] + I[b,d] v1[a,b,c]", 75,
+        "[a,b;c,d] = I[a,c] I[b,d] v0[b] + I[b,d] v1[a,b] v2[c]", 75,
     ),
 ]  # fmt: skip
 
