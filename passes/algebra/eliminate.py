@@ -97,7 +97,8 @@ def _sum(products: Products, group: Sequence[Reduced]) -> Reduced:
         product = products.product(rest, set(term.letters))
         total = products.added(total, product, term.coef)
     assert total is not None
-    return replace(group[0], coef=1.0, vals=(*common, total))
+    vals = products.factors((*common, total), {*group[0].letters})
+    return replace(group[0], coef=1.0, vals=tuple(vals))
 
 
 def materialise(

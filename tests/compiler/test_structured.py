@@ -104,3 +104,100 @@ def test_misuse():
         J @ np.ones(4)
     with pytest.raises(tl.errors.ShapeError, match=r"v @ J: v must have shape \(4,\)"):
         np.ones(3) @ J
+
+
+# --- inside a compiled step --------------------------------------------------------------------
+
+
+def factorised(U, V, T):
+    return np.sum((T - U @ V.T) ** 2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_compiled_step_uses_and_returns_a_structured_hessian(dtype):
+    U, V, T = (RNG.normal(size=s).astype(dtype) for s in ((6, 2), (4, 2), (6, 4)))
+
+    @tl.compile(check=True)
+    def step(U, V, T):
+        H = tl.hessian(factorised, structured=True)(U, V, T)
+        assert H.structure == "[a,b;c,d] = I[a,c] v0[b,d]" and H.nnz == 24
+        assert H.nbytes == 4 * np.dtype(dtype).itemsize and H.shape == (6, 2, 6, 2)
+        return {"H": H, "Hv": H @ U, "vH": U @ H, "dense": H.dense(), "M": H.terms[0].values + 1}
+
+    gram = 2 * V.T @ V
+    dense = np.einsum("ac,bd->abcd", np.eye(6, dtype=dtype), gram)
+    for found in (step(U, V, T), step.interpret(U, V, T)):
+        assert found["H"].structure == "[a,b;c,d] = I[a,c] v0[b,d]"
+        assert found["H"].terms[0].values.dtype == dtype
+        np.testing.assert_allclose(found["H"].dense(), dense, rtol=1e-5)
+        np.testing.assert_allclose(found["dense"], dense, rtol=1e-5)
+        np.testing.assert_allclose(found["Hv"], U @ gram, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(found["vH"], U @ gram, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(found["M"], gram + 1, rtol=1e-5)
+    program = step.lower(U, V, T)
+    for stage in program.stages:
+        np.testing.assert_allclose(program.interpret(stage, U, V, T)["Hv"], U @ gram, rtol=1e-4)
+
+
+def test_returning_it_never_builds_the_dense_tensor():
+    U, V, T = RNG.normal(size=(300, 10)), RNG.normal(size=(40, 10)), RNG.normal(size=(300, 40))
+    step = tl.compile(tl.hessian(factorised, structured=True))
+    largest = max(v.type.size for n in step.lower(U, V, T).graph().nodes for v in n.results)
+    assert largest <= 400
+    assert step(U, V, T).nnz == 30_000
+
+
+def test_blocks_of_a_dict_of_parameters():
+    x, y = RNG.normal(size=(5, 3)), np.array([0, 1, 1, 0, 1])
+    p = {"W1": RNG.normal(size=(3, 4)), "b1": RNG.normal(size=4), "W2": RNG.normal(size=(4, 2))}
+
+    def loss(p):
+        return tl.nn.cross_entropy(np.maximum(x @ p["W1"] + p["b1"], 0) @ p["W2"], y)
+
+    found = tl.compile(tl.hessian(loss, structured=True), check=True)(p)
+    dense = tl.hessian(loss)(p)
+    for a in p:
+        for b in p:
+            np.testing.assert_allclose(found[a][b].dense(), dense[a][b], atol=1e-12)
+    by_number = tl.compile(
+        tl.jacobian(lambda a, b: np.tanh(a * b[0]), (0, 1), structured=True), check=True
+    )(B, B + 1)
+    assert [J.structure for J in by_number] == ["[a;b] = I[a,b] v0[a]", "[a;b] = v0[a] v1[b]"]
+
+
+def test_it_is_differentiated_further():
+    """d/dx of sum H(x) v, H of sum x sin x: -(3 sin x + x cos x) v."""
+
+    def curvature(x):
+        H = tl.hessian(lambda x: np.sum(np.sin(x) * x), structured=True)(x)
+        return np.sum(H @ (B + 3))
+
+    expected = -(3 * np.sin(B) + B * np.cos(B)) * (B + 3)
+    np.testing.assert_allclose(tl.grad(curvature)(B), expected)
+    np.testing.assert_allclose(tl.compile(tl.grad(curvature), check=True)(B), expected)
+    of_closure = tl.compile(lambda x: tl.grad(lambda y: np.sum(_square_hessian(x) @ y))(x))
+    np.testing.assert_allclose(of_closure(B), np.full(3, 2.0))
+
+
+def _square_hessian(x):
+    return tl.hessian(lambda x: np.sum(x * x), structured=True)(x)
+
+
+def test_it_is_an_argument_and_a_container():
+    H = tl.hessian(lambda x: np.sum(x**3), structured=True)(B)
+    apply = tl.compile(lambda H, v: H @ v)
+    for _ in range(2):
+        np.testing.assert_allclose(apply(H, X[0]), 6 * B * X[0])
+    doubled = tl.tree.map(lambda v: 2 * v, {"H": H})["H"]
+    assert doubled.structure == H.structure
+    np.testing.assert_allclose(doubled.dense(), np.diag(12 * B))
+    assert len(tl.tree.leaves(H)) == 1 and tl.tree.count(H) == 3
+    assert len(apply.programs) == 1
+    apply(tl.jacobian(lambda x: A.T @ x, structured=True)(B), B)
+    assert len(apply.programs) == 2
+
+
+def test_a_structured_jacobian_of_a_trace_has_no_values_yet():
+    step = tl.compile(lambda x: np.asarray(tl.jacobian(np.tanh, structured=True)(x)))
+    with pytest.raises(tl.errors.TraceError, match=r"write J\.dense\(\)"):
+        step.lower(B)
