@@ -201,3 +201,15 @@ def test_a_structured_jacobian_of_a_trace_has_no_values_yet():
     step = tl.compile(lambda x: np.asarray(tl.jacobian(np.tanh, structured=True)(x)))
     with pytest.raises(tl.errors.TraceError, match=r"write J\.dense\(\)"):
         step.lower(B)
+
+
+def test_a_step_stores_it_in_an_argument():
+    @tl.compile
+    def step(state, x):
+        state["H"] = tl.hessian(lambda x: np.sum(x**3), structured=True)(x)
+        return state["H"] @ x
+
+    state = {"x": B}
+    for x in (B, X[0]):
+        np.testing.assert_allclose(step(state, x), 6 * x * x)
+        np.testing.assert_allclose(state["H"].dense(), np.diag(6 * x))
