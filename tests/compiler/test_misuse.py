@@ -114,6 +114,10 @@ def concrete_index(x):
     return TABLE[x[0].astype(np.int64)]
 
 
+def concrete_take(x):
+    return np.take(TABLE, x[0].astype(np.int64), axis=0)
+
+
 def list_index(x):
     return [1, 2][x[0].astype(np.int64)[0]]
 
@@ -363,6 +367,7 @@ MISUSE = [
     (random_number, TypeError, r"draw with tl\.random"),
     (random_generator, TypeError, r"draw with tl\.random"),
     (concrete_index, TypeError, r"np\.asarray\(C, like=x\)\[x\]"),
+    (concrete_take, TypeError, r"np\.take\(\) would turn.*use np\.asarray\(C, like=x\)\[x\]"),
     (list_index, TypeError, r"concrete array or list is indexed"),
     (range_of_traced, TypeError, r"range\(\).*static_argnames"),
     (concrete_store, TypeError, r"np\.zeros_like\(x\) or np\.zeros\(shape, like=x\)"),
@@ -423,6 +428,12 @@ def test_misuse(step, kind, message):
     if step is not random_number:
         line = int(text.rpartition("test_misuse.py:")[2].partition(":")[0])
         assert first < line < first + 9, text
+
+
+def test_a_concrete_table_is_indexed_as_the_message_says():
+    rows = np.array([2, 0, 1])
+    actual = run_traced(lambda i: np.asarray(TABLE, like=i)[i], rows)
+    np.testing.assert_array_equal(actual, TABLE[rows])
 
 
 def test_the_line_and_its_text_are_named():

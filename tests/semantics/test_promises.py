@@ -297,7 +297,7 @@ def fills(x):
         (converts, "return float(x[0])", ""),
         (packs, "return np.array([x, x])", "np.stack"),
         (draws, "return x + np.random.normal(size=2)", "argument"),
-        (looks_up, "return np.eye(2)[x.astype(np.int64)]", "np.take"),
+        (looks_up, "return np.eye(2)[x.astype(np.int64)]", "like=x"),
         (fills, "buffer[0] = x[0]", "zeros_like"),
     ],
 )
