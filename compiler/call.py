@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from ..ir.errors import UnsupportedError
-from . import containers
+from . import containers, objects
 from .signature import (
     ArraySpec,
     Described,
+    RefusedSpec,
     ScalarSpec,
     Spec,
     StaticSpec,
@@ -65,8 +66,27 @@ class Step:
         except TypeError as error:
             raise TypeError(f"{self.name}(): {error}") from None
         described = describe(bound.arguments, self.options.static_argnames)
+        self._check_statics(described)
         self._check_functions(bound.arguments, described)
         return Call(bound, described)
+
+    def _check_statics(self, described: Described) -> None:
+        """UnsupportedError for a static that holds arrays. They would be constants of the program,
+        and later calls would compute with the arrays of the first."""
+        chosen = self.options.static_argnames
+        for k, spec in enumerate(described.specs):
+            if not isinstance(spec, StaticSpec) or isinstance(spec, RefusedSpec):
+                continue
+            held = objects.held_array(spec.value)
+            if held is None or described.treedef.key_paths[k][0].name in chosen:
+                continue
+            name = argument_name(described.treedef, k)
+            raise UnsupportedError(
+                f"argument {name}: a {type(spec.value).__name__} is static, and what it holds in"
+                f" {name}.{held} would be constant in {self.name}; keep the arrays in an object of"
+                " a class of your own, or, if they never change, name the argument in"
+                " static_argnames"
+            )
 
     def _check_functions(self, arguments: Mapping[str, Any], described: Described) -> None:
         """UnsupportedError for a static function that reaches into the containers of the call by

@@ -8,7 +8,7 @@ array passed twice is two arguments.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,18 @@ def flatten_held(items: Sequence[Any], stop: Stop) -> tuple[list[Any], TreeDef]:
 def leaves(x: Any) -> list[Any]:
     """The leaves of `flatten`, without those in a place reached before."""
     return flatten(x)[0]
+
+
+def everything(x: Any) -> Iterator[Any]:
+    """`x` and all that is in it, each container once."""
+    seen: set[int] = set()
+    pending = [x]
+    while pending:
+        found = pending.pop()
+        yield found
+        if id(found) not in seen and is_container(found):
+            seen.add(id(found))
+            pending += [child for _, child in children(found)]
 
 
 def identities(x: Any) -> set[int]:

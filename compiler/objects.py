@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import enum
+import os
 import sys
 from functools import lru_cache
 from types import (
@@ -29,7 +30,8 @@ Method = MethodType
 """A bound method is a container of its function and its object."""
 
 _NAMESPACES = (SimpleNamespace, argparse.Namespace)
-_CLOSED = sys.stdlib_module_names | {"numpy", __name__.partition(".")[0]}
+_CLOSED = {"builtins", "numpy", __name__.partition(".")[0]}
+_STANDARD = os.path.join(os.path.dirname(os.__file__), "")
 
 
 def is_object(x: Any) -> bool:
@@ -49,13 +51,20 @@ def is_open(kind: Any) -> bool:
     """Whether instances of a class are nothing but their attributes."""
     if issubclass(kind, _NAMESPACES):
         return True
-    if kind.__module__.partition(".")[0] in _CLOSED or issubclass(kind, (enum.Enum, type)):
+    root = kind.__module__.partition(".")[0]
+    if root in _CLOSED or _is_standard(root) or issubclass(kind, (enum.Enum, type)):
         return False
     return not any(
         isinstance(vars(base).get("__new__"), BuiltinFunctionType)
         for base in kind.__mro__
         if base is not object
     )
+
+
+def _is_standard(name: str) -> bool:
+    """Whether a module is of the standard library, and no file of the user's by that name."""
+    file = getattr(sys.modules.get(name), "__file__", None)
+    return name in sys.stdlib_module_names and (file is None or file.startswith(_STANDARD))
 
 
 def state(x: Any) -> dict[str, Any]:
@@ -95,7 +104,7 @@ def slots(kind: Any) -> dict[str, Any]:
     return {
         name: member
         for base in reversed(kind.__mro__)
-        if base not in _NAMESPACES
+        if "__slots__" in vars(base)  # classes in C have such members for other things
         for name, member in vars(base).items()
         if isinstance(member, MemberDescriptorType)
     }

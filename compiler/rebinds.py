@@ -164,7 +164,7 @@ def _content(x: Any) -> Content:
 def _without_arrays(x: Any, place: Path) -> Any:
     """`x`, unless it is a function that would take traced arrays along."""
     for name, value in reachable(x) if isinstance(x, FunctionType) else ():
-        if any(isinstance(leaf, Handle) for leaf in containers.leaves(value)):
+        if any(isinstance(found, Handle) for found in containers.everything(value)):
             raise TraceError(
                 f"{spell(place)} keeps a function of the step, and its {name} holds a traced array;"
                 " keep the array itself and write the function as a method"

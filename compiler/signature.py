@@ -145,7 +145,12 @@ def describe(arguments: Mapping[str, Any], static_argnames: Collection[str] = ()
         name: _Static(value) if name in static_argnames else value
         for name, value in arguments.items()
     }
-    found, treedef = containers.flatten(marked)
+    try:
+        found, treedef = containers.flatten(marked)
+    except RecursionError:
+        raise UnsupportedError(
+            "the arguments are nested too deeply, or a list or dict contains itself"
+        ) from None
     specs: list[Spec] = []
     for k, (leaf, held) in enumerate(zip(found, treedef.held, strict=True)):
         try:

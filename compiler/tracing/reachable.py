@@ -48,7 +48,7 @@ def check_nothing_kept(fn: Callable[..., Any], statics: Iterator[tuple[str, Any]
     for name, value in statics:
         places += [(f"{name}.{key}", item) for key, item in getattr(value, "__dict__", {}).items()]
     for name, value in places:
-        if any(isinstance(leaf, Handle) for leaf in containers.leaves(value)):
+        if any(isinstance(found, Handle) for found in containers.everything(value)):
             raise TraceError(
                 f"{name} holds a traced array when the step ends, and later calls would not"
                 " change it; return the array, or keep it in a dict or object argument"

@@ -229,3 +229,28 @@ def test_other_derivatives_of_objects():
 
     with pytest.raises(tl.errors.TraceError, match="argument 0 is being differentiated"):
         tl.grad(keeping)(box)
+
+
+@pytest.mark.parametrize("how", ["call", "interpret"])
+def test_an_object_may_hold_its_own_compiled_step(how):
+    class Net:
+        def __init__(self):
+            self.W, self.t = X.copy(), 0
+            self.step = tl.compile(self.plain)
+
+        def plain(self, x):
+            self.t += 1
+            self.W -= x / self.t
+            return self.W.sum()
+
+    class Special(Net):
+        def plain(self, x):
+            return super().plain(x * 2)
+
+    for kind in (Net, Special):
+        net, other = kind(), kind()
+        for _ in range(3):
+            run = net.step if how == "call" else net.step.interpret
+            assert run(X) == pytest.approx(other.plain(X))
+        np.testing.assert_allclose(net.W, other.W)
+        assert net.t == 3 and len(net.step.programs) == 1

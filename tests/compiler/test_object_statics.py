@@ -5,6 +5,8 @@ import copy
 import enum
 import pathlib
 import random
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -115,6 +117,34 @@ def test_a_refused_attribute_may_be_passed_on():
 def test_a_dict_with_attributes_is_no_argument():
     with pytest.raises(tl.errors.UnsupportedError, match="argument p: Items has items and attr"):
         interpreted(lambda p: p["W"], REFUSED["items"][0])
+
+
+def test_a_static_that_holds_arrays_is_refused():
+    box = Box(data=collections.UserList([X]))
+    with pytest.raises(tl.errors.UnsupportedError, match=r"argument box\.f: a function is static"):
+        f = lambda: None  # noqa: E731
+        f.table = X
+        interpreted(lambda box, x: x, Box(f=f), X)
+    with pytest.raises(tl.errors.UnsupportedError, match=r"box\.data: UserList is neither"):
+        interpreted(lambda box: box.data[0], box)
+
+
+def test_a_module_of_the_users_may_have_a_standard_name(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "code", types.ModuleType("code"))
+    sys.modules["code"].__file__ = str(tmp_path / "code.py")
+    Net = type("Net", (Box,), {"__module__": "code"})
+    step = tl.compile(lambda net: net.W.sum())
+    assert [step.interpret(Net(W=X + k)) for k in range(2)] == [15, 21]
+
+
+@pytest.mark.parametrize("make", [lambda x: [x], lambda x: {"a": x}], ids=["list", "dict"])
+def test_what_is_nested_without_end_is_refused(make):
+    nested = make(None)
+    for key in (0, "a"):
+        if isinstance(nested, list) == (key == 0):
+            nested[key] = nested
+    with pytest.raises(tl.errors.UnsupportedError, match="a list or dict contains itself"):
+        interpreted(lambda p: p, nested)
 
 
 def test_a_static_object_must_not_change():
