@@ -20,6 +20,7 @@ def form(rank_a, rank_z, extents, *terms):
 
 ONES = np.ones(5)
 SLICE = Map("slice", (("spec", ((2, 8, 2),)),), (), (0,), (1,))
+WINDOWS = Map("windows", (("strides", (2,)), ("dilations", (1,))), (), (0,), (1, 2))
 CASES = {
     "identity": form(1, 1, (5, 5), (Delta(0, 1),)),
     "dense": form(1, 1, (5, 4), ()),
@@ -32,6 +33,7 @@ CASES = {
     "crossed": form(2, 2, (3, 3, 3, 3), (Delta(0, 2), Delta(1, 3)), (Delta(0, 3), Delta(1, 2))),
     "summed letter": form(1, 1, (5, 5, 5), (Delta(0, 2), Delta(2, 1))),
     "slice": form(1, 1, (9, 3), (SLICE,)),
+    "windows": form(1, 2, (9, 4, 3), (WINDOWS,)),
     "reshape": form(2, 1, (3, 4, 12), (Map("reshape", (), (), (0, 1), (2,)),)),
     "erase": form(1, 1, (9, 9), (Map("erase", (("spec", ((2, 8, 2),)),), (), (0,), (1,)),)),
     "running total": form(1, 1, (6, 6), (Map("cumsum", (), (), (0,), (1,)),)),
