@@ -20,7 +20,7 @@ from ..ir.jacobian import Val
 from ..ir.ops.autodiff import REQUESTS
 from ..passes.algebra.eliminate import Reduced
 from ..passes.algebra.products import scaled
-from ..passes.jacobian_free import jacobian_terms
+from ..passes.jacobian_free import Open, jacobian_terms
 from .pipeline import lower
 from .structured import StructuredFactor, StructuredJacobian, StructuredTerm
 from .tracing.recorder import Recorder
@@ -38,14 +38,14 @@ def structured_blocks(
     pairs = [(y, a) for y in outputs for a in marked]
     totals = tuple(scratch.emit("total_jacobian", pair).result for pair in pairs)
     program = _closure(b, before, (*outputs, *marked), scratch.nodes, totals)
-    graph, terms = jacobian_terms(lower(program, until="autodiff").graphs["autodiff"])
+    graph, opened = jacobian_terms(lower(program, until="autodiff").graphs["autodiff"])
     _append(b, program, graph)
-    found = [
-        _jacobian(recorder, y, total, of_pair)
-        for (y, _), total, of_pair in zip(pairs, totals, terms, strict=True)
+    blocks = [
+        _jacobian(recorder, y, total, found)
+        for (y, _), total, found in zip(pairs, totals, opened, strict=True)
     ]
     width = len(marked)
-    return [found[k : k + width] for k in range(0, len(found), width)]
+    return [blocks[k : k + width] for k in range(0, len(blocks), width)]
 
 
 def _closure(
@@ -81,12 +81,10 @@ def _append(b: Builder, program: Graph, graph: Graph) -> None:
             b.append(node)
 
 
-def _jacobian(
-    recorder: Recorder, y: Value, total: Value, terms: Sequence[Reduced]
-) -> StructuredJacobian:
+def _jacobian(recorder: Recorder, y: Value, total: Value, found: Open) -> StructuredJacobian:
     dtype = total.type.dtype
-    found = [_term(recorder, term, dtype) for term in terms]
-    return StructuredJacobian(total.shape, y.type.rank, dtype, found)
+    terms = [_term(recorder, term, dtype) for term in found.terms]
+    return StructuredJacobian(total.shape, y.type.rank, dtype, terms, found.forced)
 
 
 def _term(recorder: Recorder, term: Reduced, dtype: np.dtype) -> StructuredTerm:

@@ -27,6 +27,7 @@ from ..ir.text import format_map
 from ..ir.types import Type
 from ..passes.algebra.eliminate import Reduced, eliminate, materialise
 from ..passes.algebra.expression import Expression
+from ..passes.jacobian_free import Forced
 from ..runtime.interpreter import interpret
 from . import tree
 from .tracing.handle import Handle
@@ -36,17 +37,6 @@ from .zeros import nonzeros
 
 Array = NDArray[Any]
 Emit = Callable[[Builder, Sequence[Value]], Value]
-
-
-class Forced(NamedTuple):
-    """Why a block has no structure: the op, the user's line, and the reason in words."""
-
-    op: str
-    line: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.op} at {self.line}: {self.reason}"
 
 
 class StructuredFactor(NamedTuple):
@@ -107,7 +97,8 @@ class StructuredJacobian(tree.Container):
                     result, those after it axes of the argument, `I` is the Kronecker delta
     nnz             how many elements are not structurally zero
     nbytes          memory of what is stored
-    forced          where an op cost it structure: a `Forced` each
+    forced          which linear maps without deltas (a slice, gather, cumsum, solve, ..) became
+                    dense blocks, and at which line of the user's
 
     It is a container: the values of the terms are its leaves, in `tl.tree.map` and as arguments
     and results of compiled steps.
@@ -198,7 +189,7 @@ class StructuredJacobian(tree.Container):
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.shape)) or "scalar"
         text = f"{shape} {self.dtype}, {self.nnz:,} non-zero, {self.structure}"
-        return f"<{'; '.join([text, *(f'forced dense by {f}' for f in self.forced)])}>"
+        return f"<{'; '.join([text, *(f'dense because of {f}' for f in self.forced)])}>"
 
     # --- values ----------------------------------------------------------------------------------
 

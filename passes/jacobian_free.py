@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from ..ir.builder import Builder, keep, prune, rebuild
 from ..ir.graph import Graph, Node, Value
@@ -32,7 +33,24 @@ def jacobian_free(graph: Graph) -> Graph:
     return prune(rebuild(graph, _Contractions().visit, origin="jacobian-free"))
 
 
-def jacobian_terms(graph: Graph) -> tuple[Graph, tuple[tuple[Reduced, ...], ...]]:
+class Forced(NamedTuple):
+    """What made a block of a Jacobian dense: a linear map without deltas, and the user's line."""
+
+    op: str
+    line: str
+
+    def __str__(self) -> str:
+        return f"{self.op} at {self.line}" if self.line else self.op
+
+
+class Open(NamedTuple):
+    """An open Jacobian: the terms it is the sum of, and what cost it structure."""
+
+    terms: tuple[Reduced, ...]
+    forced: tuple[Forced, ...]
+
+
+def jacobian_terms(graph: Graph) -> tuple[Graph, tuple[Open, ...]]:
     """Like `jacobian_free`, but every output comes as the terms it is the sum of.
 
     The outputs of the graph returned are the values of all terms, output by output; the letters
@@ -40,9 +58,12 @@ def jacobian_terms(graph: Graph) -> tuple[Graph, tuple[tuple[Reduced, ...], ...]
     """
     contractions = _Contractions()
     free = rebuild(graph, contractions.visit, origin="jacobian-free")
-    terms = tuple(tuple(contractions.terms_of(free, v)) for v in free.outputs)
-    values = tuple(v.v for output in terms for t in output for v in t.vals)
-    return prune(replace(free, outputs=values)), terms
+    found = tuple(
+        Open(tuple(contractions.terms_of(free, v)), contractions.forced.get(v, ()))
+        for v in free.outputs
+    )
+    values = tuple(v.v for output in found for t in output.terms for v in t.vals)
+    return prune(replace(free, outputs=values)), found
 
 
 class _Contractions:
@@ -52,6 +73,7 @@ class _Contractions:
     def __init__(self) -> None:
         self.jacobians: dict[Value, Node] = {}
         self.structure: dict[Value, list[Reduced]] = {}
+        self.forced: dict[Value, tuple[Forced, ...]] = {}
 
     def visit(self, b: Builder, node: Node, operands: tuple[Value, ...]) -> Sequence[Value] | None:
         match node.op.name:
@@ -65,9 +87,10 @@ class _Contractions:
                 return [self.eye(b, node)]
             case "add" if all(v in self.structure for v in operands):
                 terms = [t for v in operands for t in self.structure[v]]
-                return [self.known(b, terms, node.result)]
+                return [self.caused(self.known(b, terms, node.result), operands)]
             case "cast" if operands[0] in self.structure:
-                return [self.cast(b, self.structure[operands[0]], node.result)]
+                value = self.cast(b, self.structure[operands[0]], node.result)
+                return [self.caused(value, operands)]
         return None
 
     def eye(self, b: Builder, node: Node) -> Value:
@@ -80,12 +103,21 @@ class _Contractions:
         jacobian = self.jacobians[operands[0]]
         expression = self.opened(contraction(replace(node, operands=operands), jacobian))
         dtype = node.result.type.dtype
-        terms = eliminate(b, expression, dtype)
+        dense: list[str] = []
+        terms = eliminate(b, expression, dtype, dense)
         axis = {letter: k for k, letter in enumerate(expression.out)}
         result = node.result.type
         if not expression.open and not any(t.deltas for t in terms):
             return materialise(b, terms, expression.out, result.shape, dtype)
-        return self.known(b, [t.rename(axis) for t in terms], node.result)
+        value = self.known(b, [t.rename(axis) for t in terms], node.result)
+        new = tuple(Forced(op, str(node.loc or "")) for op in dense) if expression.open else ()
+        return self.caused(value, operands[1:], new)
+
+    def caused(self, value: Value, before: Sequence[Value], new: tuple[Forced, ...] = ()) -> Value:
+        """Note what made parts of a value dense."""
+        old = (f for v in before for f in self.forced.get(v, ()))
+        self.forced[value] = tuple(dict.fromkeys((*old, *new)))
+        return value
 
     def cast(self, b: Builder, terms: list[Reduced], like: Value) -> Value:
         """The cast of a sum of products is that of every factor."""

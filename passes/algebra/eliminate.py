@@ -68,13 +68,19 @@ class Reduced:
         )
 
 
-def eliminate(b: Builder, expression: Expression, dtype: np.dtype) -> list[Reduced]:
-    """Reduce every term of the expression; terms of equal pattern are merged."""
-    reduced = [
-        r
-        for term in expression.terms
-        if (r := _Elimination(b, expression, dtype, term).run()) is not None
-    ]
+def eliminate(
+    b: Builder, expression: Expression, dtype: np.dtype, dense: list[str] | None = None
+) -> list[Reduced]:
+    """Reduce every term of the expression; terms of equal pattern are merged. The names of maps
+    that had to become dense blocks of the result are appended to `dense`."""
+    reduced = []
+    for term in expression.terms:
+        elimination = _Elimination(b, expression, dtype, term)
+        found = elimination.run()
+        if found is not None:
+            reduced.append(found)
+            if dense is not None:
+                dense += elimination.dense
     return merged(Products(b, expression.extent, expression.out, dtype), reduced)
 
 
@@ -138,6 +144,7 @@ class _Elimination:
         self.vals = [f for f in term.factors if isinstance(f, Val)]
         self.masks = [f for f in term.factors if isinstance(f, Mask)]
         self.maps = [f for f in term.factors if isinstance(f, Map)]
+        self.dense: list[str] = []
         self.unmentioned = {x for x in term.letters if x not in self.out}
 
     def run(self) -> Reduced | None:
@@ -221,6 +228,8 @@ class _Elimination:
         """Multiply everything that depends on the summed side, apply the map."""
         here, there = (map_.src, map_.dst) if forward else (map_.dst, map_.src)
         self.maps.remove(map_)
+        if map_.op != "reshape" and not set(self.out).isdisjoint(there):
+            self.dense.append(map_.op)
         self.clean()
         reached = self.summed_with(here)
         vals = [v for v in self.vals if not reached.isdisjoint(v.letters)]
@@ -278,6 +287,7 @@ class _Elimination:
 
     def write_out(self, map_: Map) -> None:
         """A map between letters that are both kept has to be written out as a matrix."""
+        self.dense.append(map_.op)
         src, dst = self.products.extents(map_.src), self.products.extents(map_.dst)
         size = int(np.prod(src, dtype=int))
         counter = self.b.iota(n=size)

@@ -213,3 +213,14 @@ def test_a_step_stores_it_in_an_argument():
     for x in (B, X[0]):
         np.testing.assert_allclose(step(state, x), 6 * x * x)
         np.testing.assert_allclose(state["H"].dense(), np.diag(6 * x))
+
+
+def test_it_says_which_op_made_a_block_dense():
+    """A slice has no delta form: the block is exact, but dense, and the object says so."""
+    found = tl.jacobian(lambda x: np.cumsum(x)[1:], structured=True)(B)
+    assert [f.op for f in found.forced] == ["slice", "cumsum"]
+    assert all("test_structured.py" in f.line for f in found.forced)
+    assert "dense because of slice at" in repr(found)
+    np.testing.assert_allclose(found.dense(), np.tri(3)[1:])
+    for plain in (np.tanh, lambda x: x.reshape(3, 1).T, softmax, lambda x: A.T @ x):
+        assert tl.jacobian(plain, structured=True)(B).forced == ()
