@@ -20,7 +20,7 @@ def _random_bits_type(types: tuple[Type, ...], attrs: Attrs) -> tuple[Type, ...]
         raise DTypeError(f"random_bits makes i32 or i64, not {dtype_name(dtype)}")
     if min(shape, default=0) < 0:
         raise ShapeError(f"random_bits: shape {shape} has a negative extent")
-    if not 0 <= domain < 4:
+    if not isinstance(domain, int) or not 0 <= domain < 4:
         raise ShapeError(f"random_bits: domain must be 0, 1, 2 or 3, got {domain}")
     return (Type(dtype, tuple(shape)),)
 

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tapeless.ir.errors import IRSyntaxError
+from tapeless.ir.parse import parse
 from tapeless.ir.philox import philox4x32, random_bits
 from tapeless.ir.types import I32, I64
 
@@ -70,3 +72,18 @@ def test_a_shape_is_the_beginning_of_a_longer_one(shape, dtype):
     bits = random_bits(key, shape, dtype, 0)
     assert bits.shape == shape and bits.dtype == dtype
     np.testing.assert_array_equal(bits.ravel(), random_bits(key, (40,), dtype, 0)[: bits.size])
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ("shape=(3), dtype=f32", "makes i32 or i64, not f32"),
+        ("shape=(-1), dtype=i64", "negative extent"),
+        ("shape=(3), dtype=i64, domain=4", "domain must be 0, 1, 2 or 3, got 4"),
+        ("shape=(3), dtype=i64, domain=1.5", "domain must be 0, 1, 2 or 3, got 1.5"),
+    ],
+)
+def test_what_the_type_rule_refuses(attributes, message):
+    text = f"f(%k:i64[2]) {{\n  %r:i64[3] = random_bits %k [{attributes}]\n}} -> %r\n"
+    with pytest.raises(IRSyntaxError, match=message):
+        parse(text)
