@@ -88,13 +88,16 @@ def supported() -> str:
     groups: dict[str, Iterable[str]] = {
         "elementwise": [u.__name__ for u in ufuncs] + functions_of("composed"),
         "comparison, logic": [u.__name__ for u in tests],
-        "reductions": functions_of("reductions"),
+        "reductions": functions_of("reductions", "nans"),
         "scans": functions_of("scans"),
         "sorting": functions_of("sorting", "quantiles", "searching"),
-        "calculus, statistics": functions_of("calculus", "statistics"),
+        "calculus, statistics": functions_of("calculus", "statistics", "polynomials"),
         "products": functions_of("linear", "vectors"),
         "linear algebra": functions_of("solving"),
-        "shapes, parts": functions_of("shapes", "assembly", "indexing", "positions"),
+        "shapes, parts": functions_of(
+            "shapes", "assembly", "indexing", "positions", "editing", "padding", "grids"
+        ),
+        "selection": functions_of("choosing"),
         "new arrays": functions_of("creation"),
         "methods": methods(),
         "tl.nn": public(tl.nn),

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ...ir.errors import ShapeError, UnsupportedError
+from ...ir.errors import ShapeError
 from .composed import where
 from .elementwise import copied
-from .known import settled
 from .promotion import as_array, convert, lift, recorder_now, result_dtype
 from .reductions import normal_axis, sum_
 from .registry import Array, implements
@@ -102,22 +101,6 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Array:
     return x
 
 
-@implements(np.repeat, method="repeat")
-def repeat(a: Any, repeats: Any, axis: int | None = None) -> Array:
-    """np.repeat with one count for all elements."""
-    repeats = settled(repeats)
-    if not isinstance(repeats, (int, np.integer)):
-        raise UnsupportedError("np.repeat: only one count for all elements is supported")
-    x = as_array(a)
-    if axis is None:
-        x, axis = x.reshaped((x.size,)), 0
-    k = normal_axis(axis, x.ndim)
-    widened = expand_dims(x, k + 1)
-    spread = broadcast_to(widened, (*x.shape[: k + 1], int(repeats), *x.shape[k + 1 :]))
-    shape = (*x.shape[:k], x.shape[k] * int(repeats), *x.shape[k + 1 :])
-    return copied(spread.reshape(shape))
-
-
 @implements(np.tile)
 def tile(A: Any, reps: Any) -> Array:
     """np.tile."""
@@ -131,32 +114,26 @@ def tile(A: Any, reps: Any) -> Array:
     return copied(broadcast_to(x.reshape(pairs), spread).reshape(shape))
 
 
-@implements(np.pad)
-def pad(array: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Any:
-    """np.pad with one constant."""
-    if mode != "constant" or not np.isscalar(constant_values):
-        raise UnsupportedError("np.pad: only mode='constant' with one value is supported")
-    x = as_array(array)
-    widths = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).tolist()
-    low, high = tuple(w[0] for w in widths), tuple(w[1] for w in widths)
-    b = recorder_now().builder
-    if constant_values == 0:
-        return recorder_now().fresh(b.pad(x.value, low=low, high=high))
-    shape = tuple(a + n + c for a, n, c in zip(low, x.shape, high, strict=True))
-    frame: Array = np.full_like(x, constant_values, shape=shape)
-    frame[tuple(slice(a, a + n) for a, n in zip(low, x.shape, strict=True))] = x
-    return frame
-
-
 @implements(np.diff)
-def diff(a: Any, n: int = 1, axis: int = -1) -> Array:
+def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Array:
     """np.diff."""
     x = as_array(a)
     k = normal_axis(axis, x.ndim)
+    ends = [None if end is None else _row(end, x, k) for end in (prepend, append)]
+    if prepend is not None or append is not None:
+        x = concatenate([piece for piece in (ends[0], x, ends[1]) if piece is not None], k)
     for _ in range(n):
         after, before = part(x, k, slice(1, None)), part(x, k, slice(None, -1))
         x = after != before if x.type.is_bool else after - before
     return x
+
+
+def _row(value: Any, x: Array, axis: int) -> Array:
+    """A number to be joined to `x` along an axis; arrays stay as they are."""
+    given = as_array(value)
+    if given.ndim:
+        return given
+    return np.broadcast_to(given, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))
 
 
 @implements(np.trace, method="trace")
@@ -175,7 +152,9 @@ def diag(v: Any, k: int = 0) -> Array:
         raise ShapeError(f"np.diag: input must be 1- or 2-d, got shape {x.shape}")
     spread = broadcast_to(x.reshape(1, x.size), (x.size, x.size))
     square = where(np.eye(x.size, dtype=bool), spread, 0)
-    return square if k == 0 else pad(square, ((max(-k, 0), max(k, 0)), (max(k, 0), max(-k, 0))))
+    below, right = max(-k, 0), max(k, 0)
+    b = recorder_now().builder
+    return recorder_now().fresh(b.pad(square.value, low=(below, right), high=(right, below)))
 
 
 def _below(x: Array, k: int) -> np.ndarray:

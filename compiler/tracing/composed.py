@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from ...ir.errors import TraceError, UnsupportedError
-from .elementwise import copied, emit, select
+from .elementwise import copied, emit, filled, select
 from .promotion import as_array, lift, recorder_now
-from .registry import COMPOSED, Array, implements
+from .registry import COMPOSED, METHODS, Array, implements
 
 
 def _logaddexp(x: Array, y: Array) -> Array:
@@ -103,6 +103,7 @@ COMPOSED |= {
     np.cosh: lambda x: 0.5 * np.exp(x) + 0.5 * np.exp(-x),
     np.hypot: _hypot,
     np.logaddexp: _logaddexp,
+    np.conjugate: copied,
     np.trunc: truncate,
     np.deg2rad: lambda x: x * float(np.pi / 180),
     np.radians: lambda x: x * float(np.pi / 180),
@@ -141,13 +142,18 @@ def round_(a: Any, decimals: int = 0) -> Array:
     """Round half to even, after scaling by 10**decimals as NumPy does."""
     x = as_array(a)
     if not x.type.is_float:
-        if decimals < 0:
-            raise UnsupportedError("np.round of integers to negative decimals is not supported")
-        return copied(x) if not x.type.is_bool else np.rint(x)
+        if decimals >= 0 or x.type.is_bool:
+            return copied(x) if not x.type.is_bool else np.rint(x)
+        return _round_integers(x, 10**-decimals)
     if decimals == 0:
         return np.rint(x)
     scale = 10.0 ** abs(decimals)
     return np.rint(x * scale) / scale if decimals > 0 else np.rint(x / scale) * scale
+
+
+def _round_integers(x: Array, unit: int) -> Array:
+    """To multiples of `unit`, by way of floats as in NumPy."""
+    return (np.rint(x / float(unit)) * float(unit)).astype(x.dtype)
 
 
 @implements(np.fix)
@@ -207,9 +213,54 @@ def allclose(a: Any, b: Any, *tolerances: Any, **options: Any) -> Any:
 
 
 @implements(np.array_equal)
-def array_equal(a1: Any, a2: Any) -> Any:
+def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
     """np.array_equal; False for different shapes."""
     x, y = as_array(a1), as_array(a2)
     if x.shape != y.shape:
         return recorder_now().capture(np.bool_(False))
+    equal = x == y
+    return np.all(equal | (np.isnan(x) & np.isnan(y)) if equal_nan else equal)
+
+
+@implements(np.array_equiv)
+def array_equiv(a1: Any, a2: Any) -> Any:
+    """np.array_equiv: equal after broadcasting; False for shapes that do not fit."""
+    x, y = as_array(a1), as_array(a2)
+    try:
+        np.broadcast_shapes(x.shape, y.shape)
+    except ValueError:
+        return recorder_now().capture(np.bool_(False))
     return np.all(x == y)
+
+
+@implements(np.isposinf)
+def isposinf(x: Any) -> Array:
+    """np.isposinf."""
+    return np.isinf(x) & (x > 0)
+
+
+@implements(np.isneginf)
+def isneginf(x: Any) -> Array:
+    """np.isneginf."""
+    return np.isinf(x) & (x < 0)
+
+
+@implements(np.real, np.real_if_close, method="conjugate")
+def real(val: Any) -> Array:
+    """np.real: the array itself, as complex arrays are not supported."""
+    return as_array(val)
+
+
+METHODS["conj"] = real
+
+
+@implements(np.iscomplex)
+def iscomplex(x: Any) -> Array:
+    """np.iscomplex: nowhere."""
+    return filled(as_array(x), False)
+
+
+@implements(np.isreal)
+def isreal(x: Any) -> Array:
+    """np.isreal: everywhere."""
+    return filled(as_array(x), True)

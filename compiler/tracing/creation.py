@@ -11,7 +11,7 @@ from ...ir.types import BOOL, DTYPES, F64
 from .composed import where
 from .elementwise import copied
 from .handle import Handle
-from .indexing import spread
+from .indexing import spread, target_of
 from .known import asked
 from .promotion import as_array, as_value, lift, recorder_now, result_dtype
 from .registry import Array, implements
@@ -153,7 +153,7 @@ def copy(a: Any, order: str = "K") -> Array:
     return copied(as_array(a), scalar=False)
 
 
-@implements(method="astype")
+@implements(np.astype, method="astype")
 def astype(
     x: Any, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True,
     copy: bool = True,
@@ -170,7 +170,7 @@ def astype(
 @implements(np.copyto)
 def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
     """np.copyto into a traced array."""
-    target = as_array(dst)
+    target = target_of(dst)
     new = lift(src)
     if where is not True:
         new = masked(target, new, where)

@@ -18,11 +18,17 @@ from ...ir.types import BOOL, F64, I64
 from . import (
     assembly,
     calculus,
+    choosing,
     creation,
+    editing,
     elementwise,
+    grids,
     indexing,
     linear,
     misuse,
+    nans,
+    padding,
+    polynomials,
     positions,
     quantiles,
     reductions,
@@ -52,10 +58,16 @@ from .registry import FUNCTIONS
 TABLES: Final = (
     assembly,
     calculus,
+    choosing,
     creation,
+    editing,
     elementwise,
+    grids,
     indexing,
     linear,
+    nans,
+    padding,
+    polynomials,
     positions,
     quantiles,
     reductions,
@@ -213,13 +225,19 @@ def _outer(ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: Any) -> Any:
 
 
 def _at(ufunc: np.ufunc, target: Any, index: Any, *value: Any) -> None:
-    """np.add.at and np.subtract.at."""
+    """np.add.at and np.subtract.at; any other ufunc where no element can be selected twice."""
     if not isinstance(target, Handle):
         raise misuse.dropped_output(target)
-    if ufunc not in (np.add, np.subtract) or not value:
-        raise UnsupportedError(f"np.{ufunc.__name__}.at is not supported; np.add.at is")
     target.check_writable()
     selection = indexing.select(target, index)  # type: ignore[arg-type]
+    if selection.basic:
+        selection.write(call(ufunc, (selection.view, *value), {}))
+        return
+    if ufunc not in (np.add, np.subtract):
+        raise UnsupportedError(
+            f"np.{ufunc.__name__}.at is not supported for index arrays; np.add.at is, and so is"
+            " x[i] = f(x[i], v) where no index occurs twice"
+        )
     new = lift(value[0])
     same_kind(
         loop_dtypes(ufunc, [selection.view, new])[-1], target.type.dtype, f"np.{ufunc.__name__}.at"

@@ -18,6 +18,7 @@ from ...ir.errors import BoundsError, DTypeError, ShapeError, TraceError, Unsupp
 from ...ir.graph import Value
 from ...ir.ops.move import full_slice
 from ...ir.types import BOOL, I64
+from . import misuse
 from .handle import Handle
 from .known import asked, known
 from .lenses import Permute, Pick, Reshape, Shape, Slice
@@ -353,6 +354,16 @@ def take(a: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> 
 @implements(np.take_along_axis)
 def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> TracedArray:
     """np.take_along_axis."""
+    return _along_axis(arr, indices, axis).read()
+
+
+@implements(np.put_along_axis)
+def put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None = -1) -> None:
+    """np.put_along_axis."""
+    _along_axis(target_of(arr), indices, axis).write(values)
+
+
+def _along_axis(arr: Any, indices: Any, axis: int | None) -> Selection:
     x, index = as_array(arr), as_array(indices)
     if axis is None:
         x, axis = x.reshaped((x.size,)), 0
@@ -361,13 +372,20 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> TracedArra
     for j, n in enumerate(x.shape):
         shape = tuple(n if i == j else 1 for i in range(x.ndim))
         key.append(index if j == k else np.arange(n).reshape(shape))
-    return select(x, tuple(key)).read()
+    return select(x, tuple(key))
+
+
+def target_of(x: Any) -> TracedArray:
+    """The array a function writes into; TraceError for a concrete one, which cannot hold it."""
+    if not isinstance(x, Handle):
+        raise misuse.dropped_output(np.asarray(x))
+    return as_array(x)
 
 
 @implements(np.fill_diagonal)
 def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
     """np.fill_diagonal of a square matrix."""
-    x = as_array(a)
+    x = target_of(a)
     if x.ndim != 2 or wrap:
         raise UnsupportedError("np.fill_diagonal is supported for matrices, without wrap")
     every = np.arange(min(x.shape))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...ir.dotspec import canonical_spec
-from ...ir.errors import ShapeError, UnsupportedError
+from ...ir.errors import ShapeError
 from ...ir.types import BOOL, I64
 from .lenses import Diagonal, Permute, Reshape
 from .promotion import as_array, convert, recorder_now, result_dtype
@@ -192,6 +192,18 @@ def vecdot(x1: Any, x2: Any, *, axis: int = -1) -> Array:
     return matmul(x[..., None, :], y[..., :, None])[..., 0, 0]
 
 
+@implements(*(getattr(np, name) for name in ("matvec",) if hasattr(np, name)))
+def matvec(x1: Any, x2: Any) -> Array:
+    """np.matvec: matrices times vectors, broadcasting the axes in front."""
+    return matmul(x1, as_array(x2)[..., None])[..., 0].copy()
+
+
+@implements(*(getattr(np, name) for name in ("vecmat",) if hasattr(np, name)))
+def vecmat(x1: Any, x2: Any) -> Array:
+    """np.vecmat: vectors times matrices, broadcasting the axes in front."""
+    return matmul(as_array(x1)[..., None, :], x2)[..., 0, :].copy()
+
+
 @implements(np.outer)
 def outer(a: Any, b: Any) -> Array:
     """np.outer of the flattened arrays."""
@@ -236,7 +248,7 @@ def multi_dot(arrays: Sequence[Any]) -> Array:
 def einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Array:
     """np.einsum with a subscripts string, implicit or explicit, any number of operands."""
     if not isinstance(subscripts, str):
-        raise UnsupportedError("np.einsum: write the subscripts as a string, 'ij,jk->ik'")
+        subscripts, operands = _spelled(subscripts, *operands)
     arrays = [as_array(x) for x in operands]
     inputs, out = _parse(subscripts.replace(" ", ""), arrays)
     terms = [Term(x, letters) for x, letters in zip(arrays, inputs, strict=True)]
@@ -244,6 +256,18 @@ def einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Array:
         return contract(terms, out)
     result = contract(terms, out)
     return recorder_now().fresh(result.value, contiguous=result.ndim < 2)
+
+
+def _spelled(*given: Any) -> tuple[str, tuple[Any, ...]]:
+    """einsum(x, [0, 1], y, [1, 2], [0, 2]) as a string of subscripts and the operands."""
+    lists, operands = given[1::2], given[: len(given) - len(given) % 2 : 2]
+    out = given[-1] if len(given) % 2 else None
+
+    def word(numbers: Any) -> str:
+        return "".join("..." if n is Ellipsis else ascii_letters[n] for n in numbers)
+
+    text = ",".join(word(numbers) for numbers in lists)
+    return (text if out is None else f"{text}->{word(out)}"), operands
 
 
 def _is_view(letters: str, out: str) -> bool:

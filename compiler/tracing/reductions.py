@@ -96,6 +96,9 @@ def mean(
     return total / _counted(x, axis, keepdims, where)
 
 
+_mean = mean
+
+
 def _counted(x: Array, axis: Axis, keepdims: bool, where: Any) -> Any:
     if where is True:
         count = _count(x, axis)
@@ -112,26 +115,36 @@ def _inexact(dtype: np.dtype) -> np.dtype:
 
 @implements(np.var, method="var")
 def var(
-    a: Any, axis: Axis = None, dtype: Any = None, *, ddof: int = 0, keepdims: bool = False,
-    correction: int | None = None,
+    a: Any, axis: Axis = None, dtype: Any = None, *, ddof: float = 0, keepdims: bool = False,
+    where: Any = True, mean: Any = None, correction: float | None = None,
 ) -> Array:  # fmt: skip
     """np.var, in two passes: the mean first, then the squared distances from it."""
     x = as_array(a)
     x = convert(x, np.dtype(dtype) if dtype is not None else _inexact(x.type.dtype))
-    away = x - mean(x, axis, keepdims=True)
-    free = _count(x, axis) - (ddof if correction is None else correction)
+    middle = _mean(x, axis, keepdims=True, where=where) if mean is None else mean
+    away = x - middle
+    total = sum_(away * away, axis, keepdims=keepdims, where=where)
+    return total / _freedom(x, axis, ddof if correction is None else correction, keepdims, where)
+
+
+def _freedom(x: Array, axis: Axis, ddof: float, keepdims: bool, chosen: Any) -> Any:
+    """Elements minus `ddof`, at least 0."""
+    if chosen is not True:
+        return np.maximum(_counted(x, axis, keepdims, chosen) - float(ddof), 0.0)
+    free = _count(x, axis) - ddof
     if free <= 0:
         warn("Degrees of freedom <= 0 for slice")
-    return sum_(away * away, axis, keepdims=keepdims) / float(max(free, 0))
+    return float(max(free, 0))
 
 
 @implements(np.std, method="std")
 def std(
-    a: Any, axis: Axis = None, dtype: Any = None, *, ddof: int = 0, keepdims: bool = False,
-    correction: int | None = None,
+    a: Any, axis: Axis = None, dtype: Any = None, *, ddof: float = 0, keepdims: bool = False,
+    where: Any = True, mean: Any = None, correction: float | None = None,
 ) -> Array:  # fmt: skip
     """np.std; its derivative at a constant array is 0."""
-    return safe_sqrt(var(a, axis, dtype, ddof=ddof, keepdims=keepdims, correction=correction))
+    free = ddof if correction is None else correction
+    return safe_sqrt(var(a, axis, dtype, ddof=free, keepdims=keepdims, where=where, mean=mean))
 
 
 @implements(np.max, np.amax, method="max")
@@ -260,20 +273,33 @@ def ptp(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Array:
 
 
 @implements(np.average)
-def average(a: Any, axis: Axis = None, weights: Any = None, *, keepdims: bool = False) -> Any:
-    """np.average with weights of the shape of `a`, or of its `axis`."""
-    if weights is None:
-        return mean(a, axis, keepdims=keepdims)
+def average(
+    a: Any, axis: Axis = None, weights: Any = None, returned: bool = False, *,
+    keepdims: bool = False,
+) -> Any:  # fmt: skip
+    """np.average with weights of the shape of `a`, or of its axes `axis`."""
     x: Array = as_array(a)
-    w: Array = as_array(weights)
-    if w.shape != x.shape:
-        k = normal_axes(axis, x.ndim)
-        if len(k) != 1 or w.shape != (x.shape[k[0]],):
-            raise ShapeError(f"np.average: weights {w.shape} do not fit {x.shape} on axis {axis}")
-        w = w.reshape(tuple(-1 if j == k[0] else 1 for j in range(x.ndim)))
-        w = np.broadcast_to(w, x.shape)
-    total = sum_(w, axis, keepdims=keepdims)
-    return sum_(x * w, axis, keepdims=keepdims) / total
+    if weights is None:
+        result = mean(x, axis, keepdims=keepdims)
+        total = np.full_like(result, _count(x, axis))
+    else:
+        w = _weights(x, as_array(weights), axis)
+        total = sum_(w, axis, keepdims=keepdims)
+        result = sum_(x * w, axis, keepdims=keepdims) / total
+    return (result, total.astype(result.dtype)) if returned else result
+
+
+def _weights(x: Array, w: Array, axis: Axis) -> Array:
+    """Weights along some axes, spread over the others."""
+    if w.shape == x.shape:
+        return w
+    given = axis if isinstance(axis, (tuple, list)) else (axis,)
+    axes = [normal_axis(k, x.ndim) for k in given if k is not None]
+    if not axes or w.shape != tuple(x.shape[k] for k in axes):
+        raise ShapeError(f"np.average: weights {w.shape} do not fit {x.shape} on axis {axis}")
+    w = w.view(Permute(tuple(sorted(range(len(axes)), key=axes.__getitem__))))
+    w = w.reshape(tuple(n if k in axes else 1 for k, n in enumerate(x.shape)))
+    return np.broadcast_to(w, x.shape)
 
 
 def logaddexp_reduce(a: Any, axis: Axis, keepdims: bool) -> Array:

@@ -29,18 +29,27 @@ def shape_of(shape: Any, *rest: Any) -> Shape:
     return tuple(int(n) for n in given)
 
 
-def _c_order(order: Any, name: str) -> None:
-    if order not in ("C", "A", "K", None):
-        raise UnsupportedError(f"np.{name}: order {order!r} is not supported; use transpose")
-
-
 @implements(np.reshape)
 def reshape(a: Any, shape: Any, order: str = "C", *, copy: bool | None = None) -> TracedArray:
     """np.reshape: a view where NumPy makes one."""
-    _c_order(order if order != "A" else "F", "reshape")
     x = as_array(a)
-    result = x.reshaped(_solve(x, shape_of(shape)))
+    to = _solve(x, shape_of(shape))
+    if _is_fortran(x, order, "reshape"):  # the first axis runs fastest: all axes the other way
+        result = transpose(transpose(x).reshaped(to[::-1]))
+    else:
+        result = x.reshaped(to)
     return copied(result, scalar=False) if copy else result
+
+
+def _is_fortran(x: TracedArray, order: str, name: str) -> bool:
+    """Whether elements are taken in Fortran's order; in order A or K memory decides."""
+    if order in ("C", "F"):
+        return order == "F"
+    if order in ("A", "K") and (x.contiguous or x.ndim < 2):
+        return False
+    if order in ("A", "K") and transpose(x).contiguous:
+        return True
+    raise UnsupportedError(f"np.{name}: order {order!r} depends on the layout; write 'C' or 'F'")
 
 
 def _solve(x: TracedArray, shape: Shape) -> Shape:
@@ -57,7 +66,8 @@ def _solve(x: TracedArray, shape: Shape) -> Shape:
 def ravel(a: Any, order: str = "C") -> TracedArray:
     """np.ravel: a view of a C-contiguous array, else a copy (also where reshape makes a view)."""
     x = as_array(a)
-    _c_order("F" if order in ("A", "K") and x.ndim > 1 else order, "ravel")
+    if _is_fortran(x, order, "ravel"):
+        return ravel(transpose(x))
     if x.contiguous:
         return x.reshaped((x.size,))
     copy = x.reshaped_copy((x.size,))

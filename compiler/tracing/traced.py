@@ -330,9 +330,8 @@ class TracedArray(Handle):
 
     @operation
     def flatten(self, order: str = "C") -> TracedArray:
-        if order != "C":
-            raise UnsupportedError(f"flatten: order {order!r} is not supported; use x.T.flatten()")
-        return self.reshaped_copy((self.size,))
+        found = shapes.ravel(self, order)
+        return found.reshaped_copy((self.size,))
 
     @operation
     def copy(self, order: str = "C") -> TracedArray:
