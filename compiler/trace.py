@@ -148,20 +148,16 @@ def trace(
     originals = tuple(leaf.buffer.value for leaf in inputs)
     bound.arguments.update(described.treedef.unflatten(leaves))
     before = Snapshot(bound.arguments)
-    statics = [
-        (name, s.value, objects.state(s.value))
-        for name, s in zip(described.names, described.specs, strict=True)
-        if isinstance(s, StaticSpec) and objects.is_open(type(s.value))
-    ]
+    statics = _static_objects(described)
     with recorder.recording(), fresh_seeds_noticed():
         result_tree, outputs = _results(_run(fn, bound), before)
         rebinds, extra = before.changes()
         updates = _updates(originals, inputs)
         if guard.drawn():
             raise TraceError(guard.message)
-    for name, value, attributes in statics:
-        _check_unchanged(name, value, attributes)
-    check_nothing_kept(fn, ((name, value) for name, value, _ in statics))
+    for label, static, attributes in statics:
+        _check_unchanged(label, static, attributes)
+    check_nothing_kept(fn, ((label, static) for label, static, _ in statics))
     graph = Graph(
         name or str(getattr(fn, "__name__", "step")),
         originals,
@@ -233,6 +229,15 @@ def _pinned(
             specs[k] = replace(spec, pinned=pin(number))
             asked[k] = recorder.pinned[value]
     return replace(described, specs=tuple(specs)), asked
+
+
+def _static_objects(described: Described) -> list[tuple[str, Any, Mapping[str, Any]]]:
+    """The static objects of the user's classes, with their names and attributes."""
+    return [
+        (name, spec.value, objects.state(spec.value))
+        for name, spec in zip(described.names, described.specs, strict=True)
+        if isinstance(spec, StaticSpec) and objects.is_open(type(spec.value))
+    ]
 
 
 def _check_unchanged(name: str, value: Any, before: Mapping[str, Any]) -> None:
