@@ -4,7 +4,7 @@ python examples/derivatives.py
 
     A x, by A               3x3x4       12 of  36  [a;b,c] = I[a,b] v0[c]
     ...
-    softmax(x)              4x4         16 of  16  [a;b] = I[a,b] v0[a] + v1[a,b]
+    softmax(x)              4x4         16 of  16  [a;b] = I[a,b] v0[a] + v1[a] v2[b]
     ...
     |T - U V^T|^2, by U     5x2x5x2     20 of 100  [a,b;c,d] = I[a,c] v0[b,d]
 """
