@@ -13,6 +13,7 @@ code then.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -155,7 +156,9 @@ class _Contractions:
             if hit is None:
                 k += 1
             else:
-                terms[k : k + 1] = [_substituted(terms[k], hit, t) for t in self.structure[hit.v]]
+                terms[k : k + 1] = [
+                    _substituted(expression, terms[k], hit, t) for t in self.structure[hit.v]
+                ]
         return replace(expression, terms=tuple(terms))
 
     def decomposes(self, value: Value) -> bool:
@@ -164,8 +167,9 @@ class _Contractions:
         return terms is not None and all(v.v is not value for t in terms for v in t.vals)
 
 
-def _substituted(term: Term, factor: Val, known: Reduced) -> Term:
-    """`term` with `factor` replaced by one term of its definition."""
+def _substituted(expression: Expression, term: Term, factor: Val, known: Reduced) -> Term:
+    """`term` with `factor` replaced by one term of its definition. A letter to sum over that only
+    `factor` had counts: the definition is constant along it."""
     rest = tuple(f for f in term.factors if f is not factor)
     letter = dict(enumerate(factor.ix))
     deltas = tuple(
@@ -174,4 +178,6 @@ def _substituted(term: Term, factor: Val, known: Reduced) -> Term:
         if (i := letter[d.i]) is not None and (j := letter[d.j]) is not None
     )
     vals = (Val(v.v, tuple(None if k is None else letter[k] for k in v.ix)) for v in known.vals)
-    return Term(term.coef * known.coef, (*deltas, *vals, *rest))
+    made = Term(term.coef * known.coef, (*deltas, *vals, *rest))
+    lost = {*factor.letters} - {*made.letters, *expression.out}
+    return Term(made.coef * math.prod(expression.extent[x] for x in lost), made.factors)
