@@ -34,7 +34,7 @@ from .signature import (
 )
 from .tracing import source
 from .tracing.generators import RandomGuard, fresh_seeds_noticed
-from .tracing.handle import Handle
+from .tracing.handle import Handle, Unshaped
 from .tracing.promotion import as_array
 from .tracing.reachable import check_nothing_kept
 from .tracing.recorder import Buffer, Recorder, active, located
@@ -261,6 +261,8 @@ def _results(result: Any, before: Snapshot) -> tuple[ResultTree, list[Value]]:
     for leaf in found:
         if before.is_object(leaf):
             leaves.append(before.original(leaf))
+        elif isinstance(leaf, Unshaped):
+            raise leaf.error
         elif isinstance(leaf, (Handle, np.ndarray)):
             outputs.append(as_array(leaf).value)
             leaves.append(OUTPUT)

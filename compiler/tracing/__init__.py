@@ -5,6 +5,7 @@ constants   concrete arrays in the graph
 recorder    one trace: the graph under construction, its arrays, captured arrays
 lenses      views as pairs of get and put
 handle      a buffer seen through lenses: reading, writing, views
+masked      what x[mask] reads
 traced      `TracedArray`: the handle the step sees; operators and methods
 dispatch    NumPy's protocols: from a function or ufunc to what stands in for it
 known       values that depend on no argument

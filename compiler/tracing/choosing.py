@@ -106,3 +106,13 @@ def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
     if flat.buffer is not target.buffer:
         raise UnsupportedError("np.put is supported for C-contiguous arrays; write x[i, j] = v")
     index(flat, at.reshape(-1)).write(new.reshape(-1))
+
+
+@implements(np.fill_diagonal)
+def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
+    """np.fill_diagonal of a square matrix."""
+    x = target_of(a)
+    if x.ndim != 2 or wrap:
+        raise UnsupportedError("np.fill_diagonal is supported for matrices, without wrap")
+    every = np.arange(min(x.shape))
+    index(x, (every, every)).write(val)

@@ -230,8 +230,8 @@ def _at(ufunc: np.ufunc, target: Any, index: Any, *value: Any) -> None:
         raise misuse.dropped_output(target)
     target.check_writable()
     selection = indexing.select(target, index)  # type: ignore[arg-type]
-    if selection.basic:
-        selection.write(call(ufunc, (selection.view, *value), {}))
+    if selection.basic or selection.mask is not None:
+        selection.write(ufunc(selection.read(), *value))
         return
     if ufunc not in (np.add, np.subtract):
         raise UnsupportedError(

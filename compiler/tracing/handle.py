@@ -32,6 +32,12 @@ Kind = Literal["array", "scalar", "python"]
 """What NumPy would have here: an array, an immutable NumPy scalar, or a Python number (weak)."""
 
 
+class Unshaped:
+    """Something read whose shape the trace does not know; using it raises its `error`."""
+
+    error: TraceError
+
+
 class Handle:
     """A view of a buffer. `TracedArray` adds NumPy's operators and functions."""
 

@@ -22,6 +22,7 @@ from . import misuse
 from .handle import Handle
 from .known import asked, known
 from .lenses import Permute, Pick, Reshape, Shape, Slice
+from .masked import MaskedRead
 from .promotion import as_array, as_value, lift, recorder_now
 from .registry import implements
 
@@ -61,10 +62,8 @@ class Selection:
     def read(self) -> TracedArray:
         """What the index selects."""
         if self.mask is not None:
-            raise TraceError(
-                "reading x[mask] has a shape that depends on the data; use np.where(mask, x, 0),"
-                " or a reduction with where=mask"
-            )
+            whole = recorder_now().fresh(self.view.value, scalar=False)
+            return MaskedRead(whole, self.mask.value, self.front)  # type: ignore[return-value]
         recorder = recorder_now()
         if self.element:
             return recorder.fresh(self.view.value)
@@ -81,6 +80,9 @@ class Selection:
 
     def write(self, new: Any) -> None:
         """Assign, converting to the array's dtype as NumPy's assignment does."""
+        if isinstance(new, MaskedRead) and self.mask is not None:
+            self.view.write(self._read_by_mask(new))
+            return
         value = assigned(new, self.view)
         if self.mask is not None:
             self.view.write(self._masked(value))
@@ -105,11 +107,25 @@ class Selection:
             full = b.transpose(full, perm=perm)
         return b.emit(op, [self.view.value, full, *self.indices], {"axes": self.axes}).result
 
+    def _read_by_mask(self, new: MaskedRead) -> Value:
+        """The view with elements read by the same mask."""
+        assert self.mask is not None
+        if new.place != (self.mask.value, self.front, self.view.shape):
+            raise new.error
+        return self._where_masked(as_value(new.whole, self.view.dtype))
+
+    def _where_masked(self, value: Value) -> Value:
+        """The view with `value` where the mask holds."""
+        assert self.mask is not None
+        rest = self.view.ndim - self.front - self.mask.ndim
+        mask = _reshaped(self.mask.value, self.mask.shape + (1,) * rest)
+        return recorder_now().builder.select(mask, value, self.view.value)
+
     def _masked(self, value: Value) -> Value:
         """The value stands for a row of unknown length along the masked axes, so it must be the
         same for each selected element."""
         assert self.mask is not None
-        b, shape = recorder_now().builder, self.view.shape
+        shape = self.view.shape
         first, last = self.front, self.front + self.mask.ndim
         row = (*shape[:first], 1, *shape[last:])
         if not _fits(value.shape, row):
@@ -119,8 +135,7 @@ class Selection:
             )
         lead = (1,) * (len(row) - len(value.shape)) + value.shape
         value = _reshaped(value, (*lead[:first], *(1,) * self.mask.ndim, *lead[first + 1 :]))
-        mask = _reshaped(self.mask.value, self.mask.shape + (1,) * (len(shape) - last))
-        return b.select(mask, value, self.view.value)
+        return self._where_masked(value)
 
 
 def _reshaped(value: Value, shape: Shape) -> Value:
@@ -380,13 +395,3 @@ def target_of(x: Any) -> TracedArray:
     if not isinstance(x, Handle):
         raise misuse.dropped_output(np.asarray(x))
     return as_array(x)
-
-
-@implements(np.fill_diagonal)
-def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
-    """np.fill_diagonal of a square matrix."""
-    x = target_of(a)
-    if x.ndim != 2 or wrap:
-        raise UnsupportedError("np.fill_diagonal is supported for matrices, without wrap")
-    every = np.arange(min(x.shape))
-    select(x, (every, every)).write(val)

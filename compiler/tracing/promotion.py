@@ -15,7 +15,7 @@ import numpy as np
 from ...ir.errors import DTypeError, ScalarRangeError, ShapeError, TraceError, UnsupportedError
 from ...ir.graph import Value
 from ...ir.types import BOOL, DTYPES, F64, I64
-from .handle import Handle
+from .handle import Handle, Unshaped
 from .recorder import Recorder, active
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def lift(x: Any) -> Operand:
         return recorder_now().capture(x)
     if isinstance(x, (list, tuple)):
         return _assembled(x) if holds_traced(x) else recorder_now().capture(np.asarray(x))
+    if isinstance(x, Unshaped):
+        raise x.error
     raise UnsupportedError(f"{type(x).__name__} cannot be used as an array")
 
 
