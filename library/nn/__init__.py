@@ -4,6 +4,10 @@ Every function here is ordinary NumPy: called on arrays it computes, called insi
 it is traced. Arrays are floating, of any shape unless said otherwise; the dtype of the result is
 the dtype NumPy gives the expression (f32 stays f32). The forms are chosen for their corner cases:
 values and derivatives stay right at 0, at large arguments and at infinity.
+
+Where torch has `dim`, the parameter is `axis`, as in NumPy. Layers hold nothing: parameters and
+running statistics are arguments, what draws random numbers takes a key (`tl.random`), and
+`tl.nn.init` makes initial weights.
 """
 
 from . import init
