@@ -45,7 +45,7 @@ def main() -> None:
     by_hand = W - lr * np.outer(W @ x - y, x)
     for stage in program.stages:
         print(f"--- {stage}\n{program.ir(stage)}\n")
-    print(f"{program.zeros()}\n")
+    print(f"{program.zeros()}\n\n{program.memory()}\n")
     for stage in program.stages[2:]:
         _, (updated,) = tl.interpret(program.graph(stage), W, x, y, lr)
         print(f"{stage}: W differs from the one by hand by {np.max(np.abs(updated - by_hand)):.0e}")

@@ -70,6 +70,20 @@ def printed_until(line: str, printed: Iterator[str]) -> Iterator[str]:
             return
 
 
+def test_the_readme_maps_every_row_to_a_test_and_an_example() -> None:
+    text = (EXAMPLES / "README.md").read_text()
+    rows = re.findall(r"\| ([A-E]\d+) \| .* \| \[.*\]\((.*)\) \| \[.*\]\((.*)\) \|", text)
+    counts = {"A": 12, "B": 7, "C": 13, "D": 5, "E": 20}
+    assert [row for row, _, _ in rows] == [
+        f"{x}{k + 1}" for x, n in counts.items() for k in range(n)
+    ]
+    for row, test, example in rows:
+        assert f"def test_{row}_" in (EXAMPLES / test).read_text(), row
+        assert (EXAMPLES / example).stem in NAMES, row
+    listed = re.findall(r"^\| \[`(\w+)\.py`\]", text, re.MULTILINE)
+    assert listed == NAMES
+
+
 @pytest.mark.parametrize("name", ["gradient_descent", "approximation"])
 def test_pictures_are_drawn(name: str, python: Callable[..., str], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
