@@ -17,7 +17,7 @@ from ..ir.errors import TraceError
 from ..ir.graph import Value
 from . import containers, objects, tree
 from .replay import Attribute, Extra, Made, Original, Path, Rebinds, Recipe, Slot, Slots, Static
-from .tracing.handle import Handle
+from .tracing.handle import Handle, Unshaped
 from .tracing.promotion import as_array
 from .tracing.reachable import reachable
 from .tracing.refused import is_refused
@@ -90,7 +90,7 @@ class Snapshot:
             return self._array(x, place, outputs)
         if self._is_known(x):
             return self.original(x)
-        if isinstance(x, np.ndarray):
+        if isinstance(x, (np.ndarray, Unshaped)):  # the latter raises
             return outputs.add(as_array(x))
         return Static(_without_arrays(x, place))
 

@@ -110,7 +110,7 @@ class Selection:
     def _read_by_mask(self, new: MaskedRead) -> Value:
         """The view with elements read by the same mask."""
         assert self.mask is not None
-        if new.place != (self.mask.value, self.front, self.view.shape):
+        if not MaskedRead(self.view, self.mask.value, self.front).alike(new):
             raise new.error
         return self._where_masked(as_value(new.whole, self.view.dtype))
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...ir.errors import TraceError, UnsupportedError
 from . import dispatch, elementwise, indexing, misuse, shapes, source
-from .handle import Handle
+from .handle import Handle, Unshaped
 from .known import asked
 from .promotion import is_number
 from .recorder import located
@@ -298,12 +298,16 @@ class TracedArray(Handle):
     # --- dispatch --------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if any(isinstance(x, Unshaped) for x in inputs):
+            return NotImplemented
         out = kwargs.pop("out", None)
         owners = misuse.owners(out[0]) if out and isinstance(out[0], np.ndarray) else 0
         args = (ufunc, method, inputs, out, owners, kwargs)
         return self.recorder.statement(dispatch.ufunc_call, args, {})
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if any(issubclass(kind, Unshaped) for kind in types):
+            return NotImplemented
         return self.recorder.statement(dispatch.function_call, (function, args, dict(kwargs)), {})
 
     def __getattr__(self, name: str) -> Any:
