@@ -183,7 +183,10 @@ def test_ci_finds_the_two_commands() -> None:
     """`.ci/run` takes them from here by their first words and the name of what they run."""
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     fresh = [line for line in lines if line.startswith("python3 -m venv ")]
-    assert [line.split()[-1] for line in fresh] == ["examples/digits.py", "pytest"]
+    assert [line.partition(".venv/bin/python ")[2] for line in fresh] == [
+        "examples/digits.py",
+        "-m pytest -n auto",
+    ]
 
 
 def test_every_debug_variable_is_in_the_table() -> None:
