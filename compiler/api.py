@@ -183,7 +183,7 @@ def compile(
         that decides a loop's length.
     optimize: False keeps the graph as derived, without the optimising passes.
     threads: number of threads a step may use; None leaves it to tapeless, which uses one.
-    cache: whether files may be kept for later runs (now: the generated source).
+    cache: whether machine code and source are kept in files, and taken from there in later runs.
     check: verify the graph after every pass, and compare all stages and the native code on the
         first call of every program (VerifyError names the guilty pass).
 

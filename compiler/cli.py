@@ -22,6 +22,7 @@ from typing import Any
 
 from ..runtime import machine
 from ..runtime.places import cache_directory
+from ..runtime.store import entries, objects_directory
 from .api import BoundStep, CompiledFunction
 from .compare import compare
 from .pipeline import STAGES
@@ -99,10 +100,15 @@ def _doctor(options: argparse.Namespace) -> str:
 
 
 def _cache(options: argparse.Namespace) -> str:
-    place = cache_directory()
+    try:
+        place = cache_directory()
+    except OSError as error:
+        raise UsageError(str(error)) from error
     # Only what tapeless puts there: TAPELESS_CACHE may name a folder with other things in it.
-    files = [*place.glob("source/*.py")]
-    held = f"{len(files)} files, {bytes_text(sum(path.stat().st_size for path in files))}"
+    sources, objects = [*place.glob("source/*.py")], [*entries(objects_directory())]
+    files = [*sources, *objects]
+    size = bytes_text(sum(path.lstat().st_size for path in files))
+    held = f"{len(objects)} compiled parts and {len(sources)} sources, {size}"
     if not options.clear:
         return f"{place}: {held}"
     for path in files:

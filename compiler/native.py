@@ -16,6 +16,7 @@ from ..ir.errors import TapelessError
 from ..ir.graph import Graph
 from ..runtime.engine import NativeModule, compile_source
 from ..runtime.executable import Executable
+from ..runtime.store import open_store
 from .checker import check_plan
 from .codegen import Generated, generate
 from .memory import plan_memory
@@ -64,7 +65,8 @@ def is_planned(graph: Graph) -> bool:
 
 
 def build(graph: Graph, *, keep: bool = True) -> NativeProgram:
-    """Compile a graph of the stage `fused` or `planned`; `keep` leaves the source in a file.
+    """Compile a graph of the stage `fused` or `planned`; with `keep` the source and the machine
+    code are left in files, and what is there from before is taken.
 
     UnsupportedError for an op without code, naming it and the user's line; VerifyError if the
     memory plan cannot be proved sound.
@@ -84,10 +86,15 @@ def build(graph: Graph, *, keep: bool = True) -> NativeProgram:
     done("plan")
     generated = generate(graph)
     done("codegen")
-    module = compile_source(generated.source, None, generated.specs, keep=keep)
-    done("compile")
+    store = open_store() if keep else None
+    module = compile_source(generated.source, None, generated.specs, keep=keep, store=store)
+    done("cache" if module.origins.get("cache") else "compile")
     executable = Executable(
-        module, generated.layout, generated.scratch, lambda k: failed_check(generated, k)
+        module,
+        generated.layout,
+        generated.scratch,
+        lambda k: failed_check(generated, k),
+        store=store,
     )
     done("bind")
     return NativeProgram(graph, generated, module, executable, tuple(phases))

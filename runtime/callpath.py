@@ -32,6 +32,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .store import Store
+
 
 class Reason(IntEnum):
     """Why a call did not run."""
@@ -87,17 +89,23 @@ class Entry:
     """The entry of one compiled step, which fills `table`, an array of addresses."""
 
     def __init__(
-        self, items: Sequence[Item], table: NDArray[np.uintp], step: int, *, native: bool = True
+        self,
+        items: Sequence[Item],
+        table: NDArray[np.uintp],
+        step: int,
+        *,
+        native: bool = True,
+        store: Store | None = None,
     ) -> None:
         """`step` is the address of `int64_t step(void **table)`; 0 only checks and fills the table.
-        `native=False` takes the Python form, for tests."""
+        `native=False` takes the Python form, for tests. `store` may hold the native one."""
         self.items = tuple(items)
         self.table = table
         call = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
         self._step = call(step) if step else lambda table: 0
         self._descriptor = describe(self.items, table.ctypes.data, step)
         self._address = self._descriptor.ctypes.data
-        enter = native_entry() if native else None
+        enter = native_entry(store) if native else None
         self.is_native = enter is not None
         if enter is not None:
             self._enter = enter
@@ -173,16 +181,16 @@ def describe(items: Sequence[Item], table: int, step: int) -> np.ndarray:
 
 
 @cache
-def native_entry() -> Callable[[tuple[Any, ...], int], int] | None:
+def native_entry(store: Store | None = None) -> Callable[[tuple[Any, ...], int], int] | None:
     """The compiled entry, or None where it does not work."""
     if sys.implementation.name != "cpython" or not _layout_is_known():
         return None
     try:
-        from .link import link  # lazily: llvmlite
+        from .link import assemble, link  # lazily: llvmlite
     except ImportError:
         return None
     text = Path(__file__).with_suffix(".ll").read_text()
-    linked = link(text, ("tapeless_enter",), {})
+    linked = link([assemble(text, store)], ("tapeless_enter",), {})
     kind = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.py_object, ctypes.c_void_p)
     function = kind(linked.addresses["tapeless_enter"])
     function.keep_alive = linked  # type: ignore[attr-defined]

@@ -8,9 +8,8 @@ The contract with code generation (`runtime/kernel.py` describes the source):
 
     run_plain(source, table, driver="step")     the same text as plain Python
 
-A kernel is compiled once per process: two that differ only in names share machine code, and so do
-all layers of a network that have the same form. Importing this module imports neither numba nor
-llvmlite; compiling does.
+Kernels come from this process, from the store, or from Numba (`runtime/kernels.py`). Importing this
+module imports neither numba nor llvmlite; compiling does.
 """
 
 from __future__ import annotations
@@ -20,23 +19,24 @@ import ctypes
 import hashlib
 import linecache
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache, cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .canonical import canonical
 from .driver import Callee, translate
-from .kernel import ROUTINES, VOCABULARY, KernelSpec, routine_symbol
+from .kernel import ROUTINES, KernelSpec, routine_symbol
+from .kernels import Kernel, Origin, kernel_symbol, kernel_table
 from .making import MAKING
 from .places import source_directory
+from .store import Store, warn_once
 
 if TYPE_CHECKING:
     from .link import Linked
-    from .numba_kernels import CompiledFunction
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,17 +44,17 @@ class NativeModule:
     """A compiled step. Its machine code lives as long as this object.
 
     timings     seconds per part: "kernels" and "driver"
-    reused      how many kernels had been compiled before in this process
+    origins     how many kernels were in "memory", came from the "cache", or were "compiled"
     """
 
     source: str
     path: str
-    kernels: Mapping[str, CompiledFunction]
+    kernels: Mapping[str, Kernel]
     driver_name: str
     driver_text: str
     linked: Linked
     timings: Mapping[str, float] = field(default_factory=dict)
-    reused: int = 0
+    origins: Mapping[Origin, int] = field(default_factory=dict)
 
     @property
     def address(self) -> int:
@@ -79,56 +79,8 @@ class NativeModule:
 
         return "\n".join([*(k.asm() for k in self._distinct()), assembly(self.driver_text)])
 
-    def _distinct(self) -> Iterable[CompiledFunction]:
+    def _distinct(self) -> Iterable[Kernel]:
         return {kernel.symbol: kernel for kernel in self.kernels.values()}.values()
-
-
-class KernelStore:
-    """The kernels compiled in this process, by canonical source and buffer types."""
-
-    def __init__(self) -> None:
-        self._compiled: dict[tuple[str, KernelSpec], CompiledFunction] = {}
-
-    def get(
-        self, function: ast.FunctionDef, spec: KernelSpec, path: str
-    ) -> tuple[CompiledFunction, bool]:
-        """The compiled kernel, and whether it was there already."""
-        key = canonical(function), KernelSpec("", spec.buffers, spec.extents)
-        with MAKING:
-            if key in self._compiled:
-                return self._compiled[key], True
-            self._compiled[key] = _compile_kernel(function, spec, path)
-            return self._compiled[key], False
-
-
-@cache
-def kernel_store() -> KernelStore:
-    """The store of this process."""
-    return KernelStore()
-
-
-def _compile_kernel(function: ast.FunctionDef, spec: KernelSpec, path: str) -> CompiledFunction:
-    from .intrinsics import NUMBA, BufferType  # lazily: numba
-    from .numba_kernels import compile_function
-    from .routines import export_routines
-
-    count = len(function.args.args)
-    if count != len(spec.buffers) + spec.extents:
-        raise ValueError(f"kernel {spec.name} has {count} parameters, its spec says otherwise")
-    words = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
-    words &= VOCABULARY.keys()
-    if any(word.rpartition("_")[0] in ROUTINES for word in words):
-        export_routines()
-    buffers = [BufferType(NUMBA[name]) for name in spec.buffers]
-    compiled = _define(function, path)[spec.name]
-    return compile_function(compiled, buffers + [NUMBA["i64"]] * spec.extents, words)
-
-
-def _define(function: ast.FunctionDef, path: str) -> dict[str, Any]:
-    """Execute one definition; line numbers are those of the file."""
-    namespace: dict[str, Any] = dict(VOCABULARY)
-    exec(compile(ast.Module([function], []), path, "exec"), namespace)
-    return namespace
 
 
 def compile_source(
@@ -138,50 +90,97 @@ def compile_source(
     driver: str = "step",
     *,
     keep: bool = True,
+    store: Store | None = None,
 ) -> NativeModule:
     """Compile a source text and write it to `path` (None: a file named by content in the private
     source folder), where tracebacks and profilers find it. With `keep=False`, and where no file can
-    be written, the text is kept in `linecache`, where tracebacks find it too.
+    be written, the text is kept in `linecache`, where tracebacks find it too. What is in the
+    `store` is not compiled.
 
     ValueError if the text is not of the form `runtime/kernel.py` describes.
     """
     location = _write(source, path) if keep else _remember(source)
     functions = _functions(source, location)
-    started = time.perf_counter()
-    kernels, reused = {}, 0
-    for spec in specs:
-        kernels[spec.name], found = kernel_store().get(functions[spec.name], spec, location)
-        reused += found
-    compiled = time.perf_counter()
-    text, linked = _link_driver(functions[driver], specs, kernels)
-    timings = {"kernels": compiled - started, "driver": time.perf_counter() - compiled}
-    return NativeModule(source, location, kernels, driver, text, linked, timings, reused)
+    making = _Making(source, location, functions, specs, driver)
+    with MAKING:
+        try:
+            return making.module(store)
+        except RuntimeError as error:  # object code that cannot be loaded
+            if store is None:
+                raise
+            warn_once(f"{store.folder}: {error}; compiled again and replaced")
+            return making.module(replace(store, reads=False))
+
+
+@dataclass
+class _Making:
+    """The way from source to a loaded module."""
+
+    source: str
+    path: str
+    functions: Mapping[str, ast.FunctionDef]
+    specs: Sequence[KernelSpec]
+    driver: str
+
+    def module(self, store: Store | None) -> NativeModule:
+        """Find or compile the kernels, then link them with the driver."""
+        started = time.perf_counter()
+        kernels: dict[str, Kernel] = {}
+        distinct: dict[str, Kernel] = {}
+        origins: Counter[Origin] = Counter()
+        for spec in self.specs:
+            function = self.functions[spec.name]
+            origin: Origin = "memory"
+            symbol = kernel_symbol(function, spec)
+            if symbol not in distinct:
+                found = kernel_table().get(symbol, function, spec, self.path, store)
+                distinct[symbol], origin = found
+            kernels[spec.name] = distinct[symbol]
+            origins[origin] += 1
+        compiled = time.perf_counter()
+        text = self._driver_text(kernels)
+        linked = load(text, self.driver, kernels.values(), store)
+        timings = {"kernels": compiled - started, "driver": time.perf_counter() - compiled}
+        return NativeModule(
+            self.source, self.path, kernels, self.driver, text, linked, timings, origins
+        )
+
+    def _driver_text(self, kernels: Mapping[str, Kernel]) -> str:
+        callees = _routine_callees()
+        for spec in self.specs:
+            parameters = (*(f"{name}*" for name in spec.buffers), *["i64"] * spec.extents)
+            kernel = kernels[spec.name]
+            callees[spec.name] = Callee(kernel.symbol, parameters, True, kernel.returns_status)
+        return translate(self.functions[self.driver], callees)
+
+
+def load(text: str, name: str, kernels: Iterable[Kernel], store: Store | None) -> Linked:
+    """Load a driver with the kernels it calls that are not loaded yet. RuntimeError if the object
+    code cannot be loaded."""
+    from .link import assemble, link  # lazily: llvmlite
+
+    table = kernel_table()
+    distinct = {kernel.symbol: kernel for kernel in kernels}
+    addresses = {symbol: table.address(kernel) for symbol, kernel in distinct.items()}
+    imports = {symbol: address for symbol, address in addresses.items() if address is not None}
+    new = [kernel for symbol, kernel in distinct.items() if symbol not in imports]
+    if _calls_routines(text) or any(kernel.routines for kernel in new):
+        from .routines import export_routines
+
+        imports |= export_routines(store)
+    images = [*(kernel.image for kernel in new), assemble(text, store)]
+    linked = link(images, (name, *(kernel.symbol for kernel in new)), imports)
+    table.add(new, linked)
+    return linked
+
+
+def _calls_routines(text: str) -> bool:
+    return any(f'@"{callee.symbol}"' in text for callee in _routine_callees().values())
 
 
 def _functions(source: str, path: str) -> dict[str, ast.FunctionDef]:
     tree = ast.parse(source, path)
     return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-
-
-def _link_driver(
-    function: ast.FunctionDef,
-    specs: Sequence[KernelSpec],
-    kernels: Mapping[str, CompiledFunction],
-) -> tuple[str, Linked]:
-    from .link import link  # lazily: llvmlite
-
-    callees = _routine_callees()
-    for spec in specs:
-        parameters = (*(f"{name}*" for name in spec.buffers), *["i64"] * spec.extents)
-        compiled = kernels[spec.name]
-        callees[spec.name] = Callee(compiled.symbol, parameters, True, compiled.returns_status)
-    text = translate(function, callees)
-    imports = {kernel.symbol: kernel.address for kernel in kernels.values()}
-    if any(f'@"{callee.symbol}"' in text for callee in _routine_callees().values()):
-        from .routines import export_routines
-
-        imports |= export_routines()
-    return text, link(text, (function.name,), imports)
 
 
 def _routine_callees() -> dict[str, Callee]:

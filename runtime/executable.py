@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ..ir.errors import ScalarRangeError
 from ..ir.types import Type
 from .callpath import Entry, Item
+from .store import Store
 
 Array = NDArray[Any]
 Cells = tuple[tuple[int, Array], ...]
@@ -67,7 +68,8 @@ class Step(Protocol):
 
 class Executable:
     """A step ready to run. `scratch` is the bytes of memory behind the arena that kernels use while
-    they run, `failed` makes the error for a status that is not 0."""
+    they run, `failed` makes the error for a status that is not 0, `store` may hold code that all
+    steps share."""
 
     def __init__(
         self,
@@ -77,6 +79,7 @@ class Executable:
         failed: Callable[[int], Exception] = lambda status: IndexError(f"check {status} failed"),
         *,
         native: bool = True,
+        store: Store | None = None,
     ) -> None:
         self.layout = layout
         self._step = step
@@ -85,7 +88,7 @@ class Executable:
         self._arena = aligned_bytes(layout.arena + max(scratch, 1))
         self._constants = [np.array(c, order="C") for c in layout.constants]
         self._table = np.zeros(len(layout.table), np.uintp)
-        self._entry = Entry(_items(layout), self._table, step.address, native=native)
+        self._entry = Entry(_items(layout), self._table, step.address, native=native, store=store)
         self._enter: Callable[[tuple[Any, ...]], int] = self._entry
         if not self._entry.is_native:
             self._lock = threading.Lock()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from .intrinsics import routine_operands
 from .kernel import VOCABULARY
+from .link import assemble_as
 from .numba_kernels import compile_function
 
 SOURCE = """
@@ -67,12 +68,14 @@ def ger(m, n, alpha, x, incx, y, incy, a, lda):
 """
 
 
-def compile_loops(routine: str, dtype: str) -> int:
-    """The address of one routine compiled by Numba for "f32" or "f64"."""
+def compile_loops(routine: str, dtype: str) -> bytes:
+    """Object code that defines one routine for "f32" or "f64" as `loops_<routine>_<dtype>`."""
     namespace = {
         "zero": VOCABULARY[dtype](0),
         "add": VOCABULARY[f"add_reassoc_{dtype}"],
     }
     exec(compile(SOURCE, __file__, "exec"), namespace)
     operands = routine_operands(routine, dtype)
-    return compile_function(namespace[routine], operands, [f"add_reassoc_{dtype}"]).address
+    code = compile_function(namespace[routine], operands, [f"add_reassoc_{dtype}"])
+    image, _ = assemble_as(f"loops_{routine}_{dtype}", code.symbol, code.llvm)
+    return image

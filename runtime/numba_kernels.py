@@ -1,6 +1,8 @@
-"""One Python function to machine code, by Numba.
+"""One Python function to optimised LLVM text, by Numba.
 
-Importing this module imports numba.
+Numba also makes machine code of it, which is not used: what runs is made of this text by
+`runtime/link.py`, so that a step has the same bits whether it was just compiled or comes from the
+cache. Importing this module imports numba.
 """
 
 from __future__ import annotations
@@ -9,32 +11,25 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llvmlite.binding import ffi
 from numba.core import compiler, types
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.cpu_options import FastMathOptions
 from numba.core.registry import cpu_target
 
 from .intrinsics import prepare
+from .link import LLVM_LOCK
 from .making import MAKING, hold_while_forking
 
-hold_while_forking(MAKING, global_compiler_lock, ffi.lib._lock)
+hold_while_forking(MAKING, global_compiler_lock, LLVM_LOCK)
 
 
-@dataclass(frozen=True, eq=False)
-class CompiledFunction:
-    """Machine code with Numba's calling convention: int32 f(result *, error **, operands...)."""
+@dataclass(frozen=True)
+class NumbaCode:
+    """LLVM text that defines `symbol` in Numba's convention: int32 f(result *, error **, ...)."""
 
     symbol: str
-    address: int
     returns_status: bool
-    library: Any  # owns the machine code
-
-    def llvm(self) -> str:
-        return str(self.library.get_llvm_str())
-
-    def asm(self) -> str:
-        return str(self.library.get_asm_str())
+    llvm: str
 
 
 def _flags() -> Any:
@@ -56,7 +51,7 @@ def _flags() -> Any:
 
 def compile_function(
     function: Callable[..., Any], operands: Sequence[Any], words: Iterable[str]
-) -> CompiledFunction:
+) -> NumbaCode:
     """Compile `function` for operands of the given Numba types; `words` are the names of the
     vocabulary it uses. It returns nothing or an int64."""
     with global_compiler_lock:
@@ -70,7 +65,6 @@ def compile_function(
             _flags(),
             {},
         )
-        symbol = result.fndesc.llvm_func_name
-        address = result.library.get_pointer_to_function(symbol)
+        text = str(result.library.get_llvm_str())
     returns_status = result.signature.return_type != types.none
-    return CompiledFunction(symbol, address, returns_status, result.library)
+    return NumbaCode(result.fndesc.llvm_func_name, returns_status, text)

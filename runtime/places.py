@@ -10,18 +10,21 @@ from pathlib import Path
 def cache_directory() -> Path:
     """The folder for files that outlive the process: `TAPELESS_CACHE`, or the user's cache folder.
 
-    It may not exist yet, and it may not be writable.
+    It may not exist yet, and it may not be writable. FileNotFoundError if the user has no home.
     """
     chosen = os.environ.get("TAPELESS_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
+    try:
+        return Path(chosen).expanduser() if chosen else _user_folder().expanduser() / "tapeless"
+    except RuntimeError as error:
+        raise FileNotFoundError(f"no cache folder: {error}") from None
+
+
+def _user_folder() -> Path:
     if sys.platform == "darwin":
-        base = Path("~/Library/Caches")
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local"))
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    return base.expanduser() / "tapeless"
+        return Path("~/Library/Caches")
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local"))
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
 
 
 def source_directory() -> Path:

@@ -13,8 +13,8 @@ from functools import cache
 
 from .blas import THREADED_WORK, Blas, find
 from .kernel import ROUTINES, routine_symbol
-from .link import Linked, add_symbol, link
-from .loops import compile_loops
+from .link import Linked, add_symbol, assemble, link
+from .store import Store
 
 LLVM_FLOAT = {"f32": "float", "f64": "double"}
 _BLAS_LETTER = {"f32": "s", "f64": "d"}
@@ -28,9 +28,9 @@ _STRIDES = {"gemm": ("a7", "a9", "a12"), "gemv": ("a5",), "ger": ("a8",)}
 
 
 @cache
-def export_routines() -> dict[str, int]:
+def export_routines(store: Store | None) -> dict[str, int]:
     """Make the C functions callable from code that Numba compiles; symbol to address."""
-    addresses = dict(_compiled().addresses)
+    addresses = dict(_compiled(store).addresses)
     for name, address in addresses.items():
         add_symbol(name, address)
     return addresses
@@ -42,18 +42,31 @@ def routine_words() -> Iterator[str]:
 
 
 @cache
-def _compiled() -> Linked:
+def _compiled(store: Store | None) -> Linked:
     blas = find()
     exports = tuple(routine_symbol(*word.split("_")) for word in routine_words())
     if blas is None:
-        loops = {f"loops_{word}": compile_loops(*word.split("_")) for word in routine_words()}
+        loops = [_loops_image(word, store) for word in routine_words()]
         text = "\n".join(_loop_function(*word.split("_")) for word in routine_words())
-        return link(text, exports, loops)
+        return link([*loops, assemble(text, store)], exports, {})
     imports = {f"blas_{name}": address for name, address in blas.addresses.items()}
     imports |= {"get_threads": blas.get_threads, "set_threads": blas.set_threads}
     text = "\n".join(_blas_function(blas, *word.split("_")) for word in routine_words())
     common = "\ndeclare i64 @llvm.umax.i64(i64, i64)\n"
-    return link(text + common + _with_threads(blas), exports, imports)
+    return link([assemble(text + common + _with_threads(blas), store)], exports, imports)
+
+
+def _loops_image(word: str, store: Store | None) -> bytes:
+    """The object code that defines `loops_<word>`."""
+    key = store.key("loops", word) if store is not None else ""
+    image = store.get(key) if store is not None else None
+    if image is None:
+        from .loops import compile_loops  # lazily: numba
+
+        image = compile_loops(*word.split("_"))
+        if store is not None:
+            store.put(key, image)
+    return image
 
 
 def parameter_types(routine: str, dtype: str) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import tapeless
 from tapeless.compiler.cli import main
+from tapeless.runtime.store import open_store
 
 TRAIN = """
 import numpy as np
@@ -67,13 +68,24 @@ def test_doctor(capsys):
 
 def test_cache(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("TAPELESS_CACHE", str(tmp_path))
+    assert run(capsys, "cache")[1] == f"{tmp_path}: 0 compiled parts and 0 sources, 0 B\n"
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "a.py").write_text("12345")
     (tmp_path / "mine.txt").write_text("not tapeless's")
-    assert run(capsys, "cache") == (0, f"{tmp_path}: 1 files, 5 B\n", "")
-    assert run(capsys, "cache", "--clear") == (0, f"{tmp_path}: deleted 1 files, 5 B\n", "")
-    assert run(capsys, "cache")[1] == f"{tmp_path}: 0 files, 0 B\n"
+    open_store().put("a" * 64, bytes(43))
+    held = "1 compiled parts and 1 sources, 100 B"
+    assert run(capsys, "cache") == (0, f"{tmp_path}: {held}\n", "")
+    assert run(capsys, "cache", "--clear") == (0, f"{tmp_path}: deleted {held}\n", "")
+    assert run(capsys, "cache")[1] == f"{tmp_path}: 0 compiled parts and 0 sources, 0 B\n"
     assert (tmp_path / "mine.txt").exists()
+
+
+def test_without_a_home_there_is_no_cache(capsys, monkeypatch):
+    for name in ("TAPELESS_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    code, _, error = run(capsys, "cache")
+    assert code == 2 and "no cache folder" in error
 
 
 @pytest.mark.parametrize(

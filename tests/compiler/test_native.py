@@ -178,4 +178,5 @@ def test_what_a_program_tells() -> None:
     with open(program.path) as file:
         assert file.read() == program.source
     assert "define" in program.llvm() and program.asm()
-    assert [name for name, _ in program.timings] == ["plan", "codegen", "compile", "bind"]
+    plan, codegen, made, bind = (name for name, _ in program.timings)
+    assert (plan, codegen, bind) == ("plan", "codegen", "bind") and made in ("compile", "cache")

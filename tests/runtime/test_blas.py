@@ -13,6 +13,7 @@ import pytest
 from tapeless.ir.types import DTYPES
 from tapeless.runtime import blas
 from tapeless.runtime.engine import compile_source
+from tapeless.runtime.link import link
 from tapeless.runtime.loops import compile_loops
 
 HEADER = '"""A test."""\nfrom tapeless.runtime.kernel import *\n\n\n'
@@ -76,7 +77,10 @@ def loops(routine: str, dtype: str):
     number = ctypes.c_float if dtype == "f32" else ctypes.c_double
     kinds = [KINDS.get(letter, number) for letter in LAYOUTS[routine]]
     kind = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, *kinds)
-    function = kind(compile_loops(routine, dtype))
+    symbol = f"loops_{routine}_{dtype}"
+    linked = link([compile_loops(routine, dtype)], [symbol], {})
+    function = kind(linked.addresses[symbol])
+    function.machine_code = linked
     scratch = np.zeros(2)
 
     def call(*arguments):

@@ -1,0 +1,289 @@
+"""The files that outlive a process: compiled code by content.
+
+    store = open_store()                 None where files cannot be kept safely
+    payload = store.get(key)             the bytes of an entry, or None
+    store.put(key, payload)
+
+An entry is one file, `objects/<key>`: magic, format version, payload length, a MAC over all of
+that, the key and the payload, then the payload. The MAC's key is 32 random bytes in a file only the
+user can read, so what another user or an accident puts here is never loaded. (Code that runs as the
+same user can read that file: against it there is no defence.)
+
+A file is written under another name, synchronised and renamed: a process killed anywhere leaves the
+old entry, the new one, or a temporary file that pruning removes. Nothing locks, so nothing hangs.
+Whatever is wrong (a defect, a full disk, a foreign folder), nothing raises: the entry is missing,
+and one warning per process says why. Beyond `limit` bytes the entries unused for longest go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import os
+import secrets
+import stat
+import struct
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from .identity import digest, identity
+from .places import cache_directory
+
+MAGIC: Final = b"tapeless"
+FORMAT: Final = 1
+_HEADER: Final = struct.Struct("<8sIQ32s")
+_KEY_BYTES: Final = 32
+LIMIT: Final = 512 * 2**20
+"""Bytes the entries may take together."""
+_STALE_SECONDS: Final = 3600
+_TEMPORARY: Final = ".tmp"
+_NO_FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_BINARY: Final = getattr(os, "O_BINARY", 0)
+
+
+class DefectError(Exception):
+    """Something about a file that makes it unusable."""
+
+
+@dataclass(eq=False)
+class Store:
+    """A folder of entries. `secret` is the key of the MAC, `identity` what every key depends on
+    (`runtime/identity.py`). With `reads=False` it finds nothing, and only writes."""
+
+    folder: Path
+    secret: bytes
+    identity: str
+    limit: int = LIMIT
+    reads: bool = True
+    _held: int | None = field(default=None, init=False)
+
+    def key(self, *parts: str) -> str:
+        """The key of what is made of these parts here: by this package on this machine."""
+        return digest(self.identity, *parts)
+
+    def get(self, key: str) -> bytes | None:
+        """The payload stored under a key; None if there is none or it is defective."""
+        path = self.folder / key
+        if not self.reads:
+            return None
+        try:
+            content = _read_private(path)
+            payload = self._verified(key, content)
+        except FileNotFoundError:
+            return None
+        except (OSError, DefectError) as error:
+            warn_once(f"{path}: {error}; it is compiled again and replaced")
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path)  # used now: pruning goes by this time
+        return payload
+
+    def put(self, key: str, payload: bytes) -> None:
+        """Store a payload, in the place of what was there."""
+        header = _HEADER.pack(MAGIC, FORMAT, len(payload), self._mac(key, payload))
+        try:
+            _replace(self.folder / key, header + payload)
+            self._prune(len(header) + len(payload))
+        except OSError as error:
+            warn_once(f"{self.folder}: {error}; compiled code is not kept for later runs")
+
+    def _mac(self, key: str, payload: bytes) -> bytes:
+        signed = struct.pack("<8sIQ", MAGIC, FORMAT, len(payload)) + key.encode() + b"\0"
+        mac = hmac.new(self.secret, signed, hashlib.sha256)
+        mac.update(payload)
+        return mac.digest()
+
+    def _verified(self, key: str, content: bytes) -> bytes:
+        if len(content) < _HEADER.size:
+            raise DefectError("truncated")
+        magic, version, length, mac = _HEADER.unpack_from(content)
+        payload = content[_HEADER.size :]
+        if (magic, version, length) != (MAGIC, FORMAT, len(payload)):
+            raise DefectError("not an entry of this version, or truncated")
+        if not hmac.compare_digest(mac, self._mac(key, payload)):
+            raise DefectError("damaged, or not written by this user")
+        return payload
+
+    def _prune(self, added: int) -> None:
+        """Keep the entries within the limit. The folder is listed at the first entry a process
+        adds, and when the limit is passed."""
+        if self._held is not None and self._held + added <= self.limit:
+            self._held += added
+            return
+        now, self._held = time.time(), 0
+        for path, status in sorted(self._files(), key=lambda file: -file[1].st_mtime):
+            if path.suffix == _TEMPORARY:
+                useless = now - status.st_mtime > _STALE_SECONDS
+            else:
+                useless = self._held + status.st_size > self.limit
+            if useless:
+                path.unlink(missing_ok=True)
+            else:
+                self._held += status.st_size
+
+    def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
+        for path in entries(self.folder):
+            with contextlib.suppress(FileNotFoundError):
+                yield path, path.lstat()
+
+
+def entries(folder: Path) -> Iterator[Path]:
+    """The entries in a folder and what killed writers left."""
+    with contextlib.suppress(OSError):
+        yield from (folder / name for name in os.listdir(folder) if name != "key")
+
+
+def objects_directory() -> Path:
+    """Where the entries lie. It may not exist."""
+    return cache_directory() / "objects"
+
+
+def open_store() -> Store | None:
+    """The user's store, made if there is none; None, with a warning, where files cannot be kept
+    safely: no writable place, or a folder that is somebody else's."""
+    try:
+        folder = objects_directory()
+        _private_folder(folder)
+        return _store(folder, _secret(folder / "key"), identity())
+    except (OSError, DefectError) as error:
+        warn_once(f"{error}; compiled code is not kept. TAPELESS_CACHE can name another folder")
+        return None
+
+
+@cache
+def _store(folder: Path, secret: bytes, identity: str) -> Store:
+    return Store(folder, secret, identity)
+
+
+def _private_folder(folder: Path) -> None:
+    """Make the folder, or check that it is the user's own and nobody else's."""
+    try:
+        status = folder.lstat()
+    except FileNotFoundError:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        raise DefectError(f"{folder} is not a folder (links are refused)")
+    _check_owner(status)
+    if os.name == "posix" and status.st_mode & 0o077:
+        warn_once(f"{folder}: others could enter it; its mode is set to 0700")
+        folder.chmod(0o700)
+
+
+def _check_owner(status: os.stat_result) -> None:
+    if hasattr(os, "getuid") and status.st_uid != os.getuid():
+        raise DefectError("the cache belongs to another user")
+
+
+def _secret(path: Path) -> bytes:
+    """The MAC's key. One that is defective, or that others could read, is replaced, which makes
+    every entry before it invalid."""
+    try:
+        return _read_secret(path)
+    except FileNotFoundError:
+        return _first_secret(path)
+    except (DefectError, PermissionError) as error:
+        warn_once(f"{path}: {error}; a new key is made and everything compiled again")
+    _replace(path, secrets.token_bytes(_KEY_BYTES))
+    return _read_secret(path)
+
+
+def _read_secret(path: Path) -> bytes:
+    secret = _read_private(path)
+    if len(secret) != _KEY_BYTES:
+        raise DefectError("not a key")
+    return secret
+
+
+def _first_secret(path: Path) -> bytes:
+    """Write a random key. Where several processes do, the first one's is everybody's: a link,
+    unlike a rename, does not replace."""
+    temporary = _write_temporary(path, secrets.token_bytes(_KEY_BYTES))
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    except (OSError, AttributeError, NotImplementedError):  # a file system without links
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return _read_secret(path)
+
+
+def _read_private(path: Path) -> bytes:
+    """The content of a regular file of the user's that others can neither write nor read.
+
+    DefectError for anything else. Opening never waits, whatever lies there.
+    """
+    if not _NO_FOLLOW and path.is_symlink():
+        raise DefectError("a link")
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _NO_FOLLOW | _BINARY)
+    except OSError as error:
+        if path.is_symlink():
+            raise DefectError("a link") from error
+        raise
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise DefectError("not a file")
+        _check_owner(status)
+        if os.name == "posix" and status.st_mode & 0o077:
+            raise DefectError("others may read or write it")
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = _write_temporary(path, content)
+    try:
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _write_temporary(path: Path, content: bytes) -> Path:
+    """A new file beside `path` with this content, safely on disk."""
+    name = f".{path.name[:16]}.{os.getpid()}.{secrets.token_hex(4)}{_TEMPORARY}"
+    temporary = path.with_name(name)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
+    descriptor = os.open(temporary, flags, 0o600)
+    try:
+        with open(descriptor, "wb", closefd=True) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+@cache
+def _warned() -> list[str]:
+    """The warnings of this process; there is at most one."""
+    return []
+
+
+def warn_once(message: str) -> None:
+    """Warn about the cache, once per process; a filter that makes warnings errors is not obeyed,
+    since a step must run whatever state the cache is in."""
+    if _warned():
+        return
+    _warned().append(message)
+    try:
+        warnings.warn(f"tapeless cache: {message}", RuntimeWarning, stacklevel=2)
+    except RuntimeWarning:
+        print(f"tapeless cache: {message}", file=sys.stderr)

@@ -1,0 +1,214 @@
+"""Compiled steps in a second process: found, with the same bits, without Numba; or made again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tapeless.runtime.store import open_store
+
+STEP = """
+import sys
+import numpy as np
+import tapeless as tl
+
+def loss(p, x, y):
+    h = np.tanh(x @ p["W"] + p["b"])
+    return tl.nn.cross_entropy(h @ p["V"], y)
+
+@tl.compile(cache={cache})
+def step(p, x, y, lr):
+    value, g = tl.value_and_grad(loss)(p, x, y)
+    for k in p:
+        p[k] -= lr * g[k]
+    return value
+
+rng = np.random.default_rng(0)
+p = {{"W": rng.standard_normal((40, 32)), "b": np.zeros(32), "V": rng.standard_normal((32, 5))}}
+x, y = rng.standard_normal((16, 40)), rng.integers(0, 5, 16)
+values = [step(p, x, y, 0.1) for _ in range(3)]
+bits = b"".join(a.tobytes() for a in [*values, *p.values()]).hex()
+print(bits, "numba" in sys.modules)
+"""
+
+
+Result = tuple[str, bool, str]
+Run = Callable[..., Result]
+
+
+def run_in(cache: Path, scripts: Path, code: str, **extra: str) -> Result:
+    """Run a script in a new process; the bits of what it computed, whether Numba was imported, and
+    the error output."""
+    environment = os.environ | {
+        "TAPELESS_CACHE": str(cache),
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
+    script = scripts / "train.py"
+    script.write_text(code)
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, env=environment | extra, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    bits, numba = done.stdout.split()
+    return bits, numba == "True", done.stderr
+
+
+@pytest.fixture(scope="module")
+def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("scripts")
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory, scripts: Path) -> tuple[Path, Result]:
+    """The folder that a first process left, and what it computed."""
+    folder = tmp_path_factory.mktemp("first")
+    return folder, run_in(folder, scripts, STEP.format(cache=True))
+
+
+@pytest.fixture
+def cold(first: tuple[Path, Result]) -> str:
+    """The bits of the first process."""
+    return first[1][0]
+
+
+@pytest.fixture
+def run(first: tuple[Path, Result], scripts: Path, tmp_path: Path) -> Run:
+    """`run(code)`: a process on a copy of what the first one left, in `tmp_path`."""
+    shutil.copytree(first[0], tmp_path, dirs_exist_ok=True)
+
+    def start(code: str = STEP, cache: bool = True, **extra: str) -> Result:
+        return run_in(tmp_path, scripts, code.format(cache=cache), **extra)
+
+    return start
+
+
+def objects(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("objects/*") if path.name != "key")
+
+
+def test_a_second_process_takes_what_the_first_compiled(first, run, tmp_path):
+    cold, numba, warned = first[1]
+    assert numba and not warned
+    files = objects(tmp_path)
+    assert run() == (cold, False, "")
+    assert objects(tmp_path) == files
+
+
+def test_without_blas_the_loops_come_from_the_cache_too(run):
+    cold, numba, _ = run(TAPELESS_BLAS="off")
+    warm, again, _ = run(TAPELESS_BLAS="off")
+    assert (numba, again) == (True, False)
+    assert warm == cold
+
+
+def test_cache_false_neither_reads_nor_writes(cold, run, tmp_path):
+    before = objects(tmp_path)
+    times = [path.stat().st_mtime_ns for path in before]
+    bits, numba, _ = run(cache=False)
+    assert numba and bits == cold
+    assert [path.stat().st_mtime_ns for path in before] == times
+    shutil.rmtree(tmp_path / "objects")
+    shutil.rmtree(tmp_path / "source")
+    run(cache=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_names_and_lines_are_the_same_kernels(cold, run):
+    renamed = "# a line more\n" + STEP.replace('"W"', '"weights"').replace("loss", "error")
+    assert run(renamed) == (cold, False, "")
+
+
+def test_another_constant_is_another_kernel(run):
+    _, numba, _ = run(STEP.replace("np.tanh(x", "1.25 * np.tanh(x"))
+    assert numba
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "cut": lambda content: content[:-7],
+    "empty": lambda content: b"",
+    "flipped": lambda content: content[:200] + bytes([content[200] ^ 4]) + content[201:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_entries_are_compiled_again_with_one_warning(cold, run, tmp_path, damage):
+    for path in objects(tmp_path):
+        path.write_bytes(DAMAGE[damage](path.read_bytes()))
+    bits, numba, warned = run()
+    assert bits == cold and numba
+    assert warned.count("tapeless cache:") == 1
+    assert run() == (cold, False, "")
+
+
+def test_code_that_cannot_be_loaded_is_compiled_again(cold, run, tmp_path, monkeypatch):
+    """The MAC is right, what it guards is not: object code of something else."""
+    monkeypatch.setenv("TAPELESS_CACHE", str(tmp_path))
+    store = open_store()
+    assert store is not None
+    entries = [path.name for path in objects(tmp_path)]
+    for name in entries:
+        payload = store.get(name)
+        assert payload is not None
+        if b"kernel_" in payload[:100]:
+            at = payload.index(b"\x7fELF") if b"\x7fELF" in payload else len(payload) // 2
+            store.put(name, payload[:at] + bytes(64) + payload[at + 64 :])
+    bits, _, warned = run()
+    assert bits == cold
+    assert warned.count("tapeless cache:") == 1
+    assert run() == (cold, False, "")
+
+
+def test_a_folder_that_cannot_be_made_costs_one_warning(cold, run, tmp_path):
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file")
+    bits, numba, warned = run(TAPELESS_CACHE=str(blocked))
+    assert numba and warned.count("tapeless cache:") == 1
+    assert bits == cold
+
+
+FULL = """
+import os, errno
+real = os.fsync
+def full(descriptor):
+    raise OSError(errno.ENOSPC, "No space left on device")
+os.fsync = full
+"""
+
+
+def test_a_full_disk_costs_one_warning(cold, run, tmp_path):
+    for path in objects(tmp_path):
+        path.unlink()
+    bits, _, warned = run(FULL + STEP)
+    assert bits == cold and warned.count("tapeless cache:") == 1
+    assert objects(tmp_path) == []
+
+
+def test_listings_need_no_numba(run):
+    """Source, LLVM text and assembly of a step that came from the cache."""
+    code = (
+        STEP
+        + """
+program = step.programs[0]
+assert "define" in str(program.llvm()) and "kernel_" in str(program.asm())
+assert "def step(t)" in str(program.source())
+assert "cache" in str(program.timings())
+assert "numba" not in sys.modules
+"""
+    )
+    assert not run(code)[1]
+
+
+def test_the_values_are_numpys(cold):
+    """What the other tests compare is right in the first place."""
+    rng = np.random.default_rng(0)
+    W, V = rng.standard_normal((40, 32)), rng.standard_normal((32, 5))
+    x, y = rng.standard_normal((16, 40)), rng.integers(0, 5, 16)
+    z = np.tanh(x @ W) @ V
+    expected = np.mean(np.log(np.exp(z).sum(1)) - z[np.arange(16), y])
+    value = np.frombuffer(bytes.fromhex(cold[:16]))
+    np.testing.assert_allclose(value, [expected], rtol=1e-12)
