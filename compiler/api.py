@@ -9,10 +9,11 @@ describes the call in full, finds or makes its program, and copies or complains 
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MethodType
-from typing import Any, overload
+from typing import Any, Final, overload
 
 from ..runtime.making import MAKING
 from .call import Call, Options, Step, difference
@@ -193,7 +194,7 @@ def compile(
     TypeError for arguments of the wrong kind, ValueError for a name that is no parameter.
     """
     options = Options(
-        (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames),
+        _names(static_argnames),
         bool(optimize),
         _threads(threads),
         bool(cache),
@@ -210,14 +211,39 @@ def _compiled(fn: Callable[..., Any], options: Options) -> Any:
     compiled method bound to it, so that its attributes are arguments and not constants."""
     if isinstance(fn, (CompiledFunction, BoundStep)):
         raise TypeError(f"{fn!r} is compiled already")
-    if not callable(fn):
-        raise TypeError(f"compile takes a function, not {type(fn).__name__}")
+    if not callable(fn) or isinstance(fn, type):
+        kind = f"the class {fn.__name__}" if isinstance(fn, type) else type(fn).__name__
+        advice = _DECORATED.get(type(fn), "decorate a function or a method")
+        raise TypeError(f"compile takes a function, not {kind}; {advice}")
+    if inspect.iscoroutinefunction(fn) or inspect.isgeneratorfunction(fn):
+        raise TypeError(
+            f"compile takes a function that returns its results, but {fn.__name__} is made with"
+            " `async` or `yield`; return a list, and await outside the step"
+        )
     method: Any = fn
     if is_object(fn) and not isinstance(fn, MethodType):
         method = fn.__call__  # type: ignore[operator]
     if isinstance(method, MethodType) and is_object(method):
         return BoundStep(CompiledFunction(method.__func__, options), method.__self__)
     return CompiledFunction(fn, options)
+
+
+_DECORATED: Final = {
+    classmethod: "put @classmethod above @tl.compile",
+    staticmethod: "put @staticmethod above @tl.compile",
+    property: "put @property above @tl.compile",
+}
+
+
+def _names(static_argnames: str | Iterable[str]) -> tuple[str, ...]:
+    single = isinstance(static_argnames, str) or not isinstance(static_argnames, Iterable)
+    given: tuple[Any, ...] = (static_argnames,) if single else tuple(static_argnames)
+    if not all(isinstance(name, str) for name in given):
+        raise TypeError(
+            f"static_argnames must be the names of parameters, not {static_argnames!r}; write"
+            " static_argnames=('n',)"
+        )
+    return given
 
 
 def _threads(threads: int | None) -> int | None:

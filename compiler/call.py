@@ -57,7 +57,10 @@ class Step:
         self.signature = parameters(function)
         unknown = set(options.static_argnames) - set(self.signature.parameters)
         if unknown:
-            raise ValueError(f"{self.name} has no parameter {sorted(unknown)[0]!r}")
+            raise ValueError(
+                f"static_argnames: {self.name} has no parameter {min(unknown)!r}, it has"
+                f" {', '.join(self.signature.parameters)}"
+            )
 
     def call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
         """TypeError as in a plain call, and the errors of `signature.describe`."""

@@ -107,6 +107,8 @@ def check_grads(
     Raises AssertionError naming the order, the direction and the argument leaf that is wrong;
     TypeError if nothing is differentiable.
     """
+    if not isinstance(args, list | tuple):
+        raise TypeError("check_grads takes a tuple of arguments: check_grads(fn, (x,))")
     flat, xs, paths = _flatten(fn, tuple(args))
     outputs = flat(*xs)
     if not xs or not outputs:

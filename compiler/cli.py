@@ -48,6 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tapeless", description="Compile NumPy training steps and look inside."
     )
+    version = f"%(prog)s {machine.version('tapeless')}"
+    parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     ir = commands.add_parser("ir", help="print the IR of a compiled function")
     _target(ir)

@@ -107,6 +107,10 @@ def compare(
     `samples` is the number of samples in a step; by default the common first extent of the
     array arguments (those not inside containers), if they have one.
     """
+    if not isinstance(step, CompiledFunction | BoundStep):
+        raise TypeError("compare takes a compiled function; decorate this one with @tl.compile")
+    if not seconds > 0:
+        raise ValueError(f"compare: seconds must be positive, not {seconds}")
     if isinstance(step, BoundStep):
         args, step = (step.instance, *args), step.step
     args, kwargs = copy_arrays(args, kwargs or {})

@@ -68,9 +68,12 @@ def mark_arguments(
     recorder: Recorder, fn: Function, args: Sequence[Any], argnums: Argnums
 ) -> Inputs:
     single = isinstance(argnums, int)
-    wanted: Sequence[int] = [argnums] if isinstance(argnums, int) else list(argnums)
+    wanted = _positions(argnums)
     if any(not -len(args) <= k < len(args) for k in wanted):
-        raise TraceError(f"argnums {argnums} does not fit {len(args)} positional arguments")
+        raise TraceError(
+            f"argnums {argnums} does not fit {len(args)} positional arguments; what is"
+            " differentiated is passed by position, its number counted from 0"
+        )
     positions = tuple(k % len(args) for k in wanted)
     found, treedef = containers.flatten_apart([args[k] for k in positions], is_refused)
     chosen = tuple(
@@ -91,6 +94,17 @@ def mark_arguments(
         recorder, tuple(arguments), positions, single, treedef, leaves, chosen, values, originals,
         short,
     )  # fmt: skip
+
+
+def _positions(argnums: Argnums) -> list[int]:
+    """`argnums` as a list; TraceError unless it is an int or ints."""
+    wanted = list(argnums) if isinstance(argnums, list | tuple | range) else [argnums]
+    if not wanted or not all(isinstance(k, int) for k in wanted):
+        raise TraceError(
+            f"argnums must be an int or a tuple of ints, not {argnums!r}; it says by position which"
+            " arguments are differentiated, such as argnums=(0, 2)"
+        )
+    return [int(k) for k in wanted]  # type: ignore[arg-type]
 
 
 def _is_data(leaf: Any) -> bool:

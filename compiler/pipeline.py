@@ -188,7 +188,13 @@ class _Dump:
         if self.target not in ("", "-"):
             digest = hashlib.sha256(str(graph).encode()).hexdigest()[:8]
             self.folder = Path(self.target) / f"{graph.name}-{digest}"
-            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise OSError(
+                    f"TAPELESS_DUMP={self.target}: cannot make the folder {self.folder}"
+                    f" ({error.strerror}); name a folder, or - for stderr"
+                ) from None
             for old in self.folder.glob("[0-9][0-9]-*.ir"):  # of a run with other passes
                 old.unlink()
 

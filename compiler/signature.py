@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -190,6 +190,11 @@ def spec_of(leaf: Any) -> Spec:
         return ScalarSpec(weak, weak=True)
     if isinstance(leaf, np.generic) and leaf.dtype in _SUPPORTED:
         return ScalarSpec(Type(leaf.dtype), weak=False)
+    if isinstance(leaf, _Static) and isinstance(leaf.value, list | dict | set):
+        raise TraceError(
+            f"a static argument must be hashable, and a {type(leaf.value).__name__} is not; pass a"
+            " tuple, or leave it out of static_argnames"
+        )
     return _static_spec(static_value(leaf))
 
 
@@ -241,6 +246,15 @@ def _static_spec(value: Any) -> StaticSpec:
         raise UnsupportedError(
             f"{type(value).__name__} has items and attributes, and only one kind is traced; make"
             " the items an attribute of a plain class"
+        )
+    if isinstance(value, Iterator):
+        raise UnsupportedError(
+            f"a {type(value).__name__} gives its elements only once, to the trace; pass a list"
+        )
+    if isinstance(value, np.ndarray):
+        raise UnsupportedError(
+            "an array cannot be static, since it can change; leave it out of static_argnames, or"
+            " pass a tuple of numbers"
         )
     if hasattr(type(value), "__array__") and not isinstance(value, np.generic):
         raise UnsupportedError(

@@ -8,7 +8,7 @@ return value become outputs, and containers that were changed are noted in `Rebi
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -37,7 +37,7 @@ from .tracing.generators import RandomGuard, fresh_seeds_noticed
 from .tracing.handle import Handle, Unshaped
 from .tracing.promotion import as_array
 from .tracing.reachable import check_nothing_kept
-from .tracing.recorder import Buffer, Recorder, active, located
+from .tracing.recorder import Buffer, Recorder, active, located, located_in
 from .tracing.refused import Refused
 from .tracing.traced import TracedArray
 
@@ -150,11 +150,12 @@ def trace(
     before = Snapshot(bound.arguments)
     statics = _static_objects(described)
     with recorder.recording(), fresh_seeds_noticed():
-        result_tree, outputs = _results(_run(fn, bound), before)
+        result_tree, outputs = _results(_run(fn, bound, recorder), before)
         rebinds, extra = before.changes()
         updates = _updates(originals, inputs)
+        _check_refused(recorder)
         if guard.drawn():
-            raise TraceError(guard.message)
+            raise located_in(TraceError(guard.message), fn)
     for label, static, attributes in statics:
         _check_unchanged(label, static, attributes)
     check_nothing_kept(fn, ((label, static) for label, static, _ in statics))
@@ -169,17 +170,46 @@ def trace(
     return Traced(graph, described, result_tree, rebinds, tuple(recorder.int_ranges), asked)
 
 
-def _run(fn: Callable[..., Any], bound: inspect.BoundArguments) -> Any:
-    """Call the step; every error of ours gets the user's line. NumPy wraps errors raised while it
-    stores an element; they are unwrapped."""
+def _run(fn: Callable[..., Any], bound: inspect.BoundArguments, recorder: Recorder) -> Any:
+    """Call the step; every error of ours gets the user's line. What NumPy or Python make of an
+    error of ours, or say about a traced array themselves, becomes a TraceError."""
     try:
         return fn(*bound.args, **bound.kwargs)
     except TapelessError as error:
         raise located(error, source.raising_frame(error) or source.user_frame()) from None
-    except ValueError as error:
-        if isinstance(error.__cause__, TraceError):
-            raise error.__cause__ from None
-        raise
+    except RecursionError as error:
+        raise located(TraceError(_ENDLESS), source.raising_frame(error)) from None
+    except (TypeError, ValueError, AttributeError) as error:
+        _check_refused(recorder)
+        if "TracedArray" not in str(error):
+            raise
+        raise located(TraceError(_foreign(error)), source.raising_frame(error)) from None
+
+
+def _check_refused(recorder: Recorder) -> None:
+    """Raise what the step or NumPy has caught (see `remember`)."""
+    if recorder.refused is not None:
+        raise recorder.refused from None
+
+
+_ENDLESS = (
+    "the step calls itself without end: a traced value cannot end a recursion, since it is recorded"
+    " without values; count with a Python int or a static argument"
+)
+
+
+def _foreign(error: Exception) -> str:
+    said = (
+        str(error)
+        .replace("'TracedArray'", "a traced array")
+        .replace("TracedArray", "a traced array")
+    )
+    if "operand" in said:
+        return f"{said}. Instead use arrays, NumPy scalars, numbers, or lists of them"
+    return (
+        f"{said}; it has a shape and a dtype but no values while the step is recorded. Instead use"
+        " NumPy functions and operators, or compute it outside the step and pass the result"
+    )
 
 
 def _enter(recorder: Recorder, described: Described) -> list[Any]:
@@ -263,6 +293,11 @@ def _results(result: Any, before: Snapshot) -> tuple[ResultTree, list[Value]]:
             leaves.append(before.original(leaf))
         elif isinstance(leaf, Unshaped):
             raise leaf.error
+        elif isinstance(leaf, Iterator | Awaitable):
+            raise TraceError(
+                f"the step returns a {type(leaf).__name__}, whose code would run after the trace;"
+                " return a list or tuple of what it gives, and write no `yield` or `await`"
+            )
         elif isinstance(leaf, (Handle, np.ndarray)):
             outputs.append(as_array(leaf).value)
             leaves.append(OUTPUT)

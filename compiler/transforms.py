@@ -27,6 +27,7 @@ from . import containers, tree
 from .differentiated import Argnums, Function, Inputs, mark_arguments
 from .eager import eagerly
 from .open_jacobians import structured_blocks
+from .tracing import misuse
 from .tracing.handle import Handle
 from .tracing.promotion import as_array, is_number, lift
 from .tracing.recorder import Recorder, active
@@ -78,6 +79,7 @@ def vjp(fn: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
     The cotangent has the structure and shapes of the result. With `has_aux`, where `fn` returns
     (result, aux): (result, pull, aux).
     """
+    _check_function(fn)
     recorder = active()
     if recorder is None:
         return _vjp_eagerly(fn, primals, has_aux)
@@ -100,6 +102,9 @@ def jvp(
 
     `tangents` has the structure and shapes of `primals`.
     """
+    _check_function(fn)
+    if not isinstance(primals, list | tuple) or not isinstance(tangents, list | tuple):
+        raise misuse.here("tl.jvp takes a tuple of primals and one of tangents: (x,), (t,)")
     if active() is None:
         return _jvp_eagerly(fn, tuple(primals), tuple(tangents), has_aux)
     recorder = _same_trace(None)
@@ -176,9 +181,10 @@ class _Outputs:
 
 def _gradient(recorder: Recorder, inputs: Inputs, loss: Any) -> tuple[Any, list[TracedArray]]:
     if not isinstance(loss, (Handle, np.ndarray, np.generic)) and not is_number(loss):
+        found = "None" if loss is None else f"a {type(loss).__name__}"
         raise TraceError(
-            f"the differentiated function returned a {type(loss).__name__}; it must return a"
-            " scalar loss (with has_aux=True, a pair of loss and aux)"
+            f"the differentiated function returns {found}; let it `return loss`, a scalar, or with"
+            " has_aux=True a pair (loss, aux)"
         )
     array = as_array(loss)
     if array.shape != () or not array.type.is_float:
@@ -253,7 +259,7 @@ def _matching(
 
 def _with_aux(result: Any) -> tuple[Any, Any]:
     if not isinstance(result, tuple) or len(result) != 2:
-        raise TraceError("with has_aux=True the function must return a pair (result, aux)")
+        raise misuse.here("with has_aux=True the function must return a pair (result, aux)")
     return result
 
 
@@ -293,6 +299,15 @@ def _jvp_eagerly(
     return result
 
 
+def _check_function(fn: Any) -> None:
+    if not callable(fn):
+        raise misuse.here(
+            f"a derivative is one of a function, not of a {type(fn).__name__}; write the function"
+            " alone and call what comes back: tl.grad(f)(x)"
+        )
+
+
 def _named_after(fn: Function) -> Callable[[Function], Function]:
     """Give a derived function the name and the signature of `fn`."""
+    _check_function(fn)
     return functools.wraps(fn)

@@ -138,7 +138,10 @@ def map(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     for other in rest:
         found, structure = flatten(other)
         if structure != treedef:
-            raise ValueError(f"tree.map: structures differ: {treedef} and {structure}")
+            raise ValueError(
+                f"tree.map: the structures differ, with leaves {', '.join(treedef.paths)} and"
+                f" {', '.join(structure.paths)}; pass trees of the same keys and types"
+            )
         columns.append(found)
     return treedef.unflatten(function(*row) for row in zip(*columns, strict=True))
 

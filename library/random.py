@@ -214,7 +214,11 @@ def _wrapped(x: int) -> int:
 
 def _static(what: str, n: Any) -> int:
     if not isinstance(n, int | np.integer) or isinstance(n, bool):
-        raise DTypeError(f"{what} must be an int, not {type(n).__name__}: it decides a shape")
+        kind = "a traced value" if hasattr(n, "__array_ufunc__") else type(n).__name__
+        raise DTypeError(
+            f"{what} must be an int, not {kind}: it decides a shape; make it a constant or a static"
+            " argument (static_argnames)"
+        )
     if n < 0:
         raise ShapeError(f"{what} must not be negative, got {n}")
     return int(n)

@@ -47,7 +47,7 @@ def describe() -> Machine:
     cache = cache_directory()
     return Machine(
         versions={"python": platform.python_version()}
-        | {name: _version(name) for name in ("tapeless", "numpy", "numba", "llvmlite")},
+        | {name: version(name) for name in ("tapeless", "numpy", "numba", "llvmlite")},
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         cpu=cpu,
         features=features,
@@ -66,7 +66,8 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _version(name: str) -> str:
+def version(name: str) -> str:
+    """The version of an installed distribution, or that there is none."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

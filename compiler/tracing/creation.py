@@ -33,7 +33,9 @@ def checked_dtype(dtype: Any) -> np.dtype:
     """The dtype; UnsupportedError if the IR does not have it."""
     found: np.dtype = np.dtype(dtype)
     if found not in DTYPES.values():
-        raise UnsupportedError(f"dtype {found} is not supported")
+        raise UnsupportedError(
+            f"dtype {found} is not supported; use one of {', '.join(map(str, DTYPES.values()))}"
+        )
     return found
 
 

@@ -250,8 +250,7 @@ def _at(ufunc: np.ufunc, target: Any, index: Any, *value: Any) -> None:
 
 def function_call(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call what stands in for a NumPy function; UnsupportedError if nothing does."""
-    module = "np.linalg." if "linalg" in (function.__module__ or "") else "np."
-    name = module + function.__name__
+    name = f"{function.__module__ or 'numpy'}.{function.__name__}".replace("numpy", "np", 1)
     if function not in FUNCTIONS:
         raise UnsupportedError(f"{name} is not supported; {elementwise.nearest(function.__name__)}")
     return invoke(name, FUNCTIONS[function], args, kwargs)

@@ -239,7 +239,7 @@ _NEAREST = {
     "flatnonzero": "its shape depends on the data; use a mask with np.where",
     "unique": "its shape depends on the data; compute it outside the step, or mark the first of"
     " equals in y = np.sort(x): y[1:] != y[:-1]",
-    "histogram": "count with np.bincount(np.searchsorted(edges, x, 'right'), minlength=n)",
+    "histogram": "count with np.bincount(np.searchsorted(edges, x, 'right') - 1, minlength=n)",
     "lstsq": "use np.linalg.solve(A.T @ A, A.T @ y)",
     "pinv": "use np.linalg.solve(A.T @ A, A.T)",
     "qr": "R is np.linalg.cholesky(A.T @ A).T up to signs; or compute it outside the step",
@@ -254,6 +254,23 @@ _NEAREST = {
     "nanargmax": "use np.argmax(np.where(np.isnan(x), -np.inf, x), axis)",
     "nanargmin": "use np.argmin(np.where(np.isnan(x), np.inf, x), axis)",
     "trim_zeros": "its shape depends on the data; compute it outside the step",
+    **dict.fromkeys(
+        ("save", "savez", "savez_compressed", "savetxt", "tofile", "tobytes", "dump", "dumps"),
+        "return it and save it outside the step",
+    ),
+    **dict.fromkeys(
+        ("array2string", "array_repr", "array_str"), "return it and print it outside the step"
+    ),
+    **dict.fromkeys(
+        ("strides", "ctypes", "data", "base", "flags"),
+        "a traced array has a shape and a dtype, but no memory; look at it outside the step",
+    ),
+    **dict.fromkeys(
+        ("fft", "ifft", "rfft", "irfft", "fft2", "ifft2", "fftn"),
+        "complex arrays are not supported; compute it outside the step and pass the result",
+    ),
+    "imag": "arrays are real; it is np.zeros_like(x)",
+    "view": "use x.astype(dtype) for another dtype, x[...] for a view",
     "item": "results of shape () work like numbers",
     "flat": "use x.reshape(-1)",
 }

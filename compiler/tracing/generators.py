@@ -26,6 +26,7 @@ DRAW_OTHERWISE: Final = (
 LIMIT: Final = 10_000
 """How many objects are searched for generators, nearest first."""
 _SEEDS: Final[Any] = np.random.bit_generator
+_seed: Final = random.Random.seed
 _fresh_seed: Final[Any] = getattr(_SEEDS, "randbits", None)
 
 Source = np.random.Generator | np.random.BitGenerator | np.random.RandomState | random.Random
@@ -60,21 +61,32 @@ class RandomGuard:
 def fresh_seeds_noticed() -> Iterator[None]:
     """Within the block, a generator made without a seed is noted in the guard of the trace that
     runs in its thread."""
-    if _fresh_seed is None:  # not every NumPy need have it
-        yield
-        return
-    _SEEDS.randbits = _noticed
+    random.Random.seed = _noticed_seed  # type: ignore[method-assign, assignment]
+    if _fresh_seed is not None:  # not every NumPy need have it
+        _SEEDS.randbits = _noticed
     try:
         yield
     finally:
-        _SEEDS.randbits = _fresh_seed
+        random.Random.seed = _seed  # type: ignore[method-assign]
+        if _fresh_seed is not None:
+            _SEEDS.randbits = _fresh_seed
 
 
 def _noticed(bits: int) -> Any:
+    _note()
+    return _fresh_seed(bits)
+
+
+def _noticed_seed(generator: random.Random, a: Any = None, version: int = 2) -> None:
+    if a is None:
+        _note()
+    _seed(generator, a, version)
+
+
+def _note() -> None:
     recorder = active()
     if recorder is not None:
         recorder.guard.fresh_seed = True
-    return _fresh_seed(bits)
 
 
 def _state(source: Source) -> Any:

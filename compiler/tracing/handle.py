@@ -126,7 +126,9 @@ class Handle:
                 " write to a .copy()"
             )
         if self.kind != "array":
-            raise TraceError("a scalar is immutable; it cannot be written in place")
+            raise TraceError(
+                "a scalar is immutable and cannot be written in place; assign it, s = v"
+            )
         if self.buffer.lost:
             raise TraceError(self.buffer.lost)
         if self.buffer.borrowed:
@@ -140,10 +142,10 @@ class Handle:
                 " changed inside the differentiated function; change a .copy()"
             )
 
-    def view(self, lens: Lens) -> TracedArray:
+    def through(self, lens: Lens) -> TracedArray:
         """The same memory through one more lens. (A view of a scalar is a new array.)"""
         if self.kind != "array":
-            return self.recorder.fresh(self.value, scalar=False).view(lens)
+            return self.recorder.fresh(self.value, scalar=False).through(lens)
         chain = self.lenses if self._is_identity(lens) else (*self.lenses, lens)
         return self.recorder.array_type(self.recorder, self.buffer, chain, "array")
 
@@ -161,7 +163,7 @@ class Handle:
         """NumPy's reshape: a view where the layout allows one, else a copy."""
         match reshape_kind(self._shape, self.strides_known, to):
             case "view":
-                return self.view(Reshape(to))
+                return self.through(Reshape(to))
             case "copy":
                 return self.reshaped_copy(to)
         copy = self.reshaped_copy(to)

@@ -75,7 +75,7 @@ class Selection:
         k, depth = self.front, len(self.batch)
         if k:
             perm = (*range(depth, depth + k), *range(depth), *range(depth + k, result.ndim))
-            result = result.view(Permute(perm))
+            result = result.through(Permute(perm))
         return recorder.fresh(result.value, contiguous=leading)
 
     def write(self, new: Any) -> None:
@@ -255,7 +255,7 @@ def _normal(item: Any) -> Any:
     if item is None or item is Ellipsis or isinstance(item, (slice, Handle)):
         return item
     if isinstance(item, (bool, np.bool_)):
-        raise UnsupportedError("indexing with a single True or False is not supported")
+        raise UnsupportedError("an index of one True or False is not supported; write x[None]")
     if isinstance(item, (int, np.integer)):
         return int(item)
     array = np.asarray(item)
@@ -331,11 +331,11 @@ def _index_value(item: Any) -> Value:
 def _basic(x: TracedArray, axes: _Axes) -> TracedArray:
     """Slice every axis, drop those of ints, insert new ones, pick traced positions."""
     lengths = [1 if k is None else len(range(*axes.spec[k])) for k in axes.order]
-    view = x.view(Slice(tuple(axes.spec))).view(Reshape(tuple(lengths)))
+    view = x.through(Slice(tuple(axes.spec))).through(Reshape(tuple(lengths)))
     if not axes.picked:
         return view
     where = tuple(axes.order.index(k) for k in axes.picked)
-    return view.view(Pick(where, tuple(axes.picked.values())))
+    return view.through(Pick(where, tuple(axes.picked.values())))
 
 
 def _common(arrays: Sequence[Any]) -> tuple[Value, ...]:
@@ -357,7 +357,7 @@ def _common(arrays: Sequence[Any]) -> tuple[Value, ...]:
 def take(a: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> TracedArray:
     """np.take: out of range raises when the step runs."""
     if mode != "raise":
-        raise UnsupportedError(f"np.take: mode {mode!r} is not supported")
+        raise UnsupportedError(f"np.take: mode {mode!r} is not supported; use indices % n")
     x = as_array(a)
     if axis is None:
         x, axis = x.reshaped((x.size,)), 0

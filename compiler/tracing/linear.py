@@ -63,12 +63,12 @@ def _distinct(term: Term, extents: dict[str, int]) -> Term:
     array, letters = term
     kept = [k for k, x in enumerate(letters) if array.shape[k] == extents[x]]
     if len(kept) != len(letters):
-        array = array.view(Reshape(tuple(array.shape[k] for k in kept)))
+        array = array.through(Reshape(tuple(array.shape[k] for k in kept)))
         letters = "".join(letters[k] for k in kept)
     for letter in dict.fromkeys(letters):
         while letters.count(letter) > 1:
             i, j = letters.index(letter), letters.rindex(letter)
-            array = array.view(Diagonal(i, j, 0))
+            array = array.through(Diagonal(i, j, 0))
             letters = "".join(x for k, x in enumerate(letters) if k not in (i, j)) + letter
     return Term(array, letters)
 
@@ -106,7 +106,7 @@ def _summed(term: Term, kept: str) -> Term:
 def _finish(term: Term, out: str) -> Array:
     array, letters = _summed(term, out)
     if set(letters) == set(out):
-        return array.view(Permute(tuple(letters.index(x) for x in out)))
+        return array.through(Permute(tuple(letters.index(x) for x in out)))
     raise ShapeError(f"einsum: the result's letters {out!r} must be among the operands'")
 
 

@@ -8,7 +8,7 @@ every elementwise op sees one dtype.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeGuard, Union, cast
+from typing import TYPE_CHECKING, Any, Final, TypeGuard, Union, cast
 
 import numpy as np
 
@@ -154,8 +154,21 @@ def loop_dtypes(
     try:
         found = ufunc.resolve_dtypes(given + (None,) * ufunc.nout, **options)
     except TypeError as error:
-        raise DTypeError(f"np.{ufunc.__name__}: {str(error).splitlines()[0]}") from None
+        raise DTypeError(f"np.{ufunc.__name__}: {_no_loop(ufunc, given, str(error))}") from None
     return tuple(_supported(d) for d in found)
+
+
+_FOR_BOOLS: Final = {np.subtract: "use ^ or np.logical_xor", np.negative: "use ~ or np.logical_not"}
+
+
+def _no_loop(ufunc: np.ufunc, given: Sequence[Any], said: str) -> str:
+    """Why NumPy has no loop for these dtypes, and what to write."""
+    if ufunc in _FOR_BOOLS and "boolean" in said:
+        return f"not defined for bool arrays; {_FOR_BOOLS[ufunc]}"
+    if "not supported for the input types" in said:
+        names = " and ".join(x.__name__ if isinstance(x, type) else str(x) for x in given)
+        return f"not defined for {names}; convert with x.astype, or compare first (x > 0)"
+    return said.splitlines()[0]
 
 
 def same_kind(source: np.dtype, target: np.dtype, what: str) -> None:
@@ -163,7 +176,7 @@ def same_kind(source: np.dtype, target: np.dtype, what: str) -> None:
     if not np.can_cast(source, target, casting="same_kind"):
         raise DTypeError(
             f"{what}: a result of dtype {source} cannot be stored in an array of dtype {target}"
-            " (casting rule 'same_kind'); convert the array first, x = x.astype(...)"
+            " (casting rule 'same_kind'); convert one of them with astype"
         )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from ...ir.errors import TraceError
 from .. import containers
 from .handle import Handle
+from .recorder import located_in
 
 
 def reachable(fn: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
@@ -49,7 +50,8 @@ def check_nothing_kept(fn: Callable[..., Any], statics: Iterator[tuple[str, Any]
         places += [(f"{name}.{key}", item) for key, item in getattr(value, "__dict__", {}).items()]
     for name, value in places:
         if any(isinstance(found, Handle) for found in containers.everything(value)):
-            raise TraceError(
+            error = TraceError(
                 f"{name} holds a traced array when the step ends, and later calls would not"
                 " change it; return the array, or keep it in a dict or object argument"
             )
+            raise located_in(error, fn)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from ...ir.builder import Builder
-from ...ir.errors import ShapeError, TapelessError, TraceError
+from ...ir.errors import ShapeError, TapelessError, TraceError, UnsupportedError
 from ...ir.graph import Loc, Value
 from ..signature import spec_of
 from . import source
@@ -83,7 +83,7 @@ class Recorder:
 
     `known` is what is known of values that depend on no argument. `numbers` are the inputs that
     are numbers of objects, `assumed` what is known given those, `pinned` the ones whose value was
-    asked for, and where.
+    asked for, and where. `refused` is the first error that NumPy would not have raised.
     """
 
     def __init__(self, array_type: type[TracedArray], guard: RandomGuard) -> None:
@@ -97,6 +97,7 @@ class Recorder:
         self.pinned: dict[Value, Loc | None] = {}
         self.int_ranges: dict[tuple[int, np.dtype], None] = {}
         self.known: dict[Value, np.ndarray | None] = {}
+        self.refused: TapelessError | None = None
         self._depth = 0
         self._tentative: tuple[object, Value] | None = None
 
@@ -125,7 +126,10 @@ class Recorder:
         try:
             result = function(*args, **kwargs)
         except (TapelessError, ValueError) as error:
-            raise located(_as_ours(error), frame) from None
+            found = located(_as_ours(error), frame)
+            if isinstance(found, TraceError | UnsupportedError):
+                remember(found)
+            raise found from None
         finally:
             self._depth -= 1
         self._name(result, frame)
@@ -179,10 +183,26 @@ def located(error: E, frame: FrameType | None) -> E:
     """The error with the user's line at the end of its message, once."""
     if getattr(error, "located", False):
         return error
-    message = f"{error}, {source.place(source.location(frame))}"
-    fresh = type(error)(message)
+    return _placed(error, source.location(frame))
+
+
+def located_in(error: E, fn: object) -> E:
+    """The error with the place of a function, where no line of it is known to be at fault."""
+    return _placed(error, source.definition(fn))
+
+
+def _placed(error: E, loc: Loc | None) -> E:
+    fresh = type(error)(f"{error}, {source.place(loc)}")
     fresh.located = True  # type: ignore[attr-defined]
     return fresh
+
+
+def remember(error: TapelessError) -> None:
+    """Note an error that NumPy would not have raised. It fails the trace even where the step (or
+    NumPy) catches it: what runs then is not what would run on values."""
+    recorder = active()
+    if recorder is not None and recorder.refused is None:
+        recorder.refused = error
 
 
 def _as_ours(error: Exception) -> TapelessError:

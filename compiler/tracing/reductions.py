@@ -248,7 +248,7 @@ def in_front(x: Array, axes: tuple[int, ...]) -> Array:
     """A copy with `axes` merged into one leading axis."""
     rest = [k for k in range(x.ndim) if k not in axes]
     b = recorder_now().builder
-    value = x.view(Permute((*axes, *rest))).value
+    value = x.through(Permute((*axes, *rest))).value
     value = b.reshape(value, shape=(_count(x, axes), *(x.shape[k] for k in rest)))
     return recorder_now().fresh(value, scalar=False)
 
@@ -297,7 +297,7 @@ def _weights(x: Array, w: Array, axis: Axis) -> Array:
     axes = [normal_axis(k, x.ndim) for k in given if k is not None]
     if not axes or w.shape != tuple(x.shape[k] for k in axes):
         raise ShapeError(f"np.average: weights {w.shape} do not fit {x.shape} on axis {axis}")
-    w = w.view(Permute(tuple(sorted(range(len(axes)), key=axes.__getitem__))))
+    w = w.through(Permute(tuple(sorted(range(len(axes)), key=axes.__getitem__))))
     w = w.reshape(tuple(n if k in axes else 1 for k, n in enumerate(x.shape)))
     return np.broadcast_to(w, x.shape)
 

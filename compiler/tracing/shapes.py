@@ -84,7 +84,7 @@ def transpose(a: Any, axes: Sequence[int] | None = None) -> TracedArray:
     perm = tuple(normal_axis(k, x.ndim) for k in perm)
     if sorted(perm) != list(range(x.ndim)):
         raise ShapeError(f"axes {tuple(axes or ())} do not match array of shape {x.shape}")
-    return x.view(Permute(perm))
+    return x.through(Permute(perm))
 
 
 @implements(np.swapaxes, method="swapaxes")
@@ -94,7 +94,7 @@ def swapaxes(a: Any, axis1: int, axis2: int) -> TracedArray:
     i, j = normal_axis(axis1, x.ndim), normal_axis(axis2, x.ndim)
     perm = list(range(x.ndim))
     perm[i], perm[j] = j, i
-    return x.view(Permute(tuple(perm)))
+    return x.through(Permute(tuple(perm)))
 
 
 @implements(np.matrix_transpose, np.linalg.matrix_transpose)
@@ -114,7 +114,7 @@ def moveaxis(a: Any, source: Any, destination: Any) -> TracedArray:
     perm = [k for k in range(x.ndim) if k not in left]
     for target, k in sorted(zip(right, left, strict=True)):
         perm.insert(target, k)
-    return x.view(Permute(tuple(perm)))
+    return x.through(Permute(tuple(perm)))
 
 
 def many(axis: Any) -> Sequence[int]:
@@ -132,7 +132,7 @@ def broadcast_to(array: Any, shape: Any) -> TracedArray:
         fits = False
     if not fits:
         raise ShapeError(f"cannot broadcast shape {x.shape} to {to}")
-    return x.view(Broadcast(to))
+    return x.through(Broadcast(to))
 
 
 @implements(np.lib.stride_tricks.sliding_window_view)
@@ -153,9 +153,9 @@ def sliding_window_view(
         if min(own) < 1 or sum(own) - len(own) >= array.shape[k]:
             raise ShapeError(f"{name}: a window {sizes} does not fit axes {axes} of {array.shape}")
     if len(set(axes)) == len(axes):
-        return array.view(Windows(axes, sizes))
+        return array.through(Windows(axes, sizes))
     for k, size in zip(axes, sizes, strict=True):
-        array = array.view(Windows((k,), (size,)))
+        array = array.through(Windows((k,), (size,)))
     return array
 
 
@@ -174,7 +174,7 @@ def expand_dims(a: Any, axis: Any) -> TracedArray:
     rank = x.ndim + len(many(axis))
     added = normal_axes(axis if hasattr(axis, "__index__") else tuple(axis), rank)
     rest = iter(x.shape)
-    return x.view(Reshape(tuple(1 if k in added else next(rest) for k in range(rank))))
+    return x.through(Reshape(tuple(1 if k in added else next(rest) for k in range(rank))))
 
 
 @implements(np.squeeze, method="squeeze")
@@ -185,20 +185,22 @@ def squeeze(a: Any, axis: Any = None) -> TracedArray:
     gone = ones if axis is None else normal_axes(axis, x.ndim)
     if not set(gone) <= set(ones):
         raise ShapeError(f"cannot squeeze axis {axis} of shape {x.shape}: its size is not one")
-    return x.view(Reshape(tuple(n for k, n in enumerate(x.shape) if k not in gone)))
+    return x.through(Reshape(tuple(n for k, n in enumerate(x.shape) if k not in gone)))
 
 
 @implements(np.atleast_1d)
 def atleast_1d(*arrays: Any) -> Any:
     """np.atleast_1d."""
-    found = tuple(x if x.ndim else x.view(Reshape((1,))) for x in map(as_array, arrays))
+    found = tuple(x if x.ndim else x.through(Reshape((1,))) for x in map(as_array, arrays))
     return found[0] if len(found) == 1 else found
 
 
 @implements(np.atleast_2d)
 def atleast_2d(*arrays: Any) -> Any:
     """np.atleast_2d."""
-    found = tuple(x if x.ndim > 1 else x.view(Reshape((1, x.size))) for x in map(as_array, arrays))
+    found = tuple(
+        x if x.ndim > 1 else x.through(Reshape((1, x.size))) for x in map(as_array, arrays)
+    )
     return found[0] if len(found) == 1 else found
 
 
@@ -234,7 +236,7 @@ def part(x: TracedArray, axis: int, region: slice) -> TracedArray:
     spec = [full_slice(n) for n in x.shape]
     start, stop, step = region.indices(x.shape[axis])
     spec[axis] = (start, max(stop, start) if step > 0 else stop, step)
-    return x.view(Slice(tuple(spec)))
+    return x.through(Slice(tuple(spec)))
 
 
 @implements(np.flip)
@@ -244,7 +246,7 @@ def flip(m: Any, axis: Any = None) -> TracedArray:
     for k in normal_axes(axis, x.ndim):
         if x.shape[k]:
             x = part(x, k, slice(None, None, -1))
-    return x.view(Permute(tuple(range(x.ndim))))
+    return x.through(Permute(tuple(range(x.ndim))))
 
 
 @implements(np.flipud)
@@ -268,7 +270,7 @@ def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> TracedArray:
         raise ShapeError("np.rot90: axes must be different")
     match k % 4:
         case 0:
-            return x.view(Permute(tuple(range(x.ndim))))
+            return x.through(Permute(tuple(range(x.ndim))))
         case 1:
             return swapaxes(flip(x, second), first, second)
         case 2:
@@ -301,7 +303,7 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> TracedA
     i, j = normal_axis(axis1, x.ndim), normal_axis(axis2, x.ndim)
     if i == j:
         raise ShapeError("np.diagonal: axis1 and axis2 cannot be the same")
-    return x.view(Diagonal(i, j, operator.index(offset)))
+    return x.through(Diagonal(i, j, operator.index(offset)))
 
 
 @implements(np.shape)

@@ -8,6 +8,7 @@ instruction says which local name the result gets.
 from __future__ import annotations
 
 import dis
+import inspect
 import linecache
 import os
 import sys
@@ -51,6 +52,12 @@ def location(frame: FrameType | None) -> Loc | None:
     if frame is None or frame.f_lineno is None:
         return None
     return Loc(frame.f_code.co_filename, frame.f_lineno)
+
+
+def definition(fn: object) -> Loc | None:
+    """Where a function begins."""
+    code = getattr(inspect.unwrap(fn), "__code__", None)  # type: ignore[arg-type]
+    return None if code is None else Loc(code.co_filename, code.co_firstlineno)
 
 
 def place(loc: Loc | None) -> str:
@@ -109,6 +116,12 @@ def running_expression(frame: FrameType | None) -> str:
     raw[-1] = raw[-1][:stop]
     raw[0] = raw[0][start:]
     return " ".join(part.decode(errors="replace").strip() for part in raw)
+
+
+def running_line(frame: FrameType | None) -> str:
+    """The source line the frame is at, '' when it cannot be known."""
+    loc = location(frame)
+    return "" if loc is None else linecache.getline(loc.file, loc.line).strip()
 
 
 def running_opcode(frame: FrameType | None) -> str:

@@ -10,12 +10,10 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
-from ...ir.errors import TraceError, UnsupportedError
-from . import dispatch, elementwise, indexing, misuse, shapes, source
+from . import dispatch, elementwise, indexing, misuse, shapes
 from .handle import Handle, Unshaped
 from .known import asked
 from .promotion import is_number
-from .recorder import located
 from .registry import FUNCTIONS, METHODS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -48,8 +46,7 @@ class TracedArray(Handle):
 
     @shape.setter
     def shape(self, _: Any) -> NoReturn:
-        error = TraceError("assigning to x.shape is not supported; write x = x.reshape(shape)")
-        raise located(error, source.user_frame())
+        raise misuse.here("assigning to x.shape is not supported; write x = x.reshape(shape)")
 
     @property
     def dtype(self) -> np.dtype:
@@ -88,12 +85,10 @@ class TracedArray(Handle):
 
     def __len__(self) -> int:
         if not self._shape:
-            raise TypeError("len() of unsized object")
+            raise misuse.here(misuse.NO_LENGTH)
         return self._shape[0]
 
     def __iter__(self) -> Iterator[TracedArray]:
-        if not self._shape:
-            raise TypeError("iteration over a 0-d array")
         return (self[k] for k in range(len(self)))
 
     # --- indexing --------------------------------------------------------------------------
@@ -101,6 +96,9 @@ class TracedArray(Handle):
     @operation
     def __getitem__(self, key: Any) -> TracedArray:
         return indexing.select(self, key).read()
+
+    def __delitem__(self, key: Any) -> NoReturn:
+        raise misuse.here("elements of an array cannot be deleted; take the others, x[1:]")
 
     @operation
     def __setitem__(self, key: Any, value: Any) -> None:
@@ -139,7 +137,9 @@ class TracedArray(Handle):
         if not dispatch.is_arraylike(other):
             return NotImplemented
         self.check_writable()
-        dispatch.store(self, dispatch.call(ufunc, (self, other), {}), f"x {ufunc.__name__}= v")
+        dispatch.store(
+            self, dispatch.call(ufunc, (self, other), {}), f"np.{ufunc.__name__} in place"
+        )
         return self
 
     def __add__(self, other: Any) -> Any:
@@ -275,9 +275,11 @@ class TracedArray(Handle):
         return self._binary(np.greater_equal, other)
 
     def __eq__(self, other: object) -> Any:
+        misuse.check_compared(self, other)
         return self._binary(np.equal, other)
 
     def __ne__(self, other: object) -> Any:
+        misuse.check_compared(self, other)
         return self._binary(np.not_equal, other)
 
     def __neg__(self) -> Any:
@@ -292,8 +294,10 @@ class TracedArray(Handle):
     def __invert__(self) -> Any:
         return self._unary(np.invert)
 
-    def __round__(self, decimals: int = 0) -> Any:
-        return self.round(decimals)
+    def __round__(self, decimals: int | None = None) -> Any:
+        if decimals is None and not self.type.is_integer:
+            return round(self._concrete(lambda: misuse.no_number("int")).item())
+        return self.round(decimals or 0)
 
     # --- dispatch --------------------------------------------------------------------------
 
@@ -318,8 +322,7 @@ class TracedArray(Handle):
             )
         if name.startswith("__") or not hasattr(np.ndarray, name):
             raise AttributeError(f"a traced array has no attribute {name!r}")
-        error = UnsupportedError(f"ndarray.{name} is not supported; {elementwise.nearest(name)}")
-        raise located(error, source.user_frame())
+        raise misuse.unsupported(f"ndarray.{name} is not supported; {elementwise.nearest(name)}")
 
     # --- methods that are not functions of the same parameters --------------------------------
 
@@ -329,25 +332,22 @@ class TracedArray(Handle):
 
     @operation
     def transpose(self, *axes: Any) -> TracedArray:
-        given = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
-        return shapes.transpose(self, given)
+        whole = len(axes) == 1 and not isinstance(axes[0], int)
+        return shapes.transpose(self, axes[0] if whole else axes or None)
 
     @operation
     def flatten(self, order: str = "C") -> TracedArray:
-        found = shapes.ravel(self, order)
-        return found.reshaped_copy((self.size,))
+        return shapes.ravel(self, order).reshaped_copy((self.size,))
 
     @operation
     def copy(self, order: str = "C") -> TracedArray:
-        kind = "array" if self.kind == "array" else "scalar"
-        return self.recorder.fresh(self.value, scalar=kind == "scalar")
+        return self.recorder.fresh(self.value, scalar=self.kind != "array")
 
     @operation
     def fill(self, value: Any) -> None:
         self.__setitem__(..., value)
 
-    def __copy__(self) -> TracedArray:
-        return self.copy()
+    __copy__ = copy
 
     def __deepcopy__(self, memo: Any) -> TracedArray:
         return self.copy()
@@ -355,14 +355,15 @@ class TracedArray(Handle):
     # --- Python numbers: of values that depend on no argument but the numbers of objects -----
 
     def _concrete(self, refused: Callable[[], Exception]) -> Any:
-        found = asked(self)
-        if found is None:
+        if (found := asked(self)) is None:
             raise refused()
         return found
 
     def __hash__(self) -> int:
-        number = self._concrete(lambda: TypeError("unhashable type: 'TracedArray'"))
-        return hash(number.item())
+        return hash(self._concrete(misuse.no_hash).item())
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise misuse.no_copy_outside()
 
     def __bool__(self) -> bool:
         return bool(self._concrete(misuse.no_truth))

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...compiler import tree
-from ...ir.errors import DTypeError
+from ...ir.errors import DTypeError, ShapeError
 from .schedules import Scalar, Schedule
 
 Array = Any
@@ -61,6 +61,7 @@ class Rule:
 
     def update(self, params: Params, grads: Params, state: State) -> None:
         """Change `params` and `state` in place by one step along `grads`."""
+        _check_same(params, grads)
         scalars = self.scalars(self._rate(state), state)
         trees = (params, grads, *(state[name] for name in self.slots))
         for p, g, *kept in zip(*map(tree.leaves, trees), strict=True):
@@ -378,3 +379,13 @@ def _check(params: Params) -> None:
                 f"a parameter is {dtype or type(leaf).__name__}: only floating arrays can be"
                 " trained; keep other values out of the parameters"
             )
+
+
+def _check_same(params: Params, grads: Params) -> None:
+    """ShapeError unless there is one gradient for each parameter, under the same names."""
+    ours, theirs = (tree.flatten(x)[1].paths for x in (params, grads))
+    if ours != theirs:
+        raise ShapeError(
+            f"the gradients {', '.join(theirs)} do not belong to the parameters {', '.join(ours)};"
+            " pass what tl.grad returns for these parameters"
+        )
