@@ -18,8 +18,8 @@ from typing import Any, Final, overload
 from ..runtime.making import MAKING
 from .call import Call, Options, Step, difference
 from .objects import is_object
-from .pinned import warn_of_pins
 from .program import MISS, Fast, Program
+from .retracing import warn_of_forms, warn_of_pins
 from .trace import is_tracing
 
 RECENT = 4
@@ -100,6 +100,7 @@ class CompiledFunction:
                     alike.append(program)
                     self._made = (*self._made, program)
                     warn_of_pins(alike)
+                    warn_of_forms(self._made)
         return program
 
     def _find(self, call: Call) -> Program | None:
