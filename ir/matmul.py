@@ -74,7 +74,10 @@ class Matmul:
 
 
 def as_matmul(spec: DotSpec, extents: Mapping[str, int]) -> Matmul | None:
-    """The matrix product a contraction is, or None. Letters of extent 1 do not matter."""
+    """The matrix product a contraction is, or None, as for one that multiplies nothing. Letters of
+    extent 1 do not matter."""
+    if 0 in extents.values():
+        return None
     places = tuple("".join(c for c in letters if extents[c] != 1) for letters in spec)
     loops: list[Loop] = []
     while (product := _single(DotSpec(*places), extents)) is None:

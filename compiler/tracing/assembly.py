@@ -116,8 +116,12 @@ def tile(A: Any, reps: Any) -> Array:
 
 @implements(np.diff)
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Array:
-    """np.diff."""
+    """np.diff. Without a difference to take, nothing is prepended or appended either."""
     x = as_array(a)
+    if n < 0:
+        raise ShapeError(f"np.diff: the order n must not be negative, not {n}")
+    if n == 0:
+        return x
     k = normal_axis(axis, x.ndim)
     ends = [None if end is None else _row(end, x, k) for end in (prepend, append)]
     if prepend is not None or append is not None:
@@ -158,7 +162,7 @@ def diag(v: Any, k: int = 0) -> Array:
 
 
 def _below(x: Array, k: int) -> np.ndarray:
-    rows, columns = x.shape[-2:]
+    rows, columns = x.shape[-2:] if x.ndim > 1 else (*x.shape, *x.shape)
     return np.tri(rows, columns, k, dtype=bool)
 
 
@@ -166,11 +170,11 @@ def _below(x: Array, k: int) -> np.ndarray:
 def tril(m: Any, k: int = 0) -> Array:
     """np.tril."""
     x = as_array(m)
-    return where(_below(x, k), x, 0)
+    return where(_below(x, k), x, x.dtype.type(0))
 
 
 @implements(np.triu)
 def triu(m: Any, k: int = 0) -> Array:
     """np.triu."""
     x = as_array(m)
-    return where(_below(x, k - 1), 0, x)
+    return where(_below(x, k - 1), x.dtype.type(0), x)

@@ -22,11 +22,13 @@ def _logaddexp(x: Array, y: Array) -> Array:
 
 
 def _hypot(x: Array, y: Array) -> Array:
-    """Scaled by the larger side, so that squares neither overflow nor vanish."""
+    """Scaled by the larger side, so that squares neither overflow nor vanish. Beside an infinite
+    side a NaN does not count (IEEE 754)."""
     larger = np.maximum(np.abs(x), np.abs(y))
     usable = (larger > 0) & np.isfinite(larger)
     scale = select(usable, larger, 1.0)
-    return scale * safe_sqrt((x / scale) * (x / scale) + (y / scale) * (y / scale))
+    length = scale * safe_sqrt((x / scale) * (x / scale) + (y / scale) * (y / scale))
+    return select(np.isnan(length) & (np.isinf(x) | np.isinf(y)), float("inf"), length)
 
 
 def safe_sqrt(square: Array) -> Array:
@@ -53,7 +55,21 @@ def _sinh(x: Array) -> Array:
     """From expm1 near 0, where the exponentials would cancel."""
     small = np.abs(x) < 1.0
     e = np.expm1(select(small, x, 0.0))
-    return select(small, 0.5 * (e + e / (e + 1.0)), 0.5 * np.exp(x) - 0.5 * np.exp(-x))
+    rising, falling = _half_exponentials(x)
+    return select(small, 0.5 * (e + e / (e + 1.0)), rising - falling)
+
+
+def _cosh(x: Array) -> Array:
+    rising, falling = _half_exponentials(x)
+    return rising + falling
+
+
+def _half_exponentials(x: Array) -> tuple[Array, Array]:
+    """exp(x) / 2 and exp(-x) / 2, finite where they are: for large |x| as (e / 2) exp(|x| - 1)."""
+    large = np.abs(x) > 80.0
+    shift, factor = select(large, 1.0, 0.0), select(large, 0.5 * float(np.e), 0.5)
+    shift, factor = shift.astype(x.dtype), factor.astype(x.dtype)
+    return factor * np.exp(x - shift), factor * np.exp(-x - shift)
 
 
 def truncate(x: Array) -> Array:
@@ -100,7 +116,7 @@ COMPOSED |= {
     np.arcsin: _arcsin,
     np.arccos: _arccos,
     np.sinh: _sinh,
-    np.cosh: lambda x: 0.5 * np.exp(x) + 0.5 * np.exp(-x),
+    np.cosh: _cosh,
     np.hypot: _hypot,
     np.logaddexp: _logaddexp,
     np.conjugate: copied,

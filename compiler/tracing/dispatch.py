@@ -170,12 +170,24 @@ def call(ufunc: np.ufunc, inputs: tuple[Any, ...], kwargs: Any) -> Any:
     if options.pop("where", True) is not True:
         raise UnsupportedError(f"np.{ufunc.__name__}: `where` needs `out`; or use np.where")
     options.pop("casting", None)
-    _no_more(f"np.{ufunc.__name__}", {k: v for k, v in options.items() if v is not None})
+    options = {k: v for k, v in options.items() if v is not None}
     if ufunc is np.divmod:
-        return np.floor_divide(*inputs), np.remainder(*inputs)
+        return call(np.floor_divide, inputs, kwargs), call(np.remainder, inputs, kwargs)
+    name = f"np.{ufunc.__name__}"
     if ufunc in FUNCTIONS:
-        return FUNCTIONS[ufunc](*inputs)
+        return invoke(name, FUNCTIONS[ufunc], _cast(name, inputs, dtype), options)
+    _no_more(name, options)
     return elementwise.apply(ufunc, inputs, dtype)
+
+
+def _cast(name: str, inputs: tuple[Any, ...], dtype: Any) -> tuple[Any, ...]:
+    """The operands in the dtype the caller asks the loop to have."""
+    if dtype is None:
+        return inputs
+    operands = [as_array(x) for x in inputs]
+    for x in operands:
+        same_kind(x.dtype, np.dtype(dtype), name)
+    return tuple(convert(x, np.dtype(dtype)) for x in operands)
 
 
 def _into(

@@ -185,7 +185,7 @@ class _Axes:
 
 
 def select(x: TracedArray, key: Any) -> Selection:
-    """Parse an index. BoundsError for an int out of range, ShapeError for too many indices."""
+    """Parse an index. BoundsError for an int out of range or too many indices."""
     given = list(key) if isinstance(key, tuple) else [key]
     items = _expanded(given, x.ndim)
     axes = _Axes([full_slice(n) for n in x.shape], [], {}, {})
@@ -224,7 +224,7 @@ def _expanded(items: list[Any], rank: int) -> list[Any]:
         flat.extend(item) if isinstance(item, list) else flat.append(item)
     used = sum(_width(item) for item in flat)
     if used > rank:
-        raise ShapeError(f"too many indices: array is {rank}-dimensional, but {used} were indexed")
+        raise BoundsError(f"too many indices: array is {rank}-dimensional, but {used} were indexed")
     fill = [slice(None)] * (rank - used)
     dots = [k for k, item in enumerate(flat) if item is Ellipsis]
     if len(dots) > 1:

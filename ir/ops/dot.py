@@ -7,6 +7,7 @@ it as `matmul` or `outer` when it is one (`ir/dotspec.py`).
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,7 +54,10 @@ def _dot(x: Any, y: Any, spec: str) -> Any:
     x, lhs = _without_lone(x, parts.lhs, parts.rhs + parts.out)
     y, rhs = _without_lone(y, parts.rhs, parts.lhs + parts.out)
     batch, left, right, summed = parts.batch, parts.left, parts.right, parts.summed
-    product = _grouped(x, lhs, batch, left, summed) @ _grouped(y, rhs, batch, summed, right)
+    multiplied = operator.matmul if summed else operator.mul  # a sum would lose the sign of -0
+    product = multiplied(
+        _grouped(x, lhs, batch, left, summed), _grouped(y, rhs, batch, summed, right)
+    )
     extents = {**dict(zip(lhs, x.shape, strict=True)), **dict(zip(rhs, y.shape, strict=True))}
     order = [*batch, *left, *right]
     product = product.reshape([extents[c] for c in order])

@@ -66,17 +66,22 @@ def where(condition: Any, x1: Any, x2: Any) -> Any:
     return np.where(condition, x1, x2)
 
 
-def cross(x1: Any, x2: Any, *, axis: int = -1) -> Any:
-    return np.linalg.cross(x1, x2, axis=axis)
-
-
 ADAPTED = {
     f.__name__: f
     for f in (arange, astype, eye, linspace, clip, diff, reshape, flip, sort, argsort, tile, where)
 }
 
+
+def _of_dtype(x: Any) -> Any:
+    return x.dtype if isinstance(x, numpy.ndarray) else x
+
+
 CONCRETE = {
-    name: getattr(numpy, name)
-    for name in ("can_cast", "finfo", "iinfo", "isdtype", "result_type", "from_dlpack")
+    "can_cast": lambda from_, to: numpy.can_cast(_of_dtype(from_), to),
+    "finfo": lambda x: numpy.finfo(_of_dtype(x)),
+    "from_dlpack": numpy.from_dlpack,
+    "iinfo": lambda x: numpy.iinfo(_of_dtype(x)),
+    "isdtype": numpy.isdtype,
+    "result_type": numpy.result_type,
 }
 """Functions of dtypes, or from outside: nothing in them is traced."""

@@ -46,18 +46,18 @@ class Array:
         return self._data.size
 
     @property
-    def T(self) -> Array:
+    def T(self) -> Any:
         if self.ndim != 2:
             raise ValueError("x.T needs two dimensions; use x.mT or permute_dims")
         return step(lambda x: x.T, self)
 
     @property
-    def mT(self) -> Array:
+    def mT(self) -> Any:
         return step(lambda x: x.mT, self)
 
     # --- indexing --------------------------------------------------------------------------
 
-    def __getitem__(self, key: Any, /) -> Array:
+    def __getitem__(self, key: Any, /) -> Any:
         if holds_mask(key):
             return wrapped(self._data[bare(key)].copy())  # its shape depends on the data
         return step(operator.getitem, self, key)

@@ -7,7 +7,6 @@ standard's. What is not claimed is absent.
 from __future__ import annotations
 
 import math
-from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,9 +26,6 @@ e, inf, nan, newaxis, pi = math.e, math.inf, math.nan, None, math.pi
 
 dtypes = {dtype.name: dtype for dtype in _DTYPES.values()}
 globals().update(dtypes)
-
-_ONLY = {"creation", "dtypes"}
-"""The chapters whose functions have a `device`."""
 
 
 class NamespaceInfo:
@@ -58,7 +54,7 @@ def __array_namespace_info__() -> NamespaceInfo:
     return NamespaceInfo()
 
 
-def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: Any = None) -> Array:
+def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: Any = None) -> Any:
     """Numbers become an array outside any trace; an array is copied, or converted, in one."""
     _on_cpu(device)
     if not isinstance(obj, Array):
@@ -88,14 +84,18 @@ def _function(name: str) -> Any:
         _on_cpu(named.pop("device", None))
         if name in _CONCRETE:
             return wrapped(_CONCRETE[name](*bare(bound.args), **named))
-        return step(_target(name), *bound.args, **named)
+        if name == "repeat":  # the counts decide the shape: they belong to the program
+            named["repeats"] = bare(bound.arguments["repeats"])
+            return step(target(name), bound.arguments["x"], **named)
+        return step(target(name), *bound.args, **named)
 
     call.__name__ = call.__qualname__ = short
-    call.__signature__ = signature  # type: ignore[attr-defined]
+    call.__signature__ = signature
     return call
 
 
-def _target(name: str) -> Any:
+def target(name: str) -> Any:
+    """What a step calls for a function of the standard; outside a trace it is NumPy's."""
     if name in _ADAPTED:
         return _ADAPTED[name]
     module, _, short = name.rpartition(".")

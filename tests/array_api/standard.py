@@ -11,17 +11,19 @@ from typing import Final
 
 VERSION: Final = "2024.12"
 
-UNARY: Final = """
-    abs acos acosh asin asinh atan atanh bitwise_invert ceil cos cosh exp expm1 floor isfinite isinf
-    isnan log log1p log2 log10 logical_not negative positive reciprocal round sign signbit sin sinh
-    square sqrt tan tanh trunc
-""".split()
+UNARY: Final = [
+    "abs", "acos", "acosh", "asin", "asinh", "atan", "atanh", "bitwise_invert", "ceil", "cos",
+    "cosh", "exp", "expm1", "floor", "isfinite", "isinf", "isnan", "log", "log1p", "log2",
+    "log10", "logical_not", "negative", "positive", "reciprocal", "round", "sign", "signbit",
+    "sin", "sinh", "square", "sqrt", "tan", "tanh", "trunc",
+]  # fmt: skip
 
-BINARY: Final = """
-    add atan2 bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor copysign
-    divide equal floor_divide greater greater_equal hypot less less_equal logaddexp logical_and
-    logical_or logical_xor maximum minimum multiply not_equal pow remainder subtract
-""".split()
+BINARY: Final = [
+    "add", "atan2", "bitwise_and", "bitwise_left_shift", "bitwise_or", "bitwise_right_shift",
+    "bitwise_xor", "copysign", "divide", "equal", "floor_divide", "greater", "greater_equal",
+    "hypot", "less", "less_equal", "logaddexp", "logical_and", "logical_or", "logical_xor",
+    "maximum", "minimum", "multiply", "not_equal", "pow", "remainder", "subtract",
+]  # fmt: skip
 
 SIGNATURES: Final[dict[str, list[str]]] = {
     "creation": [
