@@ -18,8 +18,8 @@ from ..ir.builder import Builder
 from ..ir.graph import Graph, Node, Value
 from ..ir.jacobian import Val
 from ..ir.ops.autodiff import REQUESTS
-from ..passes.algebra.eliminate import Reduced
 from ..passes.algebra.products import scaled
+from ..passes.algebra.reduced import Reduced
 from ..passes.jacobian_free import Open, jacobian_terms
 from .pipeline import lower
 from .structured import StructuredFactor, StructuredJacobian, StructuredTerm
@@ -93,9 +93,7 @@ def _term(recorder: Recorder, term: Reduced, dtype: np.dtype) -> StructuredTerm:
     vals = list(term.vals) or [Val(b.constant(1.0, dtype), ())]
     vals[0] = Val(scaled(b, vals[0].v, term.coef), vals[0].ix)
     factors = sorted((_factor(recorder, v, dtype) for v in vals), key=lambda f: f.axes)
-    return StructuredTerm(
-        tuple((d.i, d.j) for d in term.deltas), tuple(factors), term.maps, term.inner
-    )
+    return StructuredTerm(tuple((d.i, d.j) for d in term.deltas), tuple(factors), term.places)
 
 
 def _factor(recorder: Recorder, val: Val, dtype: np.dtype) -> StructuredFactor:

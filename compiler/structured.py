@@ -22,18 +22,20 @@ from numpy.typing import NDArray
 from ..ir.builder import Builder
 from ..ir.errors import ShapeError, TraceError
 from ..ir.graph import Graph, Value
-from ..ir.jacobian import Delta, Form, Map, Term, Val, indexed
-from ..ir.text import format_map
+from ..ir.jacobian import Delta, Place, Term, Val, indexed
+from ..ir.text import format_place
 from ..ir.types import Type
-from ..passes.algebra.eliminate import Reduced, eliminate, materialise
+from ..passes.algebra.eliminate import eliminate
 from ..passes.algebra.expression import Expression
+from ..passes.algebra.materialise import materialise
+from ..passes.algebra.reduced import Reduced
 from ..passes.jacobian_free import Forced
 from ..runtime.interpreter import interpret
 from . import tree
+from .regions import union_size
 from .tracing.handle import Handle
 from .tracing.promotion import as_array
 from .tracing.recorder import active
-from .zeros import nonzeros
 
 Array = NDArray[Any]
 Emit = Callable[[Builder, Sequence[Value]], Value]
@@ -48,19 +50,18 @@ class StructuredFactor(NamedTuple):
 
 @dataclass(frozen=True)
 class StructuredTerm:
-    """A product of deltas, maps and arrays.
+    """A product of deltas, places and arrays.
 
     deltas      pairs of axes of the whole along which everything off the diagonal is zero
     factors     the arrays, each with the axes it runs along; two of them make an outer product
-    maps        `slice(0:3)[a;s]` ties an axis to another along a part of it
-    inner       extents of axes that only this term has, numbered from the rank of the whole on,
-                and that are summed over
+    places      axes of the whole that other ones fill a part of: `axis` is at start + the sum of
+                step * index over `steps`, (axis, step, extent) each; axes that are none of the
+                whole's are numbered from its rank on
     """
 
     deltas: tuple[tuple[int, int], ...]
     factors: tuple[StructuredFactor, ...]
-    maps: tuple[Map, ...] = ()
-    inner: tuple[int, ...] = ()
+    places: tuple[Place, ...] = ()
 
     @property
     def axes(self) -> tuple[int, ...]:
@@ -72,20 +73,16 @@ class StructuredTerm:
         """The product of the factors over `axes`."""
         if len(self.factors) == 1:
             return self.factors[0].values
-        operands: list[Any] = [x for f in self.factors for x in (f.values, f.axes)]
-        product: Array = np.einsum(*operands, self.axes)
+        letters = [_letters(f.axes) for f in self.factors]
+        operands = [f.values for f in self.factors]
+        product: Array = np.einsum(f"{','.join(letters)}->{_letters(self.axes)}", *operands)
         return product
-
-    @property
-    def ties(self) -> tuple[Delta | Map, ...]:
-        """What makes structural zeros, as the algebra has it."""
-        return (*(Delta(i, j) for i, j in self.deltas), *self.maps)
 
     def reduced(self, values: Sequence[Value]) -> Reduced:
         """The term as the algebra has it, with these values in the factors."""
         vals = (indexed(v, f.axes) for v, f in zip(values, self.factors, strict=True))
         deltas = tuple(Delta(i, j) for i, j in self.deltas)
-        return Reduced(1.0, deltas, tuple(vals), self.maps, self.inner)
+        return Reduced(1.0, deltas, tuple(vals), self.places)
 
 
 class StructuredJacobian(tree.Container):
@@ -97,8 +94,8 @@ class StructuredJacobian(tree.Container):
                     result, those after it axes of the argument, `I` is the Kronecker delta
     nnz             how many elements are not structurally zero
     nbytes          memory of what is stored
-    forced          which linear maps without deltas (a slice, gather, cumsum, solve, ..) became
-                    dense blocks, and at which line of the user's
+    forced          which ops became dense blocks (a gather, cumsum, solve, ..), at which line of
+                    the user's, and why
 
     It is a container: the values of the terms are its leaves, in `tl.tree.map` and as arguments
     and results of compiled steps.
@@ -125,9 +122,7 @@ class StructuredJacobian(tree.Container):
 
     @property
     def tree_static(self) -> tuple[Any, ...]:
-        patterns = tuple(
-            (t.deltas, tuple(f.axes for f in t.factors), t.maps, t.inner) for t in self.terms
-        )
+        patterns = tuple((t.deltas, tuple(f.axes for f in t.factors), t.places) for t in self.terms)
         return self.shape, self._rank, self.dtype, patterns, self.forced
 
     @property
@@ -139,8 +134,8 @@ class StructuredJacobian(tree.Container):
         shape, rank, dtype, patterns, forced = static
         values = iter(children)
         terms = [
-            StructuredTerm(deltas, tuple(StructuredFactor(x, next(values)) for x in axes), *rest)
-            for deltas, axes, *rest in patterns
+            StructuredTerm(deltas, tuple(StructuredFactor(x, next(values)) for x in axes), places)
+            for deltas, axes, places in patterns
         ]
         return cls(shape, rank, dtype, terms, forced)
 
@@ -154,25 +149,17 @@ class StructuredJacobian(tree.Container):
         return f"[{';'.join(header)}] = {' + '.join(products) or '0'}"
 
     def _product(self, term: StructuredTerm, count: Iterator[int]) -> str:
-        letters = {x: _letter(x) for x in range(len(self.shape))}
-        letters |= {len(self.shape) + n: _inner_letter(n) for n in range(len(term.inner))}
-        ties = [f"I[{letters[i]},{letters[j]}]" for i, j in term.deltas]
-        ties += [format_map(m, letters, ()) for m in term.maps]
-        values = [f"v{next(count)}[{','.join(letters[x] for x in f.axes)}]" for f in term.factors]
+        ties = [f"I[{_letter(i)},{_letter(j)}]" for i, j in term.deltas]
+        names = {x: _letter(x) for x in range(len(self.shape))}
+        inner = {x for p in term.places for x in p.letters if x not in names}
+        names |= {x: _inner_letter(x - len(self.shape)) for x in inner}
+        ties += [format_place(p, names) for p in term.places]
+        values = [f"v{next(count)}[{','.join(names[x] for x in f.axes)}]" for f in term.factors]
         return " ".join(ties + values)
 
     @property
     def nnz(self) -> int:
-        extents = list(self.shape)
-        terms = [Term(1.0, t.ties).rename(self._inner(t, extents)) for t in self.terms]
-        rank = len(self.shape)
-        return nonzeros(Form(self._rank, rank - self._rank, tuple(extents), tuple(terms)))
-
-    def _inner(self, term: StructuredTerm, extents: list[int]) -> dict[int, int]:
-        """Letters of their own, entered into `extents`, for the inner axes of a term."""
-        first, rank = len(extents), len(self.shape)
-        extents += term.inner
-        return {rank + k: first + k for k in range(len(term.inner))}
+        return union_size(self.shape, [(*map(_delta, t.deltas), *t.places) for t in self.terms])
 
     @property
     def nbytes(self) -> int:
@@ -240,17 +227,28 @@ class StructuredJacobian(tree.Container):
 
     def _expression(self, values: Sequence[Value], out: tuple[int, ...], v: Val) -> Expression:
         """The sum of all terms times v[summed axes]."""
-        extents = list(self.shape)
+        extent = dict(enumerate(self.shape))
         terms = []
-        for term, found in zip(self.terms, self._reduced(values), strict=True):
-            product = Term(1.0, (*term.ties, *found.vals)).rename(self._inner(term, extents))
+        for found in self._reduced(values):
+            inner = [x for x in found.extents if x >= len(self.shape)]
+            table = {x: len(extent) + k for k, x in enumerate(inner)}
+            extent |= {table[x]: found.extents[x] for x in inner}
+            product = Term(1.0, (*found.ties, *found.vals)).rename(table)
             terms.append(Term(1.0, (*product.factors, v)))
-        return Expression(out, dict(enumerate(extents)), tuple(terms))
+        return Expression(out, extent, tuple(terms))
 
     def _reduced(self, values: Sequence[Value]) -> list[Reduced]:
         """The terms with these values in their factors."""
         found = iter(values)
         return [t.reduced([next(found) for _ in t.factors]) for t in self.terms]
+
+
+def _delta(axes: tuple[int, int]) -> Delta:
+    return Delta(*axes)
+
+
+def _letters(axes: Sequence[int]) -> str:
+    return "".join(map(_letter, axes))
 
 
 def _letter(axis: int) -> str:

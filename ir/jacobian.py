@@ -14,7 +14,8 @@ result's, a letter that appears only on the right is summed. Factors:
 - `Mask(v, ix)`            a Boolean that *selects*: where it is false there is a structural zero;
 - `Map(op, attrs, operands, src, dst)`   a 0/1 or otherwise linear map between the axes `src` and
                            `dst`, known by its forward and its adjoint (`ir/maps.py`), acting as
-                           the identity on all other letters.
+                           the identity on all other letters;
+- `Place(axis, start, steps)`   `axis` is an affine function of other letters, in open Jacobians.
 
 A structural zero annihilates even inf and NaN; a numeric 0.0 does not.
 
@@ -114,7 +115,28 @@ class Map:
         )
 
 
-Factor = Delta | Val | Mask | Map
+@dataclass(frozen=True, slots=True)
+class Place:
+    """1 where the index `axis` is start + the sum of step * index over `steps`, a triple (letter,
+    step, extent) each: a part of an axis, reversed or cut into several.
+
+    What is left of slices, reshapes and deltas together in an open Jacobian; rules do not build it.
+    """
+
+    axis: Letter
+    start: int
+    steps: tuple[tuple[Letter, int, int], ...] = ()
+
+    @property
+    def letters(self) -> tuple[Letter, ...]:
+        return (self.axis, *(x for x, _, _ in self.steps))
+
+    def rename(self, table: Mapping[Letter, Letter]) -> Place:
+        steps = tuple((table.get(x, x), step, n) for x, step, n in self.steps)
+        return Place(table.get(self.axis, self.axis), self.start, steps)
+
+
+Factor = Delta | Val | Mask | Map | Place
 
 
 @dataclass(frozen=True, slots=True)

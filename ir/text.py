@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from .dotspec import canonical_spec, sugar
-from .jacobian import Delta, Factor, Form, Letter, Map, Mask, Term, Val
+from .jacobian import Delta, Factor, Form, Letter, Map, Mask, Place, Term, Val
 from .literals import format_array, format_attr, format_scalar, format_slices
 from .types import dtype_name
 
@@ -297,6 +297,24 @@ def _factor(factor: Factor, letters: Mapping[Letter, str], uses: list[str]) -> s
             return f"?{uses[v]}[{_index(ix, letters)}]"
         case Map():
             return format_map(factor, letters, uses)
+        case Place():
+            return format_place(factor, letters)
+
+
+def format_place(place: Place, letters: Mapping[Letter, str]) -> str:
+    """`slice(2:8:2)[a;s]`: a part of a, along s; `I[a,2+4s+t]` if a has none or several others."""
+    axis = letters[place.axis]
+    if len(place.steps) == 1:
+        ((x, step, n),) = place.steps
+        stop = place.start + n * step
+        part = f"{place.start}:{stop if stop >= 0 else ''}" + (f":{step}" if step != 1 else "")
+        return f"slice({part})[{axis};{letters[x]}]"
+    steps = [
+        (f"{step:+d}" if abs(step) > 1 else f"{step:+d}"[0]) + letters[x]
+        for x, step, _ in place.steps
+    ]
+    start = str(place.start) if place.start or not steps else ""
+    return f"I[{axis},{(start + ''.join(steps)).removeprefix('+')}]"
 
 
 def format_map(link: Map, letters: Mapping[Letter, str], uses: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ For one term, with `out` the letters of the result:
 
 What remains of a term is a coefficient, deltas between letters of `out`, and one value: a
 `Reduced`. Surviving deltas are the structure of an open Jacobian; `materialise` writes them out.
+Where places are asked for, slices and reshapes survive too (`places.py`), in place of step 3.
 
 The same steps run in the Boolean semiring (product = and, sum = any) to find where a cotangent is
 structurally non-zero.
@@ -20,52 +21,20 @@ structurally non-zero.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 
 import numpy as np
 
 from ...ir.builder import Builder
 from ...ir.graph import Value
-from ...ir.jacobian import Delta, Factor, Letter, Map, Mask, Term, Val, indexed
+from ...ir.jacobian import Delta, Factor, Letter, Map, Mask, Place, Term, Val, indexed
 from ...ir.maps import MAPS
 from ...ir.ops import uniform_value
+from .affine import Nowhere
 from .expression import Expression
-from .products import Letters, Products, add_scaled, diagonal, lay
-
-
-@dataclass(frozen=True)
-class Reduced:
-    """coef * product of values * product of deltas and maps; no value stands for 1.
-
-    With `inner` letters, which only maps and values have and which are summed: their extents,
-    numbered from the rank of the result on. Several values only of an open expression.
-    """
-
-    coef: float
-    deltas: tuple[Delta, ...]
-    vals: tuple[Val, ...]
-    maps: tuple[Map, ...] = ()
-    inner: tuple[int, ...] = ()
-
-    @property
-    def letters(self) -> Letters:
-        """The letters of the values, each once."""
-        return tuple(dict.fromkeys(x for v in self.vals for x in v.letters))
-
-    @property
-    def pattern(self) -> tuple[frozenset[Factor], frozenset[Letter]]:
-        """What terms that can be added up have in common."""
-        return frozenset((*self.deltas, *self.maps)), frozenset(self.letters)
-
-    def rename(self, table: Mapping[Letter, Letter]) -> Reduced:
-        """The term under other letters."""
-        return replace(
-            self,
-            deltas=tuple(d.rename(table) for d in self.deltas),
-            vals=tuple(v.rename(table) for v in self.vals),
-            maps=tuple(m.rename(table) for m in self.maps),
-        )
+from .places import moved, named, placeable, solved, written
+from .products import Letters, Products, diagonal, lay
+from .reduced import Reduced, merged
 
 
 def eliminate(
@@ -84,54 +53,6 @@ def eliminate(
     return merged(Products(b, expression.extent, expression.out, dtype), reduced)
 
 
-def merged(products: Products, terms: Sequence[Reduced]) -> list[Reduced]:
-    """Add up terms of equal pattern: otherwise a chain of n softmaxes has 2**n."""
-    groups: dict[Hashable, list[Reduced]] = {}
-    for term in terms:
-        groups.setdefault(term.pattern, []).append(term)
-    return [g[0] if len(g) == 1 else _sum(products, g) for g in groups.values()]
-
-
-def _sum(products: Products, group: Sequence[Reduced]) -> Reduced:
-    """One term for several of equal pattern: x y + x z = x (y + z), what differs multiplied out."""
-    common = tuple(v for v in group[0].vals if all(v in term.vals for term in group))
-    rests = [tuple(v for v in term.vals if v not in common) for term in group]
-    if len({frozenset(x for v in rest for x in v.letters) for rest in rests}) > 1:
-        common, rests = (), [term.vals for term in group]
-    total: Val | None = None
-    for term, rest in zip(group, rests, strict=True):
-        product = products.product(rest, set(term.letters))
-        total = products.added(total, product, term.coef)
-    assert total is not None
-    vals = products.factors((*common, total), {*group[0].letters})
-    return replace(group[0], coef=1.0, vals=tuple(vals))
-
-
-def materialise(
-    b: Builder, terms: Sequence[Reduced], out: Letters, shape: tuple[int, ...], dtype: np.dtype
-) -> Value:
-    """The tensor of the given shape, axes named by `out`, that the reduced terms add up to."""
-    products = Products(b, dict(zip(out, shape, strict=True)), out, dtype)
-    total = None
-    for term in terms:
-        product = products.product(term.vals, set(term.letters))
-        if product is None:
-            value, coef = b.constant(term.coef, dtype), 1.0
-        else:
-            value, coef = lay(b, product.v, product.letters, out), term.coef
-        for delta in term.deltas:
-            value = b.select(_delta(b, delta, out, shape), value, b.constant(0.0, dtype))
-        total = add_scaled(b, total, value, coef)
-    if total is None:
-        return b.full(shape, 0.0, dtype)
-    return total if total.shape == shape else b.broadcast(total, shape=shape)
-
-
-def _delta(b: Builder, delta: Delta, out: Letters, shape: tuple[int, ...]) -> Value:
-    counter = b.iota(n=shape[out.index(delta.i)])
-    return b.eq(lay(b, counter, (delta.i,), out), lay(b, counter, (delta.j,), out))
-
-
 class _Elimination:
     """The elimination of one term."""
 
@@ -144,6 +65,12 @@ class _Elimination:
         self.vals = [f for f in term.factors if isinstance(f, Val)]
         self.masks = [f for f in term.factors if isinstance(f, Mask)]
         self.maps = [f for f in term.factors if isinstance(f, Map)]
+        self.ties: list[Map | Place] = [f for f in term.factors if isinstance(f, Place)]
+        if expression.placed or self.ties:
+            self.ties += [m for m in self.maps if placeable(m, self.extent)]
+            self.maps = [m for m in self.maps if m not in self.ties]
+        self.inner = max(self.extent, default=-1) + 1
+        self.keep = set(self.out)
         self.dense: list[str] = []
         self.unmentioned = {x for x in term.letters if x not in self.out}
 
@@ -152,11 +79,17 @@ class _Elimination:
             return None
         self.substitute_deltas()
         self.apply_maps()
+        places: tuple[Place, ...] = ()
+        if self.ties:
+            try:
+                places = self.place()
+            except Nowhere:
+                return None
         self.clean()
         vals = self.factored() if self.open else self.combined(self.vals, self.masks)
         for letter in self.unmentioned:
             self.coef *= 1 if self.products.boolean else self.extent[letter]
-        return Reduced(self.coef, tuple(self.deltas), vals)
+        return Reduced(self.coef, tuple(self.deltas), vals, places)
 
     # --- 1: uniform values -------------------------------------------------------------------
 
@@ -204,6 +137,7 @@ class _Elimination:
         self.vals = [v.rename(table) for v in self.vals]
         self.masks = [m.rename(table) for m in self.masks]
         self.maps = [m.rename(table) for m in self.maps]
+        self.ties = [t.rename(table) for t in self.ties]
 
     # --- 3: maps -----------------------------------------------------------------------------
 
@@ -219,7 +153,7 @@ class _Elimination:
         """(map, forward?) when all letters of one side are summed and no other map holds them."""
         if len(set(map_.letters)) < len(map_.letters):
             return None
-        elsewhere = {x for m in self.maps if m is not map_ for x in m.letters} | set(self.out)
+        elsewhere = {x for m in self.maps if m is not map_ for x in m.letters} | self.kept()
         if elsewhere.isdisjoint(map_.dst):
             return map_, False
         return (map_, True) if elsewhere.isdisjoint(map_.src) else None
@@ -228,7 +162,7 @@ class _Elimination:
         """Multiply everything that depends on the summed side, apply the map."""
         here, there = (map_.src, map_.dst) if forward else (map_.dst, map_.src)
         self.maps.remove(map_)
-        if map_.op != "reshape" and not set(self.out).isdisjoint(there):
+        if map_.op != "reshape" and not self.kept().isdisjoint(there):
             self.dense.append(map_.op)
         self.clean()
         reached = self.summed_with(here)
@@ -266,7 +200,7 @@ class _Elimination:
     def summed_with(self, here: Letters) -> set[Letter]:
         """`here`, and the letters to sum over that no map holds and that factors tie to it: summed
         before the map is applied, they need not become columns of what it is applied to."""
-        held = {x for m in self.maps for x in m.letters} | set(self.out)
+        held = {x for m in self.maps for x in m.letters} | self.kept()
         factors: list[Val | Mask] = [*self.vals, *self.masks]
         reached, before = set(here), 0
         while len(reached) > before:
@@ -298,7 +232,31 @@ class _Elimination:
         self.vals.append(indexed(self.b.reshape(rows, shape=src + dst), map_.letters))
 
     def factors(self) -> list[Factor]:
-        return [*self.vals, *self.masks, *self.maps]
+        return [*self.vals, *self.masks, *self.maps, *self.ties]
+
+    def kept(self) -> set[Letter]:
+        """The letters of the result, and those of what will place its axes."""
+        return {*self.out, *(x for t in self.ties for x in t.letters)}
+
+    def place(self) -> tuple[Place, ...]:
+        """Solve deltas, slices and reshapes together; take the parts of the values they need."""
+        letters = {*self.out, *(x for f in self.factors() for x in f.letters), *self.unmentioned}
+        extent = {x: self.extent[x] for x in letters}
+        system, left = solved([*self.deltas, *self.ties], extent)
+        for tie in left:
+            self.dense.append(tie.op if isinstance(tie, Map) else "slice")
+            self.vals.append(written(self.b, tie, extent, self.dtype))
+        self.vals = [moved(self.b, system, v) for v in self.vals]
+        parts = [moved(self.b, system, Val(m.v, m.ix)) for m in self.masks]
+        self.masks = [Mask(part.v, part.ix) for part in parts]
+        found = named(system, self.out, sorted(letters), self.inner)
+        self.vals = [v.rename(found.table) for v in self.vals]
+        self.masks = [m.rename(found.table) for m in self.masks]
+        self.deltas = list(found.deltas)
+        self.extent.update(found.extent)
+        self.keep.update(x for p in found.places for x in p.letters)
+        self.unmentioned = {*found.extent} - self.keep
+        return found.places
 
     # --- 4: masks and products --------------------------------------------------------------------
 
@@ -319,12 +277,11 @@ class _Elimination:
     def factored(self) -> tuple[Val, ...]:
         """The values summed over the letters that are not kept, and multiplied where that makes
         none larger: what has letters of its own may meet a cheaper partner later."""
-        keep = set(self.out)
         held = {x for m in self.masks for x in m.letters}
-        if not held <= keep:
+        if not held <= self.keep:
             return self.combined(self.vals, self.masks)
         self.unmentioned -= {x for v in self.vals for x in v.letters}
-        vals = self.products.factors(self.vals, keep)
+        vals = self.products.factors(self.vals, self.keep)
         chosen = [_smallest(vals, mask) for mask in self.masks]
         if any(k is None for k in chosen):
             return self.combined(vals, self.masks)
@@ -334,7 +291,7 @@ class _Elimination:
         return tuple(self.products.select(v, ms) for v, ms in zip(vals, of_each, strict=True))
 
     def combined(self, vals: Sequence[Val], masks: Sequence[Mask]) -> tuple[Val, ...]:
-        value = self.combine(list(vals), list(masks), set(self.out))
+        value = self.combine(list(vals), list(masks), self.keep)
         return () if value is None else (value,)
 
     def combine(self, vals: list[Val], masks: list[Mask], keep: set[Letter]) -> Val | None:

@@ -33,12 +33,14 @@ class Expression:
     """Sum of terms over letters with `extent`; `out` names the axes of the result.
 
     `open`: an intermediate of a Jacobian, which is better kept as a product than multiplied out.
+    `placed`: slices and reshapes between its axes are to stay, as places.
     """
 
     out: tuple[Letter, ...]
     extent: dict[Letter, int]
     terms: tuple[Term, ...]
     open: bool = False
+    placed: bool = False
 
 
 def contraction(contract: Node, jacobian: Node) -> Expression:

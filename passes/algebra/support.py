@@ -19,9 +19,10 @@ from ...ir.builder import Builder
 from ...ir.graph import Node, Value
 from ...ir.jacobian import Delta, Form, Map, Mask, Term, Val, indexed, map_refs
 from ...ir.types import BOOL
-from .eliminate import Reduced, eliminate
+from .eliminate import eliminate
 from .expression import Expression
 from .products import lay
+from .reduced import Reduced
 
 _FOLLOWED = ("slice", "reshape")
 

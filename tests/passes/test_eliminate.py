@@ -9,8 +9,9 @@ from tapeless.ir.evaluate import evaluate
 from tapeless.ir.graph import Graph, Value
 from tapeless.ir.jacobian import Delta, Map, Mask, Term, Val
 from tapeless.ir.types import BOOL, F64, Type
-from tapeless.passes.algebra.eliminate import eliminate, materialise
+from tapeless.passes.algebra.eliminate import eliminate
 from tapeless.passes.algebra.expression import Expression
+from tapeless.passes.algebra.materialise import materialise
 from tapeless.passes.algebra.support import eliminate_boolean
 
 
