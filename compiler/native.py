@@ -12,24 +12,25 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..ir.errors import TapelessError
 from ..ir.graph import Graph
-from ..runtime.engine import NativeModule, compile_source
+from ..runtime.engine import NativeModule, compile_source, load_source
 from ..runtime.executable import Executable
-from ..runtime.store import open_store
+from ..runtime.store import Store, open_store
 from .checker import check_plan
-from .codegen import Generated, generate
+from .codegen import generate
 from .memory import plan_memory
+from .product import Product, pack, unpack
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
 class NativeProgram:
-    """A native step, with everything it was made from. `timings` are (phase, seconds)."""
+    """A native step, with what it was made from. `graph` is the planned one, None for a step that
+    came from the cache as a whole; `timings` are (phase, seconds)."""
 
-    graph: Graph
-    generated: Generated
+    graph: Graph | None
+    product: Product
     module: NativeModule
     executable: Executable
     timings: tuple[tuple[str, float], ...]
@@ -37,7 +38,7 @@ class NativeProgram:
     @property
     def source(self) -> str:
         """The generated Python source."""
-        return self.generated.source
+        return self.product.source
 
     @property
     def path(self) -> str:
@@ -64,44 +65,70 @@ def is_planned(graph: Graph) -> bool:
     )
 
 
-def build(graph: Graph, *, keep: bool = True) -> NativeProgram:
+class _Clock:
+    """Notes how long each phase took."""
+
+    def __init__(self) -> None:
+        self.phases: list[tuple[str, float]] = []
+        self._last = time.perf_counter()
+
+    def done(self, name: str) -> None:
+        now = time.perf_counter()
+        self.phases.append((name, now - self._last))
+        self._last = now
+
+
+def build(graph: Graph, *, keep: bool = True, key: str | None = None) -> NativeProgram:
     """Compile a graph of the stage `fused` or `planned`; with `keep` the source and the machine
-    code are left in files, and what is there from before is taken.
+    code are left in files, and what is there from before is taken. Under `key`, a digest of all
+    the graph was made from, the program itself is left, for `restore`.
 
     UnsupportedError for an op without code, naming it and the user's line; VerifyError if the
     memory plan cannot be proved sound.
     """
-    phases: list[tuple[str, float]] = []
-    clock = time.perf_counter()
-
-    def done(name: str) -> None:
-        nonlocal clock
-        now = time.perf_counter()
-        phases.append((name, now - clock))
-        clock = now
-
+    clock = _Clock()
     if not is_planned(graph):
         graph = plan_memory(graph)
     check_plan(graph)
-    done("plan")
+    clock.done("plan")
     generated = generate(graph)
-    done("codegen")
+    clock.done("codegen")
     store = open_store() if keep else None
     module = compile_source(generated.source, None, generated.specs, keep=keep, store=store)
-    done("cache" if module.origins.get("cache") else "compile")
-    executable = Executable(
-        module,
-        generated.layout,
-        generated.scratch,
-        lambda k: failed_check(generated, k),
-        store=store,
-    )
-    done("bind")
-    return NativeProgram(graph, generated, module, executable, tuple(phases))
+    product = Product.of(generated, module)
+    if store is not None and key is not None:
+        store.put(store.key("program", key), pack(product))
+    clock.done("cache" if module.origins.get("cache") else "compile")
+    return _bound(graph, product, module, store, clock)
 
 
-def failed_check(generated: Generated, status: int) -> TapelessError:
-    """The error for a status: what is wrong, where in the user's code."""
-    check = generated.checks[status - 1]
-    where = f"at {check.node.loc}: " if check.node.loc is not None else ""
-    return check.error(f"{where}{check.message}; nothing was written")
+def find(key: str) -> Product | None:
+    """The program that an earlier process left under a key. Nothing is loaded yet."""
+    store = open_store(make=False)
+    payload = None if store is None else store.get(store.key("program", key))
+    return None if payload is None else unpack(payload)
+
+
+def restore(product: Product) -> NativeProgram:
+    """A step made of its product; kernels that are not in the cache any more are compiled."""
+    clock = _Clock()
+    store = open_store()
+    module = None
+    if store is not None:
+        module = load_source(product.source, product.driver, product.symbols, store)
+    if module is None:
+        module = compile_source(product.source, None, product.specs, store=store)
+    clock.done("cache")
+    return _bound(None, product, module, store, clock)
+
+
+def _bound(
+    graph: Graph | None,
+    product: Product,
+    module: NativeModule,
+    store: Store | None,
+    clock: _Clock,
+) -> NativeProgram:
+    executable = Executable(module, product.layout, product.scratch, product.failed, store=store)
+    clock.done("bind")
+    return NativeProgram(graph, product, module, executable, tuple(clock.phases))

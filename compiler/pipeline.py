@@ -136,6 +136,11 @@ def lower(
     return lowered
 
 
+def settings() -> tuple[str, ...]:
+    """What decides the lowered graph besides the traced one and `optimize`."""
+    return tuple(sorted(_skipped()))
+
+
 def _run(step: Step, graph: Graph, skip: AbstractSet[str], lowered: Lowered) -> Graph:
     """Run one pass; note its time, the nodes before and after, and what fired."""
     start = time.perf_counter()

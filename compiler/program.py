@@ -21,12 +21,14 @@ from numpy.typing import NDArray
 
 from ..ir.errors import ShapeError, VerifyError
 from ..ir.graph import Graph
+from ..runtime.identity import digest
 from ..runtime.making import MAKING
 from . import arguments
-from .call import Call, Step, copied, copy_arrays, difference
+from .call import Call, Options, Step, copied, copy_arrays, difference
+from .fingerprint import fingerprint
 from .interpret import expanded, interpret
-from .native import NativeProgram, build
-from .pipeline import STAGES, STEPS, lower
+from .native import NativeProgram, build, find, restore
+from .pipeline import STAGES, STEPS, Lowered, lower, settings
 from .reports import (
     CostReport,
     Listing,
@@ -46,6 +48,16 @@ from .zeros import ZeroReport, zero_report
 Array = NDArray[Any]
 Executor = Callable[[Sequence[Any]], Sequence[Array]]
 Fast = Callable[[tuple[Any, ...]], Any]
+
+
+def program_key(graph: Graph, options: Options) -> str | None:
+    """What decides the native code of a traced graph, as one digest; None for a program that must
+    not come from the cache: one that is to be checked or dumped on its way, or says so."""
+    if not options.cache or options.check or os.environ.get("TAPELESS_DUMP"):
+        return None
+    found = fingerprint(graph)
+    return found and digest(found, f"optimize={options.optimize}", *settings())
+
 
 MISS: Final = object()
 """What the fast way of a call returns when the arguments are not this program's."""
@@ -70,10 +82,24 @@ class Program:
             static_argnames=step.options.static_argnames,
         )
         self._trace_seconds = time.perf_counter() - start
-        options = step.options
         self.described = self.traced.described
-        self._lowered = lower(self.traced.graph, optimize=options.optimize, verify=options.check)
+        self._find_product()
         self.parameters = arguments.parameters_of(call.described, self.traced.graph)
+
+    def _find_product(self) -> None:
+        """Take what an earlier process made of the same graph, or run the passes, now: what they
+        refuse is an error of the call. A product's stages are made when asked for."""
+        start = time.perf_counter()
+        self._key = program_key(self.traced.graph, self._step.options)
+        self._product = None if self._key is None else find(self._key)
+        self._find_seconds = time.perf_counter() - start
+        if self._product is None:
+            self.graph()
+
+    @cached_property
+    def _lowered(self) -> Lowered:
+        options = self._step.options
+        return lower(self.traced.graph, optimize=options.optimize, verify=options.check)
 
     # --- inspection ----------------------------------------------------------------------
 
@@ -109,14 +135,18 @@ class Program:
         return cost_report(self.name, self.graph("optimized"))
 
     def timings(self) -> TimingReport:
-        """Where compilation spent its time; native phases once there is native code."""
+        """Where compilation spent its time; native phases once there is native code. A program from
+        the cache has a phase of that name in the place of the passes."""
         phases = [Phase("trace", "trace", self._trace_seconds)]
-        phases += [
-            Phase(t.stage, t.name, t.seconds, (t.before, t.after)) for t in self._lowered.timings
-        ]
+        fired: Mapping[str, int] = {}
+        if self._product is not None:
+            phases.append(Phase("trace", "cache", self._find_seconds))
+        else:
+            passes, fired = self._lowered.timings, self._lowered.fired
+            phases += [Phase(t.stage, t.name, t.seconds, (t.before, t.after)) for t in passes]
         if self.compiled:
             phases += [Phase("native", name, seconds) for name, seconds in self.native.timings]
-        return TimingReport(self.name, tuple(phases), dict(self._lowered.fired))
+        return TimingReport(self.name, tuple(phases), dict(fired))
 
     def source(self) -> Listing:
         """The generated Python source that Numba compiles; `.path` is the file it lies in."""
@@ -147,14 +177,21 @@ class Program:
         return self._native
 
     def _build(self) -> NativeProgram:
-        start = time.perf_counter()
-        made = build(self.graph("planned"), keep=self._step.options.cache)
+        if self._product is not None:
+            made = restore(self._product)
+        else:
+            made = build(self.graph("planned"), keep=self._step.options.cache, key=self._key)
         if os.environ.get("TAPELESS_LOG", "").lower() not in ("", "0", "off"):
-            native = time.perf_counter() - start
-            before = self._trace_seconds + sum(t.seconds for t in self._lowered.timings)
-            took = f"{seconds_text(before + native)}, {seconds_text(native)} of it native code"
-            print(f"tapeless: {self.name} compiled in {took} ({self._reason})", file=sys.stderr)
+            self._log(sum(seconds for _, seconds in made.timings))
         return made
+
+    def _log(self, native: float) -> None:
+        before = self._trace_seconds + self._find_seconds
+        if self._product is None:
+            before += sum(t.seconds for t in self._lowered.timings)
+        verb = "compiled" if self._product is None else "loaded from the cache"
+        took = f"{seconds_text(before + native)}, {seconds_text(native)} of it native code"
+        print(f"tapeless: {self.name} {verb} in {took} ({self._reason})", file=sys.stderr)
 
     def run_native(self, leaves: Sequence[Any]) -> Sequence[Array]:
         """The executor that runs native code."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import inspect
 import random
+import sys
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -217,10 +218,16 @@ def pin(number: Any) -> Hashable:
     return number if type(number) is int else repr(number)
 
 
+def _is_masked(array: np.ndarray) -> bool:
+    """Whether it is a masked array, without importing what makes them: that takes a while."""
+    masked = sys.modules.get("numpy.ma")
+    return masked is not None and isinstance(array, masked.MaskedArray)
+
+
 def _array_spec(array: np.ndarray) -> ArraySpec:
     if array.dtype not in _SUPPORTED:
         raise UnsupportedError(f"dtype {array.dtype} is not supported; {_advice(array.dtype)}")
-    if isinstance(array, (np.ma.MaskedArray, np.matrix)):
+    if isinstance(array, np.matrix) or _is_masked(array):
         kind = type(array).__name__
         raise UnsupportedError(f"{kind} is not supported; pass a plain array, np.asarray(x)")
     return ArraySpec(Type(array.dtype, array.shape), array.flags.c_contiguous)

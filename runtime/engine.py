@@ -112,6 +112,31 @@ def compile_source(
             return making.module(replace(store, reads=False))
 
 
+def load_source(
+    source: str, driver_text: str, symbols: Mapping[str, str], store: Store, driver: str = "step"
+) -> NativeModule | None:
+    """The module of a source that was compiled before, found by the symbols of its kernels and the
+    driver's LLVM text: the source is not even read. None if a kernel is not there any more."""
+    started = time.perf_counter()
+    location = _write(source, None)
+    kernels: dict[str, Kernel] = {}
+    origins: Counter[Origin] = Counter()
+    with MAKING:
+        for name, symbol in symbols.items():
+            found = kernel_table().find(symbol, store)
+            if found is None:
+                return None
+            kernels[name], origin = found
+            origins[origin] += 1
+        read = time.perf_counter()
+        try:
+            linked = load(driver_text, driver, kernels.values(), store)
+        except RuntimeError:  # `compile_source` finds out what cannot be loaded
+            return None
+    timings = {"kernels": read - started, "driver": time.perf_counter() - read}
+    return NativeModule(source, location, kernels, driver, driver_text, linked, timings, origins)
+
+
 @dataclass
 class _Making:
     """The way from source to a loaded module."""

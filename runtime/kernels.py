@@ -83,15 +83,20 @@ class KernelTable:
         store: Store | None,
     ) -> tuple[Kernel, Origin]:
         """The kernel that `kernel_symbol` calls `symbol`, and where it was."""
-        if symbol in self._loaded:
-            return self._loaded[symbol][0], "memory"
-        payload = store.get(store.key(symbol)) if store is not None else None
-        if payload is not None:
-            return unpack(payload), "cache"
+        found = self.find(symbol, store)
+        if found is not None:
+            return found
         kernel = _compile(symbol, function, spec, path, store)
         if store is not None:
             store.put(store.key(symbol), kernel.pack())
         return kernel, "compiled"
+
+    def find(self, symbol: str, store: Store | None) -> tuple[Kernel, Origin] | None:
+        """The kernel, and where it was, if it has been compiled before."""
+        if symbol in self._loaded:
+            return self._loaded[symbol][0], "memory"
+        payload = store.get(store.key(symbol)) if store is not None else None
+        return None if payload is None else (unpack(payload), "cache")
 
     def add(self, kernels: Iterable[Kernel], linked: Linked) -> None:
         """Note where kernels were loaded; they stay."""

@@ -86,7 +86,9 @@ class Store:
         return payload
 
     def put(self, key: str, payload: bytes) -> None:
-        """Store a payload, in the place of what was there."""
+        """Store a payload, in the place of what was there; one that is very large is not kept."""
+        if len(payload) > self.limit // 4:
+            return
         header = _HEADER.pack(MAGIC, FORMAT, len(payload), self._mac(key, payload))
         try:
             _replace(self.folder / key, header + payload)
@@ -145,11 +147,13 @@ def objects_directory() -> Path:
     return cache_directory() / "objects"
 
 
-def open_store() -> Store | None:
-    """The user's store, made if there is none; None, with a warning, where files cannot be kept
-    safely: no writable place, or a folder that is somebody else's."""
+def open_store(*, make: bool = True) -> Store | None:
+    """The user's store, made if there is none, unless `make` is False; None, with a warning, where
+    files cannot be kept safely: no writable place, or a folder that is somebody else's."""
     try:
         folder = objects_directory()
+        if not make and not folder.exists():
+            return None
         _private_folder(folder)
         return _store(folder, _secret(folder / "key"), identity())
     except (OSError, DefectError) as error:

@@ -203,6 +203,66 @@ assert "numba" not in sys.modules
     assert not run(code)[1]
 
 
+NO_PASS = """
+program.lower, native.generate = real
+made = step.programs[0]
+assert [p.name for p in made.timings().phases] == ["trace", "cache", "cache", "bind"]
+fresh = tl.compile(step.function, cache=False).lower(p, x, y, 0.1)
+assert all(made.ir(stage) == fresh.ir(stage) for stage in made.stages)
+assert made.verify(p, x, y, 0.1)
+"""
+
+
+def test_a_second_process_runs_no_pass(cold, run):
+    """Unless somebody asks for a stage, which then is the same."""
+    before = (
+        "from tapeless.compiler import native, program; real = program.lower, native.generate; "
+    )
+    before += "program.lower = native.generate = None"
+    code = before + STEP + NO_PASS  # the lines of the step do not move
+    assert run(code) == (cold, False, "")
+
+
+def test_a_program_whose_kernels_are_gone_is_compiled_again(cold, run, tmp_path, monkeypatch):
+    monkeypatch.setenv("TAPELESS_CACHE", str(tmp_path))
+    store = open_store()
+    assert store is not None
+    payloads = {path: store.get(path.name) for path in objects(tmp_path)}
+    for path, payload in payloads.items():
+        if payload is not None and payload[4:].startswith(b'["kernel_'):
+            path.unlink()
+    assert run() == (cold, True, "")
+    assert run() == (cold, False, "")
+
+
+LOOKUP = """
+import sys
+import numpy as np
+import tapeless as tl
+{gap}
+@tl.compile(cache={cache})
+def pick(x, i):
+    return x[i]
+
+pick(np.arange(3.0), np.array([1]))
+try:
+    pick(np.arange(3.0), np.array([7]))
+except tl.errors.BoundsError as error:
+    assert ":{line}: " in str(error), error
+    assert "index" in str(error), error
+print("ok", "numba" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("moved", [0, 2])
+def test_errors_of_a_cached_program_name_the_line_it_has_now(run, moved):
+    def code(gap: int) -> str:
+        return LOOKUP.replace("{gap}", "\n" * gap).replace("{line}", str(8 + gap))
+
+    run(code(0))
+    assert not run(code(moved))[1]
+
+
 def test_the_values_are_numpys(cold):
     """What the other tests compare is right in the first place."""
     rng = np.random.default_rng(0)
