@@ -41,6 +41,7 @@ from .reports import (
 from .signature import ArraySpec, Described
 from .table import seconds_text
 from .trace import trace
+from .tracing.reachable import constants_unchanged
 from .unpack import make_unpack
 from .verification import VerifyReport, Version, verify
 from .zeros import ZeroReport, zero_report
@@ -74,13 +75,14 @@ class Program:
         self._native: NativeProgram | None = None
         self.name = step.name
         start = time.perf_counter()
-        self.traced = trace(
-            step.function,
-            call.bound.args,
-            call.bound.kwargs,
-            name=step.name,
-            static_argnames=step.options.static_argnames,
-        )
+        with constants_unchanged(step.function):
+            self.traced = trace(
+                step.function,
+                call.bound.args,
+                call.bound.kwargs,
+                name=step.name,
+                static_argnames=step.options.static_argnames,
+            )
         self._trace_seconds = time.perf_counter() - start
         self.described = self.traced.described
         self._find_product()

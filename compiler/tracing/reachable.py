@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import dis
 import inspect
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from types import CodeType
-from typing import Any
+from typing import Any, Final
+
+import numpy as np
 
 from ...ir.errors import TraceError
 from .. import containers
 from .handle import Handle
 from .recorder import located_in
+
+BYTES: Final = 2**26
+"""How much of what a step can reach is watched for changes."""
 
 
 def reachable(fn: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
@@ -40,6 +47,36 @@ def _global_names(code: CodeType) -> tuple[str, ...]:
     """The globals a function names (`co_names` holds the names of attributes too)."""
     loads = (i.argval for i in dis.get_instructions(code) if i.opname.endswith("_GLOBAL"))
     return tuple(dict.fromkeys(loads))
+
+
+@contextmanager
+def constants_unchanged(fn: Callable[..., Any]) -> Iterator[None]:
+    """TraceError if a concrete array that `fn` reaches by name is changed within the block: for a
+    compiled step that happens once, and not in every call."""
+    before = [(name, array, _checksum(array)) for name, array in _constants(fn)]
+    yield
+    for name, array, checksum in before:
+        if _checksum(array) != checksum:
+            error = TraceError(
+                f"the array {name} from outside the step is changed inside it, which happens once,"
+                " while the step is recorded; pass it as an argument, or change it outside"
+            )
+            raise located_in(error, fn)
+
+
+def _constants(fn: Callable[..., Any]) -> Iterator[tuple[str, np.ndarray]]:
+    """The concrete arrays a function reaches by name, in containers and objects too, as long as
+    they are few bytes together."""
+    left = BYTES
+    for name, value in reachable(fn):
+        for found in containers.everything(value):
+            if type(found) is np.ndarray and not found.dtype.hasobject and found.nbytes <= left:
+                left -= found.nbytes
+                yield name, found
+
+
+def _checksum(array: np.ndarray) -> int:
+    return zlib.crc32(array.tobytes())
 
 
 def check_nothing_kept(fn: Callable[..., Any], statics: Iterator[tuple[str, Any]]) -> None:

@@ -127,6 +127,19 @@ def test_usage_errors_exit_with_2(argv, capsys):
     assert caught.value.code == 2
 
 
+def test_a_time_that_is_none(capsys, tmp_path):
+    path = tmp_path / "train.py"
+    path.write_text(TRAIN + EXAMPLES["tuple"])
+    code, out, err = run(capsys, "bench", f"{path}:step", "--seconds", "-1")
+    assert (code, out) == (2, "") and "seconds must be positive, not -1.0" in err
+
+
+def test_the_version(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0 and capsys.readouterr().out.startswith("tapeless ")
+
+
 def test_as_a_program(tmp_path):
     path = tmp_path / "train.py"
     path.write_text(TRAIN + EXAMPLES["tuple"])

@@ -9,6 +9,7 @@ import pytest
 from conformance import run_traced, same
 from messages import FILE, HEAD, Row, arguments, read_rows, run_program, step
 from tapeless.compiler.api import CompiledFunction
+from tapeless.compiler.api import compile as compiled
 from tapeless.compiler.trace import is_tracing
 
 ROWS = read_rows()
@@ -58,6 +59,18 @@ def test_what_cannot_work_says_so_in_one_line_of_the_users(row):
         place = PLACE.search(text)
         assert place, text
         assert place[1] in [*(line.strip() for line in row.bad.split("\n")), HEAD], text
+
+
+def test_the_forms_that_give_what_numpy_gives_run_natively():
+    forms = [step(row.good) for row in ROWS if row.same]
+
+    def all_forms(*given):
+        return [form(*copy.deepcopy(given)) for form in forms]
+
+    given = list(arguments().values())
+    native = compiled(all_forms).lower(*given).run(*given)
+    for row, found in zip((row for row in ROWS if row.same), native, strict=True):
+        same(found, under_numpy(row.bad)[0], exact=False)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=IDS)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from conformance import run_traced
 from tapeless import errors
+from tapeless.compiler import transforms as tl
+from tapeless.compiler.api import compile as compiled
 from tapeless.compiler.trace import trace
 
 TABLE = np.eye(3)
@@ -82,3 +84,36 @@ def test_a_traced_array_kept_behind_the_traces_back(monkeypatch):
     with pytest.raises(errors.TraceError, match=r"model\.array holds a traced array"):
         trace(kept_by_a_static_argument, (X, Keeper()), {}, static_argnames=("model",))
     KEPT.clear()
+
+
+def test_an_array_outside_that_only_numpy_sees_change():
+    table = {"counts": np.zeros(3)}
+
+    def step(x):
+        table["counts"] += 1
+        return x
+
+    with pytest.raises(errors.TraceError, match="array table from outside the step is changed"):
+        compiled(step).lower(X)
+    gradient = tl.grad(lambda x: np.sum(step(x)))  # runs its Python code in every call
+    gradient(X)
+    assert table["counts"].tolist() == [2, 2, 2]
+
+
+def test_an_error_that_the_step_catches():
+    def step(x):
+        try:
+            return float(x.sum())
+        except TypeError:
+            return x
+
+    with pytest.raises(errors.TraceError, match="converted to a Python float"):
+        run_traced(step, X)
+    assert run_traced(_reshaped, X).shape == X.shape  # NumPy raises this one, too
+
+
+def _reshaped(x):
+    try:
+        return x.reshape(7)
+    except ValueError:
+        return x

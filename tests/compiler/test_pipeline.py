@@ -153,6 +153,16 @@ def test_dump_to_a_folder(graph: Graph, monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert not any("fuse" in file.name for file in fewer)
 
 
+def test_dump_to_a_file_is_refused(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "dump"
+    file.write_text("")
+    monkeypatch.setenv("TAPELESS_DUMP", str(file))
+    with pytest.raises(OSError, match=r"TAPELESS_DUMP=.* name a folder, or - for stderr"):
+        lower(graph)
+
+
 def test_dump_to_stderr(
     graph: Graph, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
