@@ -16,7 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from .standard import VERSION
+from .drawing import EXCLUDED
+from .standard import UNSUPPORTED, VERSION
 
 HERE = Path(__file__).resolve().parent
 TESTS = HERE.parent
@@ -118,6 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not report.exists():
             return run.returncode or 1
         print(summary([*outcomes(report)]))
-        for skipped, reason in reasons(SKIPS.read_text()).items() if suite else ():
-            print(f"left out: {skipped}: {reason}")
+        own = EXCLUDED | UNSUPPORTED
+        for what, reason in (reasons(SKIPS.read_text()) if suite else own).items():
+            print(f"left out: {what}: {reason}")
     return run.returncode

@@ -66,3 +66,11 @@ def test_every_skip_has_a_reason() -> None:
         assert any(name.removeprefix("linalg.").split("_")[0] in line for line in skips), name
     with pytest.raises(ValueError, match="without a reason"):
         suite.reasons("# why\none\n\ntwo")
+
+
+def test_without_a_checkout_our_own_tests_run() -> None:
+    options = suite.parser().parse_args(["--max-examples", "9", "-k", "sum"])
+    made = suite.environment(options, {"HOME": "kept"})
+    assert (made["TAPELESS_EXAMPLES"], made["TAPELESS_CONFORMANCE"]) == ("9", "interpreted")
+    assert made["HOME"] == "kept"
+    assert suite.command(options, Path("report"))[-3:] == ["-k", "sum", str(suite.HERE)]

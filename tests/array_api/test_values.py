@@ -104,6 +104,7 @@ def test_value(name: str) -> None:
     conforms(name, 6)
 
 
+@pytest.mark.filterwarnings("ignore:Degrees of freedom")
 @pytest.mark.parametrize("name", NATIVE)
 def test_native_value(name: str) -> None:
     with execution.running("compiled"):
