@@ -5,6 +5,10 @@
     '[a,b;c,d] = I[a,c] v0[b,d]'
 
 The Hessian of a factorisation with U of 300 x 10 has 9,000,000 elements; stored are the 100 of v0.
+Slices and reshapes stay as well, as places: of `lambda x: np.diff(x) ** 2` the Jacobian is the band
+
+    '[a;b] = slice(0:7)[b;a] v0[a] + slice(1:8)[b;a] v1[a]'
+
 Inside a compiled step the values are traced arrays, everything else is known while tracing.
 """
 

@@ -122,8 +122,8 @@ def jacobian(
     """The Jacobian of `fn`: for each array of the result and each array of the arguments
     `argnums` one of shape(out) + shape(in), the containers of the result outside.
 
-    structured: a `StructuredJacobian` each, which keeps the deltas; inside a compiled function its
-    values are traced arrays.
+    structured: a `StructuredJacobian` each, which keeps deltas and parts of axes; inside a
+    compiled function its values are traced arrays.
     """
 
     @_named_after(fn)

@@ -226,3 +226,18 @@ def test_terms_that_would_hold_more_than_the_whole_become_one():
     H = tl.hessian(smoothed, structured=True)(x)
     assert any("hold more than the whole" in f.why for f in H.forced)
     np.testing.assert_allclose(H.dense(), tl.hessian(smoothed)(x), rtol=1e-9, atol=1e-9)
+
+
+def test_pairs_of_arguments_over_several_layers():
+    def loss(p, s):
+        h = np.tanh(K @ p[:12].reshape(4, 3) * s)
+        return np.sum(np.tanh(h @ p[12:]) ** 2) + np.linalg.norm(p[3:9])
+
+    s = RNG.normal(size=3)
+    dense = tl.hessian(loss, (0, 1))(P, s)
+    found = tl.compile(tl.hessian(loss, (0, 1), structured=True), check=True)(P, s)
+    assert found[1][1].nnz == 9 and found[0][1].nnz == 15 * 3
+    for row, wanted in zip(found, dense, strict=True):
+        for block, want in zip(row, wanted, strict=True):
+            assert block.forced == ()
+            np.testing.assert_allclose(block.dense(), want, rtol=1e-9, atol=1e-12)

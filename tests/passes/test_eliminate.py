@@ -70,7 +70,7 @@ def related(factor, arrays, extent, at):
     raise AssertionError(factor.op)
 
 
-def check(arrays, extent, out, *terms, constants=(), kept_open=False):
+def check(arrays, extent, out, *terms, constants=(), kept_open=False, placed=False):
     """Eliminate, run the ops that come out, and compare; returns the names of the ops."""
     b = Builder()
     table = [
@@ -88,7 +88,7 @@ def check(arrays, extent, out, *terms, constants=(), kept_open=False):
     symbolic = [Term(t.coef, tuple(map(named, t.factors))) for t in terms]
     dtype = BOOL if all(a.dtype == BOOL for a in arrays) else F64
     expected = multiplied_out(Expression(out, extent, terms), arrays, dtype)
-    expression = Expression(out, extent, tuple(symbolic), open=kept_open)
+    expression = Expression(out, extent, tuple(symbolic), kept_open, placed)
     if dtype == BOOL:
         reduced = eliminate_boolean(b, expression)
         values = [v.v for r in reduced for v in r.vals]
@@ -223,6 +223,23 @@ def test_what_is_summed_anyway_is_summed_before_a_map():
     for mask in ((), (Mask(3, (2, 3)),)):
         ops = check(arrays, extent, (0,), Term(1.0, (*factors, *mask)))
         assert ops.index("add_at") == len(ops) - 1
+
+
+@pytest.mark.parametrize("out", [(0, 2), (2, 0), (0,), (0, 2, 3), (1, 2), ()])
+def test_maps_that_stay_as_places_say_the_same(out):
+    """sum M[0,1] N[2,1] x[0,1] y[1,3]: two parts of axes that meet, an axis cut in two."""
+    extent = {0: 7, 1: 3, 2: 9, 3: 2, 4: 6, 5: 3}
+    first = Map("slice", (("spec", ((6, 0, -2),)),), (), (0,), (1,))
+    second = Map("slice", (("spec", ((2, 8, 2),)),), (), (2,), (1,))
+    cut = Map("reshape", (), (), (4,), (5, 3))
+    arrays = [random(7, 3), random(3, 2), coin(3), random(6)]
+    terms = (
+        Term(2.0, (first, second, Val(0, (0, 1)), Val(1, (1, 3)))),
+        Term(-1.0, (first, second, Mask(2, (1,)), cut, Delta(1, 5), Val(3, (4,)))),
+        Term(0.5, (first, Delta(0, 1), Val(1, (1, 3)))),
+    )
+    for kept_open in (False, True):
+        check(arrays, extent, out, *terms, kept_open=kept_open, placed=True)
 
 
 # --- random terms ---------------------------------------------------------------------------
