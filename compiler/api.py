@@ -19,6 +19,7 @@ from ..runtime.making import MAKING
 from .call import Call, Options, Step, difference
 from .objects import is_object
 from .program import MISS, Fast, Program
+from .reads import Hidden
 from .retracing import warn_of_forms, warn_of_pins
 from .trace import is_tracing
 
@@ -35,6 +36,7 @@ class CompiledFunction:
         self.options = options
         self._step = Step(function, options)
         self._programs: dict[Hashable, list[Program]] = {}
+        self._hidden: tuple[Hidden, ...] = ()
         self._made: tuple[Program, ...] = ()
         self._recent: tuple[Fast, ...] = ()
 
@@ -96,8 +98,12 @@ class CompiledFunction:
                 program = self._find(call)
                 if program is None:
                     program = Program(self._step, call, self._reason(call))
-                    alike = self._programs.setdefault(call.described.key, [])
+                    hidden = program.hidden
+                    key = hidden, call.hiding(hidden).described.key
+                    alike = self._programs.setdefault(key, [])
                     alike.append(program)
+                    if hidden not in self._hidden:
+                        self._hidden = (hidden, *self._hidden)
                     self._made = (*self._made, program)
                     warn_of_pins(alike)
                     warn_of_forms(self._made)
@@ -105,12 +111,16 @@ class CompiledFunction:
 
     def _find(self, call: Call) -> Program | None:
         """A program with the types of the call, made for the values of its pinned numbers."""
-        alike = self._programs.get(call.described.key, ())
-        return next((p for p in alike if p.serves(call.described)), None)
+        for hidden in self._hidden:
+            described = call.hiding(hidden).described
+            for program in self._programs.get((hidden, described.key), ()):
+                if program.serves(described):
+                    return program
+        return None
 
     def _reason(self, call: Call) -> str:
         """Why a call needs a program of its own: what it changes against the closest one."""
-        changes = [difference(p.described, call.described) for p in self._made]
+        changes = [difference(p.described, call.hiding(p.hidden).described) for p in self._made]
         return min(changes, key=len, default="first call")
 
 

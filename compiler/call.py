@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import BuiltinMethodType, FunctionType, MethodType
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from ..ir.errors import UnsupportedError
 from . import containers, objects
+from .reads import NONE, Hidden
 from .signature import (
     ArraySpec,
     Described,
@@ -45,6 +46,15 @@ class Call:
 
     bound: inspect.BoundArguments
     described: Described
+    static_argnames: tuple[str, ...] = ()
+    hidden: Hidden = NONE
+
+    def hiding(self, hidden: Hidden) -> Call:
+        """This call, without the attributes that are hidden."""
+        if hidden == self.hidden:
+            return self
+        described = describe(self.bound.arguments, self.static_argnames, hidden)
+        return replace(self, described=described, hidden=hidden)
 
 
 class Step:
@@ -71,7 +81,7 @@ class Step:
         described = describe(bound.arguments, self.options.static_argnames)
         self._check_statics(described)
         self._check_functions(bound.arguments, described)
-        return Call(bound, described)
+        return Call(bound, described, self.options.static_argnames)
 
     def _check_statics(self, described: Described) -> None:
         """UnsupportedError for a static that holds arrays. They would be constants of the program,

@@ -8,7 +8,7 @@ array passed twice is two arguments.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,12 @@ from .tree import LEAF, NONE, Shared, TreeDef
 Stop = Callable[[Any], bool]
 
 
-def flatten(x: Any, stop: Stop = lambda x: False) -> tuple[list[Any], TreeDef]:
-    """Like `tree.flatten`, objects taken apart. What `stop` is true of is a leaf."""
-    walk = _Walk(stop)
+def flatten(
+    x: Any, stop: Stop = lambda x: False, hidden: Collection[tuple[type, str]] = ()
+) -> tuple[list[Any], TreeDef]:
+    """Like `tree.flatten`, objects taken apart. What `stop` is true of is a leaf; attributes that
+    are `hidden`, by class and name, are passed over."""
+    walk = _Walk(stop, hidden)
     return walk.found, walk.visit(x, held=False)
 
 
@@ -95,8 +98,9 @@ def _is_mutable(x: Any, container: bool) -> bool:
 class _Walk:
     """Collects leaves and remembers the place of everything that can be changed."""
 
-    def __init__(self, stop: Stop) -> None:
+    def __init__(self, stop: Stop, hidden: Collection[tuple[type, str]] = ()) -> None:
         self.found: list[Any] = []
+        self._hidden = hidden
         self._stop = stop
         self._places = 0
         self.known: dict[int, tuple[int, bool, Any]] = {}
@@ -123,5 +127,7 @@ class _Walk:
             self.found.append(x)
             return LEAF
         pairs = children(x)
+        if self._hidden:
+            pairs = [(key, y) for key, y in pairs if (type(x), key) not in self._hidden]
         below = tuple(self.visit(child, held=held) for _, child in pairs)
         return TreeDef(type(x), tuple(key for key, _ in pairs), below, tree.static(x))

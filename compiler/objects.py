@@ -14,6 +14,8 @@ import dataclasses
 import enum
 import os
 import sys
+from collections.abc import Callable
+from contextvars import ContextVar
 from functools import lru_cache
 from types import (
     BuiltinFunctionType,
@@ -67,8 +69,13 @@ def _is_standard(name: str) -> bool:
     return name in sys.stdlib_module_names and (file is None or file.startswith(_STANDARD))
 
 
+STATE_READ: ContextVar[Callable[[Any], None]] = ContextVar("state_read", default=lambda x: None)
+"""Told of every object whose state is read."""
+
+
 def state(x: Any) -> dict[str, Any]:
     """The attributes of an object: those in slots that are set, then those in `__dict__`."""
+    STATE_READ.get()(x)
     if type(x) is Method:
         return {"__func__": x.__func__, "__self__": x.__self__}
     found = {}

@@ -29,6 +29,7 @@ from .fingerprint import fingerprint
 from .interpret import expanded, interpret
 from .native import NativeProgram, build, find, restore
 from .pipeline import STAGES, STEPS, Lowered, lower, settings
+from .reads import NONE, Hidden
 from .reports import (
     CostReport,
     Listing,
@@ -40,7 +41,7 @@ from .reports import (
 )
 from .signature import ArraySpec, Described
 from .table import seconds_text
-from .trace import trace
+from .trace import Traced, trace
 from .tracing.reachable import constants_unchanged
 from .unpack import make_unpack
 from .verification import VerifyReport, Version, verify
@@ -76,13 +77,8 @@ class Program:
         self.name = step.name
         start = time.perf_counter()
         with constants_unchanged(step.function):
-            self.traced = trace(
-                step.function,
-                call.bound.args,
-                call.bound.kwargs,
-                name=step.name,
-                static_argnames=step.options.static_argnames,
-            )
+            self.traced, self.hidden = self._trace(call)
+        call = call.hiding(self.hidden)
         self._trace_seconds = time.perf_counter() - start
         self.described = self.traced.described
         self._find_product()
@@ -102,6 +98,31 @@ class Program:
     def _lowered(self) -> Lowered:
         options = self._step.options
         return lower(self.traced.graph, optimize=options.optimize, verify=options.check)
+
+    def _trace(self, call: Call) -> tuple[Traced, Hidden]:
+        """The step traced, once more where something can be hidden from the program; the second
+        trace shows that it does without."""
+        options, bound = self._step.options, call.bound
+
+        def traced(hidden: Hidden) -> Traced:
+            return trace(
+                self._step.function,
+                bound.args,
+                bound.kwargs,
+                name=self.name,
+                static_argnames=options.static_argnames,
+                hidden=hidden,
+                watch=True,
+            )
+
+        first = traced(NONE)
+        if not first.unread:
+            return first, NONE
+        try:
+            second = traced(first.unread)
+        except Exception:  # a read that went past Python's ways
+            return first, NONE
+        return (first, NONE) if first.unread & second.read else (second, first.unread)
 
     # --- inspection ----------------------------------------------------------------------
 
@@ -262,7 +283,7 @@ class Program:
         Raises AliasError, ReadOnlyError, ScalarRangeError, BoundsError or LinAlgError before
         anything is written.
         """
-        leaves = call.described.leaves
+        leaves = call.hiding(self.hidden).described.leaves
         arguments.check(self.parameters, leaves)
         arguments.check_ranges(self.traced.int_ranges, self.parameters, leaves)
         used = self._plain(leaves)
@@ -288,7 +309,9 @@ class Program:
             return None
         rebinds = bool(self.traced.rebinds.slots)
         objects = any(self.described.treedef.held)
-        unpack = make_unpack(self.described.treedef.children, specs, distinct=rebinds and objects)
+        unpack = make_unpack(
+            self.described.treedef.children, specs, distinct=rebinds and objects, hidden=self.hidden
+        )
         ranges = [(k, np.iinfo(d)) for k, d in self.traced.int_ranges]
         limits = [(k, int(r.min), int(r.max)) for k, r in ranges]
         call = self.native.executable.call
@@ -319,7 +342,7 @@ class Program:
 
     def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
         """The call, if it is one that this program serves."""
-        call = self._step.call(args, kwargs)
+        call = self._step.call(args, kwargs).hiding(self.hidden)
         reason = difference(self.described, call.described)
         if reason:
             raise ShapeError(f"{self.name}: this program was lowered for other arguments: {reason}")

@@ -135,8 +135,13 @@ def bind(
     return bound
 
 
-def describe(arguments: Mapping[str, Any], static_argnames: Collection[str] = ()) -> Described:
-    """Take the arguments of a call apart (see `Described`).
+def describe(
+    arguments: Mapping[str, Any],
+    static_argnames: Collection[str] = (),
+    hidden: Collection[tuple[type, str]] = (),
+) -> Described:
+    """Take the arguments of a call apart (see `Described`), without the attributes of objects that
+    are hidden from the program (`reads.py`).
 
     Raises UnsupportedError for an array tapeless cannot take (masked, object, structured,
     byte-swapped, np.matrix, complex), ScalarRangeError for an int beyond 64 bits and TraceError
@@ -147,7 +152,7 @@ def describe(arguments: Mapping[str, Any], static_argnames: Collection[str] = ()
         for name, value in arguments.items()
     }
     try:
-        found, treedef = containers.flatten(marked)
+        found, treedef = containers.flatten(marked, hidden=hidden)
     except RecursionError:
         raise UnsupportedError(
             "the arguments are nested too deeply, or a list or dict contains itself"

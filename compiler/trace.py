@@ -18,6 +18,7 @@ import numpy as np
 from ..ir.errors import TapelessError, TraceError
 from ..ir.graph import Graph, Loc, Value
 from . import containers, objects, tree
+from .reads import NONE, Hidden, Reads
 from .rebinds import Snapshot
 from .replay import Original, Rebinds, at
 from .signature import (
@@ -97,6 +98,7 @@ class Traced:
     arrays of the return value, then those `rebinds` puts into the caller's containers.
     `int_ranges` lists (input, dtype): Python ints that must fit a narrower dtype at the call.
     `asked` says by leaf where the step asked for the value of a number that is pinned.
+    `unread` are attributes that may be hidden from the program, `read` those the step asked for.
     """
 
     graph: Graph
@@ -105,6 +107,8 @@ class Traced:
     rebinds: Rebinds
     int_ranges: tuple[tuple[int, np.dtype], ...]
     asked: Mapping[int, Loc | None]
+    unread: Hidden
+    read: Hidden
 
     def typed(self, leaves: Sequence[Any]) -> list[Any]:
         """The leaves as arrays of the types the graph takes; Python numbers become 0-d arrays."""
@@ -133,14 +137,17 @@ def trace(
     *,
     name: str | None = None,
     static_argnames: Collection[str] = (),
+    hidden: Hidden = NONE,
+    watch: bool = False,
 ) -> Traced:
-    """Record one run of `fn`.
+    """Record one run of `fn`, whose objects do not have the attributes that are hidden; to
+    `watch` what it reads of them needs the lock `MAKING`.
 
     Raises what the step raises: TraceError, ShapeError, DTypeError, UnsupportedError and the like
     end with the user's line.
     """
     bound = bind(parameters(fn), args, kwargs)
-    described = describe(bound.arguments, static_argnames)
+    described = describe(bound.arguments, static_argnames, hidden)
     guard = RandomGuard([fn, *args, *kwargs.values()])
     recorder = Recorder(TracedArray, guard)
     leaves = _enter(recorder, described)
@@ -149,8 +156,11 @@ def trace(
     bound.arguments.update(described.treedef.unflatten(leaves))
     before = Snapshot(bound.arguments)
     statics = _static_objects(described)
+    reads = Reads(bound.arguments if watch else {})
     with recorder.recording(), fresh_seeds_noticed():
-        result_tree, outputs = _results(_run(fn, bound, recorder), before)
+        with reads.watching():
+            result = _run(fn, bound, recorder)
+        result_tree, outputs = _results(result, before)
         rebinds, extra = before.changes()
         updates = _updates(originals, inputs)
         _check_refused(recorder)
@@ -167,7 +177,16 @@ def trace(
         updates,
     )
     described, asked = _pinned(recorder, described, originals)
-    return Traced(graph, described, result_tree, rebinds, tuple(recorder.int_ranges), asked)
+    return Traced(
+        graph,
+        described,
+        result_tree,
+        rebinds,
+        tuple(recorder.int_ranges),
+        asked,
+        reads.hidden(),
+        reads.seen,
+    )
 
 
 def _run(fn: Callable[..., Any], bound: inspect.BoundArguments, recorder: Recorder) -> Any:

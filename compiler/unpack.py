@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from . import objects
+from .reads import NONE, Hidden
 from .signature import ArraySpec, RefusedSpec, ScalarSpec, Spec
 from .tree import Container, Shared, TreeDef
 
@@ -32,12 +33,16 @@ _NUMBERS = {"b": bool, "i": int, "f": float}
 
 
 def make_unpack(
-    arguments: Sequence[TreeDef], specs: Sequence[Spec], *, distinct: bool = False
+    arguments: Sequence[TreeDef],
+    specs: Sequence[Spec],
+    *,
+    distinct: bool = False,
+    hidden: Hidden = NONE,
 ) -> Unpack:
     """A function of as many positional arguments as there are structures; `specs` has one entry
     per leaf, from left to right. `distinct`: containers the step may change must be as many objects
-    as they were."""
-    writer = _Writer(specs)
+    as they were. `hidden`: attributes to pass over."""
+    writer = _Writer(specs, hidden)
     for k, treedef in enumerate(arguments):
         writer.visit(treedef, f"a{k}")
     if distinct and len(writer.mutable) > 1:
@@ -62,7 +67,8 @@ def make_unpack(
 class _Writer:
     """Collects checks, assignments and the items of the result while walking the structure."""
 
-    def __init__(self, specs: Sequence[Spec]) -> None:
+    def __init__(self, specs: Sequence[Spec], hidden: Hidden = NONE) -> None:
+        self.hidden = hidden
         self.specs = iter(specs)
         self.checks: list[str] = []
         self.lines: list[str] = []
@@ -138,7 +144,13 @@ class _Writer:
         plain = kind is not objects.Method and not objects.slots(kind)
         read = f"{self._constant(objects.state)}({expression})"
         state = f"{expression}.__dict__" if plain else read
-        self.checks.append(f"tuple({state}) == {self._constant(treedef.keys)}")
+        hidden = frozenset(name for of, name in self.hidden if of is kind)
+        keys = self._constant(treedef.keys)
+        if hidden:
+            seen = f"tuple([k for k in {state} if k not in {self._constant(hidden)}])"
+            self.checks.append(f"{seen} == {keys}")
+            return f"[{state}[k] for k in {keys}]"
+        self.checks.append(f"tuple({state}) == {keys}")
         return f"{state}.values()"
 
     def _same_type(self, expression: str, kind: type) -> None:

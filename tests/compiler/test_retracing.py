@@ -14,7 +14,7 @@ def train(change, calls, **attributes):
     """The warnings of a step called `calls` times, and where they point; `change(box, k)` after
     each call."""
     box = Box(w=np.zeros(3), **attributes)
-    step = tl.compile(lambda box, x: np.sum(box.w * x), optimize=False)
+    step = tl.compile(lambda box, x: (np.sum(box.w * x), vars(box) and None), optimize=False)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for k in range(calls):

@@ -245,6 +245,7 @@ class DifferentiatedConvNet(ConvNet):
 class Solver:
     def __init__(self, model, learning_rate=5e-2):
         self.model = model
+        self.loss_history = []
         self.optim_configs = {}
         for p in self.model.params:
             self.optim_configs[p] = {"learning_rate": learning_rate}
@@ -279,6 +280,7 @@ def main():
     for i in range(101):
         X, y = bars(rng, 16)
         loss = step(solver, X, y)
+        solver.loss_history.append(loss)
         if i % 25 == 0:
             print(f"step {i:3}  loss {loss:.4f}")
     X, y = bars(rng, 200)

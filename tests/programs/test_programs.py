@@ -22,7 +22,7 @@ class Program:
     """A network that trains itself, by hand-written derivatives or by those of tapeless.
 
     `batches` prepares the network for each step and gives its arguments. `programs` counts what is
-    compiled for one shape: two where the first step finds no gradients, caches or velocities yet.
+    compiled for one shape: two where the first step finds no gradients or velocities yet.
     """
 
     make: Callable[[Any, bool], Any]
@@ -96,7 +96,10 @@ def trained(
 ) -> dict[str, np.ndarray]:
     """What 20 steps return, and what the network holds after them."""
     net = program.make(dtype, by_hand)
-    results = [step(net, *batch) for batch in program.batches(net, dtype)]
+    results = []
+    for batch in program.batches(net, dtype):
+        results.append(step(net, *batch))
+        getattr(net, "loss_history", []).append(results[-1])
     return dict(numbers({"results": results, "state": net}))
 
 
