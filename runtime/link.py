@@ -91,6 +91,12 @@ def assembly(text: str) -> str:
     return str(_target_machine().emit_assembly(_parse(text)))
 
 
+def host_features() -> Mapping[str, bool]:
+    """The features of this processor, in LLVM's names."""
+    features: Mapping[str, bool] = llvm.get_host_cpu_features()
+    return features
+
+
 def add_symbol(symbol: str, address: int) -> None:
     """Let code compiled by Numba call `symbol`."""
     llvm.add_symbol(symbol, address)

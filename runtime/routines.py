@@ -1,22 +1,27 @@
 """Matrix products as C functions: what `gemm_f32` and its kin in generated code call.
 
-`export_routines` compiles one small LLVM module per process. With a BLAS each function translates
-its flags and calls it (on one thread when the product is small, see `runtime/blas.py`); without,
-it calls the loops of `runtime/loops.py`, compiled when first needed. Importing this module imports
-llvmlite.
+`export_routines` compiles two small LLVM modules per process. With a BLAS each function translates
+its flags and calls it (on one thread when the product is small, see `runtime/blas.py`), but for
+the products that `runtime/tiles.py` makes faster; without, it calls the loops of
+`runtime/loops.py`, compiled when first needed. Importing this module imports llvmlite.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 from .blas import THREADED_WORK, Blas, find
 from .kernel import ROUTINES, routine_symbol
-from .link import Linked, add_symbol, assemble, link
+from .link import Linked, add_symbol, assemble, host_features, link
 from .store import Store
+from .tiles import MEASURED, tiles_text
+from .vector_text import LLVM_FLOAT, parameter_types, registers
 
-LLVM_FLOAT = {"f32": "float", "f64": "double"}
+TILED = ("f32",)
+"""The dtypes that have tiles: each costs the first process a tenth of a second."""
+
 _BLAS_LETTER = {"f32": "s", "f64": "d"}
 _WORK = {
     "gemm": ("a2", "a3", "a4"),  # m, n, k
@@ -51,9 +56,18 @@ def _compiled(store: Store | None) -> Linked:
         return link([*loops, assemble(text, store)], exports, {})
     imports = {f"blas_{name}": address for name, address in blas.addresses.items()}
     imports |= {"get_threads": blas.get_threads, "set_threads": blas.set_threads}
-    text = "\n".join(_blas_function(blas, *word.split("_")) for word in routine_words())
+    tiled = TILED if _measured() else ()
+    text = "\n".join(_blas_function(blas, tiled, *word.split("_")) for word in routine_words())
     common = "\ndeclare i64 @llvm.umax.i64(i64, i64)\n"
-    return link([assemble(text + common + _with_threads(blas), store)], exports, imports)
+    images = [assemble(tiles_text(MEASURED, dtype), store) for dtype in tiled]
+    images.append(assemble(text + common + _with_threads(blas), store))
+    return link(images, exports, imports)
+
+
+def _measured() -> bool:
+    """Whether tiles are known to win here. Windows wants a probe of a buffer that large on the
+    stack, by a function that is not among those that `link` finds."""
+    return sys.platform != "win32" and registers(host_features()) == MEASURED
 
 
 def _loops_image(word: str, store: Store | None) -> bytes:
@@ -67,12 +81,6 @@ def _loops_image(word: str, store: Store | None) -> bytes:
         if store is not None:
             store.put(key, image)
     return image
-
-
-def parameter_types(routine: str, dtype: str) -> list[str]:
-    """LLVM types of the C function's parameters."""
-    kinds = {"i": "i64", "f": LLVM_FLOAT[dtype], "p": "ptr"}
-    return [kinds[letter] for letter in ROUTINES[routine]]
 
 
 def _header(routine: str, dtype: str) -> str:
@@ -94,7 +102,7 @@ declare i32 @loops_{routine}_{dtype}(ptr, ptr, {", ".join(types)})
 }}"""
 
 
-def _blas_function(blas: Blas, routine: str, dtype: str) -> str:
+def _blas_function(blas: Blas, tiled: Sequence[str], routine: str, dtype: str) -> str:
     """Row-major CBLAS: flags become 111 or 112, leading dimensions at least 1 (an empty matrix has
     a stride of 0 here, which BLAS refuses), integers the library's width."""
     integer = f"i{blas.int_bits}"
@@ -117,8 +125,9 @@ def _blas_function(blas: Blas, routine: str, dtype: str) -> str:
         arguments.append(f"{integer if kind == 'i' else llvm} {name}")
     function = f"@blas_{_BLAS_LETTER[dtype]}{routine}"
     declared = ", ".join(argument.split()[0] for argument in arguments)
-    body = "\n  ".join([*_work(routine), *lines])
-    return f"""
+    with_tiles = _tiles_first(dtype) if routine == "gemm" and dtype in tiled else ("", [])
+    body = "\n  ".join([*with_tiles[1], *_work(routine), *lines])
+    return f"""{with_tiles[0]}
 declare void {function}({declared})
 {_header(routine, dtype)}
   {body}
@@ -127,6 +136,24 @@ declare void {function}({declared})
   call void @restore_threads(i32 %threads)
   ret void
 }}"""
+
+
+def _tiles_first(dtype: str) -> tuple[str, list[str]]:
+    """Declarations, and the start of a function that leaves a product to tiles where they win."""
+    types = parameter_types("gemm", dtype)
+    arguments = [f"{kind} %a{i}" for i, kind in enumerate(types)]
+    chosen, gemm = f"@tiles_chosen_{dtype}", f"@tiles_gemm_{dtype}"
+    declared = f"""
+declare zeroext i1 {chosen}(i64, i64, i64, i64, i64)
+declare void {gemm}({", ".join(types)})"""
+    return declared, [
+        f"%chosen = call zeroext i1 {chosen}({', '.join(arguments[:5])})",
+        "br i1 %chosen, label %tiles, label %blas",
+        "tiles:",
+        f"call void {gemm}({', '.join(arguments)})",
+        "ret void",
+        "blas:",
+    ]
 
 
 def _work(routine: str) -> list[str]:

@@ -1,0 +1,45 @@
+"""Matrix products of the sizes that are made by tiles, by a BLAS and by loops: one meaning."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tapeless as tl
+from running import run_interpreted
+
+SHAPES = [
+    (1, 128, 784),
+    (3, 5, 7),
+    (17, 31, 33),
+    (32, 128, 300),  # more than a million multiplications
+    (67, 257, 61),
+    (64, 64, 65),
+]
+FORMS = list(itertools.product([False, True], repeat=2))
+
+
+def operands(m, n, k, ta, tb, dtype):
+    random = np.random.default_rng(0)
+    shapes = ((k, m) if ta else (m, k), (n, k) if tb else (k, n), (m, n))
+    return [random.normal(size=shape).astype(dtype) for shape in shapes]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("ta", "tb"), FORMS)
+@pytest.mark.parametrize(("m", "n", "k"), SHAPES)
+def test_a_product_and_an_update_by_one(m, n, k, ta, tb, dtype):
+    a, b, w = operands(m, n, k, ta, tb, dtype)
+
+    def step(w, a, b):
+        product = (a.T if ta else a) @ (b.T if tb else b)
+        w -= 0.25 * product
+
+    program = tl.compile(step).lower(w, a, b)
+    assert m == 1 or "dot_acc" in {node.op.name for node in program.graph("planned").nodes}
+    _, (interpreted, *_) = run_interpreted(program.graph("fused"), [w, a, b])
+    x, y = (np.float64(v.T if t else v) for v, t in ((a, ta), (b, tb)))
+    bound = 2 * (k + 3) * np.finfo(dtype).eps * (abs(x) @ abs(y) + abs(w))
+    expected = w - 0.25 * (x @ y)
+    program.run(w, a, b)
+    assert (abs(w - expected) <= bound).all()
+    assert (abs(interpreted - expected) <= bound).all()
