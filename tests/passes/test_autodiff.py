@@ -18,6 +18,8 @@ def float64_samples():
         types = [x for x in sample.operands if isinstance(x, Type)]
         if op.jacobian is None or not any(t.dtype == F64 for t in types):
             continue
+        if op.name == "stop_gradient":  # whose derivative is not that of its values
+            continue
         if any(t.dtype == F32 for t in types) or sample.attrs.get("dtype") == F32:
             continue
         if _has_float_result(op, sample) and sum(t.size for t in types) < 1000:
