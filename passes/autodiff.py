@@ -119,7 +119,7 @@ def local_jacobian(b: Builder, node: Node, wrt: Value) -> Node | None:
         expression = contraction(node, b.producer[node.operands[0]])
         axes, terms = derivative(b, expression, wrt, node.result)
     else:
-        axes = Axes(wrt.type, node.result.type)
+        axes = Axes(wrt.type, node.results[0].type)
         terms = _rule_terms(b, node, wrt, axes)
     if not terms:
         return None
@@ -131,7 +131,7 @@ def local_jacobian(b: Builder, node: Node, wrt: Value) -> Node | None:
 
 def _rule_terms(b: Builder, node: Node, wrt: Value, axes: Axes) -> list[Term]:
     rule = node.op.jacobian
-    if rule is None:
+    if rule is None or len(node.results) > 1:
         where = f" at {node.loc}" if node.loc else ""
         raise UnsupportedError(f"{node.op.name}{where} has no derivative rule")
     positions = [i for i, v in enumerate(node.operands) if v is wrt]
@@ -161,14 +161,10 @@ def _dependent(b: Builder, wrt: Sequence[Value]) -> tuple[list[Node], set[Value]
     active = set(wrt)
     nodes = []
     for node in b.nodes:
-        if (
-            len(node.results) == 1
-            and node.result.type.is_float
-            and node.result not in active
-            and not active.isdisjoint(data_operands(b, node))
-        ):
+        floats = [v for v in node.results if v.type.is_float and v not in active]
+        if floats and not active.isdisjoint(data_operands(b, node)):
             nodes.append(node)
-            active.add(node.result)
+            active.update(floats)
     return nodes, active
 
 
@@ -190,7 +186,7 @@ class _Reverse:
             if value in self.active:
                 self.accumulate(value, seed, None)
         for node in reversed(self.nodes):
-            if node.result in self.cotangent:
+            if not self.cotangent.keys().isdisjoint(node.results):
                 with self.b.at(node.loc, "autodiff"):
                     self.pull(node)
         return [self.result(a) for a in self.wrt]
@@ -201,9 +197,10 @@ class _Reverse:
         return self.b.full(self.batch + a.shape, 0.0, a.type.dtype)
 
     def pull(self, node: Node) -> None:
-        """Send a node's cotangent to its operands."""
-        g = self.cotangent[node.result]
-        where = self.support[node.result]
+        """Send a node's cotangent to its operands. Ops of several results have no rule: asked for
+        the Jacobian of one they say so."""
+        result = next(v for v in node.results if v in self.cotangent)
+        g, where = self.cotangent[result], self.support[result]
         for operand in data_operands(self.b, node):
             if operand not in self.active:
                 continue

@@ -99,7 +99,8 @@ def solve_factor(site: Site) -> Value | None:
 
 @rule("solve")
 def solve_parts(site: Site) -> Value:
-    """solve(A, B) = U^-1 L^-1 P B with P A = L U; for an infinite a_ij NaN may spread"""
+    """solve(A, B) = U^-1 L^-1 P B with P A = L U; for an infinite or NaN a_ij NaN may
+    spread"""
     a, right = site.operands
     return site.b.lu_solve(*site.b.emit("lu", (a,)).results, right, **site.node.attrs)
 

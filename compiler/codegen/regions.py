@@ -98,7 +98,8 @@ def _write_part(
     whole, part = Value(node.result.type), Value(value.type)
     out = b.arg(part)
     if add:
-        out = b.add(b.slice(whole, spec=tuple(map(tuple, spec))), part)
+        old = b.slice(whole, spec=tuple(map(tuple, spec)))
+        out = b.emit("or" if part.type.is_bool else "add", (old, part)).result
     body = Graph("part", (whole, part), tuple(b.nodes if add else b.nodes[:1]), (out,))
     region = as_region(body, {out: _part_axes(spec, node.result.shape)})
     assert region is not None, "a copy is a region"

@@ -17,7 +17,7 @@ from ..errors import BoundsError, DTypeError, ShapeError
 from ..graph import Node, Value
 from ..jacobian import Axes, Factor, Letter, Map, Term
 from ..op import REQUIRED, Attrs, JacobianRule, Op, Sample, define
-from ..types import F32, F64, I64, Type
+from ..types import BOOL, F32, F64, I64, Type
 from .elementwise import check_arity, common_dtype
 from .move import check_slice, full_slice, slice_factors, to_slices
 
@@ -81,7 +81,12 @@ _REGIONS = (
 
 for _name, _evaluate, _jacobian, _doc in (
     ("update", _update, _update_jacobian, "x with the region `spec` replaced by v"),
-    ("add_at", _add_at, _add_at_jacobian, "x with v added to the region `spec`"),
+    (
+        "add_at",
+        _add_at,
+        _add_at_jacobian,
+        "x with v added to the region `spec`; of Booleans, as in NumPy, the or",
+    ),
 ):
     define(
         Op(
@@ -94,7 +99,7 @@ for _name, _evaluate, _jacobian, _doc in (
             jacobian=_jacobian,
             samples=tuple(
                 Sample((Type(d, x), Type(d, v)), {"spec": spec})
-                for d in (F32, F64, I64)
+                for d in (F32, F64, I64, BOOL)
                 for x, v, spec in _REGIONS
             ),
         )
@@ -246,7 +251,7 @@ def _define_indexed(
     )
     samples = tuple(
         Sample((Type(d, x), *([Type(d, v)] if value else []), *indices), {"axes": axes})
-        for d in (F32, F64, I64)
+        for d in (F32, F64, I64, BOOL)
         for x, v, indices, axes in cases
     )
     define(
@@ -284,6 +289,6 @@ _define_indexed(
     _scatter_type("scatter_add"),
     _scatter_add,
     _scatter_add_jacobian,
-    "x with v added at x[i0, i1, ...]; equal indices accumulate",
+    "x with v added (of Booleans the or) at x[i0, i1, ...]; equal indices accumulate",
     value=True,
 )

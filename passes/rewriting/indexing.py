@@ -95,16 +95,17 @@ def read_beside_what_was_added(site: Site, x: Value, u: Value, **_: Value) -> Va
 
 @rule("gather", "scatter", "scatter_add")
 def every_index(site: Site) -> Value | None:
-    """gather(x, 0..n-1) = x, scatter(x, v, 0..n-1) = v, scatter_add(x, v, 0..n-1) = x + v along
-    the first axis"""
+    """gather(x, 0..n-1) = x, scatter(x, v, 0..n-1) = v, scatter_add(x, v, 0..n-1) = x + v (x or
+    v for Booleans) along the first axis"""
     *_, index = site.operands
     if site.node.attrs["axes"] != (0,) or not _counts(site, index, site.operands[0].shape[0]):
         return None
     if site.node.op.name == "gather":
         return site.operands[0]
     x, v, _ = site.operands
-    to_zeros = site.node.op.name == "scatter" or site.uniform(x) == 0
-    return v if to_zeros else site.b.add(x, v)
+    if site.node.op.name == "scatter" or site.uniform(x) == 0:
+        return v
+    return site.b.emit("or", (x, v)).result if x.type.is_bool else site.b.add(x, v)
 
 
 @rule("gather", "scatter", "scatter_add")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import Final
 
+import numpy as np
 from tapeless.compiler.pipeline import STEPS
 from tapeless.passes.rewriting.rules import RulePass
 
@@ -28,6 +30,7 @@ from .check import check
 from .gradients import check_gradient
 from .grow import Program, grow
 from .shrink import shrink
+from .training import training_step
 
 Run = Callable[[Program, random.Random], "Counter[str]"]
 Outcome = tuple["Counter[str]", "Find | None"]
@@ -35,16 +38,18 @@ Outcome = tuple["Counter[str]", "Find | None"]
 
 @dataclass
 class Find:
-    """A defect: its kind and seed, what was raised, and the smallest program that shows it."""
+    """A defect: its kind and seed, what was raised, and the smallest program that shows it, as
+    text, for it may come from a worker process."""
 
     kind: str
     seed: int
     error: str
-    program: Program
+    graph: str
+    arguments: list[np.ndarray]
 
     def __str__(self) -> str:
-        arguments = "\n".join(f"  {a!r}" for a in self.program.arguments)
-        return f"{self.kind}, seed {self.seed}: {self.error}\n{self.program.graph}\n{arguments}"
+        arguments = "\n".join(f"  {a!r}" for a in self.arguments)
+        return f"{self.kind}, seed {self.seed}: {self.error}\n{self.graph}\n{arguments}"
 
 
 @dataclass
@@ -88,19 +93,30 @@ def gradients(program: Program, rng: random.Random) -> Counter[str]:
     return Counter(compared=int(check_gradient(program, rng)))
 
 
-KINDS: dict[str, tuple[Run, int | None]] = {
-    "interpreted": (interpreted, None),
-    "native": (native, None),
-    "gradients": (gradients, 6),
+def small(rng: random.Random) -> Program:
+    """A program of few steps, whose derivative is known more often."""
+    return grow(rng, rng.randint(1, 6))
+
+
+KINDS: dict[str, tuple[Run, Callable[[random.Random], Program]]] = {
+    "interpreted": (interpreted, grow),
+    "native": (native, grow),
+    "gradients": (gradients, small),
+    "training": (native, training_step),
 }
-"""How a kind of program is checked, and the most steps it is grown in."""
+"""How a kind of program is checked, and how it is made."""
+
+
+def grown(kind: str, seed: int) -> tuple[Program, random.Random]:
+    """The program of a seed, and the generator to go on with."""
+    rng = random.Random(f"{kind} {seed}")
+    return KINDS[kind][1](rng), rng
 
 
 def one(kind: str, seed: int) -> Outcome:
     """Run one program; a find is made minimal."""
-    run, most = KINDS[kind]
-    rng = random.Random(f"{kind} {seed}")
-    program = grow(rng, rng.randint(1, most) if most else None)
+    run = KINDS[kind][0]
+    program, rng = grown(kind, seed)
     state = rng.getrandbits(64)
     try:
         return run(program, random.Random(state)), None
@@ -114,7 +130,8 @@ def one(kind: str, seed: int) -> Outcome:
                 return _headline(other) == wanted
             return False
 
-        return Counter(), Find(kind, seed, str(error), shrink(program, fails))
+        small = shrink(program, fails)
+        return Counter(), Find(kind, seed, str(error), str(small.graph), small.arguments)
 
 
 def _headline(error: Exception) -> tuple[str, str]:
@@ -130,12 +147,14 @@ def campaign(counts: dict[str, int], seed: int, jobs: int = 1) -> Report:
         seeds = range(seed, seed + count)
         results = (
             _in_workers(kind, seeds, jobs)
-            if jobs > 1 or kind == "native"
+            if jobs > 1 or KINDS[kind][0] is native
             else (one(kind, s) for s in seeds)
         )
         for fired, find in results:
             report.fired.update(fired)
-            report.finds += [find] if find else []
+            if find:
+                report.finds.append(find)
+                print(find, file=sys.stderr, flush=True)
         report.ran[kind] = count
     report.seconds = time.monotonic() - began
     return report
@@ -170,9 +189,8 @@ def several(kind: str, seeds: range) -> list[Outcome]:
 
 
 def _crash(kind: str, seed: int) -> Find:
-    rng, most = random.Random(f"{kind} {seed}"), KINDS[kind][1]
-    program = grow(rng, rng.randint(1, most) if most else None)
-    return Find(kind, seed, "the process died", program)
+    program, _ = grown(kind, seed)
+    return Find(kind, seed, "the process died", str(program.graph), program.arguments)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -180,10 +198,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--n", type=int, default=2000, help="programs for the interpreter")
     parser.add_argument("--native", type=int, default=0)
     parser.add_argument("--gradients", type=int, default=0)
+    parser.add_argument("--training", type=int, default=0, help="training steps, natively")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
     given = parser.parse_args(arguments)
-    counts = {"interpreted": given.n, "native": given.native, "gradients": given.gradients}
+    counts = {
+        "interpreted": given.n,
+        "native": given.native,
+        "gradients": given.gradients,
+        "training": given.training,
+    }
     report = campaign({k: n for k, n in counts.items() if n}, given.seed, given.jobs)
     print(report)
     return 1 if report.finds else 0

@@ -4,7 +4,8 @@
 
 The loss is a random combination of the floating outputs. Its derivative along a random direction is
 compared with central differences of the loss in higher precision, at two step sizes: where those do
-not agree with each other (a kink or a jump is near), nothing is known and nothing is compared.
+not agree with each other or the loss has a kink or a jump nearby, nothing is known and nothing is
+compared; nor where `stop_gradient` makes the derivative another one by intention.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tapeless.ir.errors import UnsupportedError
 from tapeless.ir.graph import Graph, Value
 
 from .check import Arrays, Disagreement, Reference, precise, results, run_native
-from .grow import Program
+from .growing import Program
 
 STEP: Final = 1e-4
 NEAR: Final = 1e-3
@@ -47,7 +48,9 @@ def differentiable(program: Program, rng: random.Random) -> Program | None:
         total = part if total is None else b.add(total, part)
     assert total is not None
     arguments = [
-        (a * (1 + draw.uniform(-0.03, 0.03, a.shape)) + 0.01 * (a == 0)).astype(a.dtype)
+        (a * (1 + draw.uniform(-0.03, 0.03, a.shape)) + draw.uniform(-0.01, 0.01, a.shape)).astype(
+            a.dtype
+        )
         if a.dtype.kind == "f"
         else a
         for a in program.arguments
@@ -112,31 +115,35 @@ def check_gradient(program: Program, rng: random.Random, *, native: bool = False
 
 
 def _differences(loss: Program, gradient: Graph, rng: random.Random) -> bool:
+    if any(node.op.name == "stop_gradient" for node in loss.graph.nodes):
+        return False
     draw = np.random.default_rng(rng.getrandbits(32))
     floats = [k for k, v in enumerate(loss.graph.inputs) if v.type.is_float]
     direction = [draw.uniform(-1, 1, loss.arguments[k].shape) for k in floats]
     found = precise(gradient, loss.arguments)[: len(floats)]
     slope = sum(float(np.sum(g * d)) for g, d in zip(found, direction, strict=True))
     size = sum(float(np.sum(np.abs(g * d))) for g, d in zip(found, direction, strict=True))
-    coarse, fine = (_difference(loss, floats, direction, h) for h in (STEP, STEP / 3))
+    steps = (STEP, STEP / 3, 0.0, -STEP / 3, -STEP)
+    far, up, here, down, back = (_along(loss, floats, direction, h) for h in steps)
+    coarse, fine = (far - back) / (2 * STEP), (up - down) / (2 * STEP / 3)
     scale = max(abs(fine), size, 1e-3)
     if not np.isfinite(coarse + fine + slope) or abs(coarse - fine) > 0.1 * NEAR * scale:
+        return False
+    if abs(up - 2 * here + down) > 10 * NEAR * scale * STEP / 3:  # a kink, right here
         return False
     if abs(slope - fine) > NEAR * scale:
         raise Disagreement("gradient", f"along a direction {slope:.6e}, by differences {fine:.6e}")
     return True
 
 
-def _difference(
+def _along(
     loss: Program, floats: Sequence[int], direction: Sequence[np.ndarray], h: float
 ) -> float:
-    values = []
-    for sign in (1, -1):
-        arguments: Arrays = list(loss.arguments)
-        for k, d in zip(floats, direction, strict=True):
-            arguments[k] = np.asarray(arguments[k], np.longdouble) + sign * h * d
-        values.append(precise(loss.graph, arguments)[0])
-    return float((values[0] - values[1]) / (2 * h))
+    """The loss so far along a direction."""
+    arguments: Arrays = list(loss.arguments)
+    for k, d in zip(floats, direction, strict=True):
+        arguments[k] = np.asarray(arguments[k], np.longdouble) + h * d
+    return precise(loss.graph, arguments)[0]  # type: ignore[return-value]
 
 
 __all__ = ["check_gradient", "differentiable", "with_gradient"]

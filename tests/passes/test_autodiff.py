@@ -231,6 +231,20 @@ def test_an_op_without_a_rule_says_so_with_the_line():
         autodiff(Graph("f", (c, p), tuple(b.nodes), (g,)))
 
 
+@pytest.mark.parametrize("route", ["gradient", "jvp"])
+def test_nor_is_the_derivative_of_several_results_taken_for_zero(route):
+    p = Value(Type(F64, (2, 2)), "p")
+    b = Builder()
+    a = b.arg(p)
+    factors = b.emit("lu", [a], {}).results[0]
+    if route == "gradient":
+        derivative = b.gradient(b.sum(factors, axes=(0, 1)), a)
+    else:
+        derivative = b.emit("jvp", [factors, a, p], {"outputs": 1, "wrt": 1}).result
+    with pytest.raises(UnsupportedError, match="lu has no derivative rule"):
+        autodiff(Graph("f", (p,), tuple(b.nodes), (derivative,)))
+
+
 def chain(depth, function):
     x = Value(Type(F64, (4,)), "x")
     b = Builder()

@@ -1,0 +1,190 @@
+"""A graph under construction: the values there are, which of them are exact, and arguments.
+
+Every step of `steps.py` and `structured.py` picks values here that fit and emits nodes on them.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from tapeless.ir.builder import Builder
+from tapeless.ir.graph import Graph, Value
+from tapeless.ir.op import OPS
+from tapeless.ir.types import BOOL, F32, F64, Type
+
+DIMS: Final = (0, 1, 2, 3, 5, 7, 8, 16, 17, 33, 64, 65)
+MAX_SIZE: Final = 4096
+"""Most elements of a value: the naive executors run every program."""
+
+EXACT: Final = frozenset({
+    "neg", "abs", "sign", "floor", "ceil", "rint", "maximum", "minimum", "isnan", "isinf",
+    "isfinite", "lt", "le", "gt", "ge", "eq", "ne", "and", "or", "xor", "not", "select", "copysign",
+    "bit_and", "bit_or", "bit_xor", "bit_not", "shift_left", "shift_right", "max", "min",
+})  # fmt: skip
+"""Ops that do not round."""
+MOVING: Final = frozenset({"move", "index", "sort", "search", "argreduce"})
+"""Kinds of ops that do not round, but for those that add."""
+ADDING: Final = frozenset({"add_at", "scatter_add", "windows_add"})
+
+
+@dataclass(frozen=True)
+class Program:
+    """A graph and one argument per input."""
+
+    graph: Graph
+    arguments: list[np.ndarray]
+
+
+class Growing:
+    """A graph under construction: values there are, which of them are exact, and arguments."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.b = Builder()
+        self.dtype = rng.choice((F32, F64))
+        self.dims = [rng.choice(DIMS[1:]) for _ in range(rng.choice((1, 2, 2, 3)))]
+        if rng.random() < 0.04:
+            self.dims.append(0)
+        self.inputs: list[Value] = []
+        self.arguments: list[np.ndarray] = []
+        self.values: list[Value] = []
+        self.exact: set[Value] = set()
+        for _ in range(rng.randint(1, 3)):
+            self.fresh(Type(self.dtype, self.shape()))
+
+    # Values to build on
+
+    def shape(self) -> tuple[int, ...]:
+        rank = self.rng.choice((0, 1, 1, 2, 2, 2, 3, 4))
+        shape = tuple(self.rng.choice((*self.dims, 1)) for _ in range(rank))
+        return shape if np.prod(shape) <= MAX_SIZE else self.shape()
+
+    def fresh(self, type_: Type, high: int | None = None) -> Value:
+        """A new input. Floats are small multiples of 1/8, so that ties and exact sums occur."""
+        draw = np.random.default_rng(self.rng.getrandbits(32))
+        shape, dtype = type_.shape, type_.dtype
+        if dtype.kind == "f":
+            spread = draw.integers(-24, 25, shape) / 8 if self.rng.random() < 0.5 else (
+                draw.uniform(-3, 3, shape)
+            )  # fmt: skip
+            array = np.asarray(spread)
+        elif high is not None:
+            array = np.asarray(draw.integers(-high, high, shape))
+        else:
+            array = np.asarray(draw.integers(0, 2 if type_.is_bool else 5, shape))
+        return self.given(array.astype(dtype))
+
+    def given(self, array: np.ndarray) -> Value:
+        """A new input with this argument."""
+        value = Value(Type(array.dtype, array.shape), f"x{len(self.inputs)}")
+        self.inputs.append(value)
+        self.arguments.append(array)
+        self.values.append(value)
+        self.exact.add(value)
+        return value
+
+    def pick(self, fits: Callable[[Value], bool]) -> Value | None:
+        """A value that fits, late ones more often."""
+        found = [v for v in self.values if fits(v)]
+        if not found:
+            return None
+        return self.rng.choice(found[-4:] if self.rng.random() < 0.5 else found)
+
+    def floating(self, *, exact: bool = False, rank: int = 0) -> Value:
+        found = self.pick(
+            lambda v: v.type.is_float and v.type.rank >= rank and (v in self.exact or not exact)
+        )
+        if found is not None:
+            return found
+        extents = tuple(self.rng.choice(self.dims) for _ in range(max(rank, 1)))
+        return self.fresh(Type(self.dtype, extents))
+
+    def like(self, x: Value, *, exact: bool = False) -> Value:
+        """A value of x's dtype that broadcasts with it: often x itself or its shape."""
+
+        def fits(v: Value) -> bool:
+            if v.type.dtype != x.type.dtype or (exact and v not in self.exact):
+                return False
+            try:
+                return math.prod(np.broadcast_shapes(v.shape, x.shape)) <= MAX_SIZE
+            except ValueError:
+                return False
+
+        if self.rng.random() < 0.15:
+            kept = tuple(n if self.rng.random() < 0.6 else 1 for n in x.shape)
+            return self.fresh(Type(x.type.dtype, kept[self.rng.randint(0, len(kept)) :]))
+        found = self.pick(fits)
+        return x if found is None else found
+
+    def boolean(self, shape: tuple[int, ...]) -> Value:
+        def fits(v: Value) -> bool:
+            if not v.type.is_bool:
+                return False
+            try:
+                return np.broadcast_shapes(v.shape, shape) == shape
+            except ValueError:
+                return False
+
+        return self.pick(fits) or self.fresh(Type(BOOL, shape))
+
+    def emit(self, op: str, *operands: Value, **attrs: object) -> Value:
+        """One node; the result is exact if op and operands are."""
+        node = self.b.emit(op, operands, attrs)
+        integer = all(not v.type.is_float for v in (*operands, *node.results))
+        moves = OPS[op].kind in MOVING and op not in ADDING
+        if integer or ((op in EXACT or moves) and all(v in self.exact for v in operands)):
+            self.exact.update(node.results)
+        return node.results[0]
+
+    def bounded(self, value: Value) -> Value:
+        """Now and then squashed, or the program soon overflows."""
+        if value.type.is_float and self.rng.random() < 0.5:
+            return self.emit("tanh", value)
+        return value
+
+    def nonempty(self, *, exact: bool = False, rank: int = 1) -> Value:
+        found = self.pick(
+            lambda v: v.type.is_float and v.type.rank >= rank and v.type.size > 0
+            and (v in self.exact or not exact)
+        )  # fmt: skip
+        return found or self.fresh(Type(self.dtype, tuple(d or 1 for d in self.dims[:2])[-2:]))
+
+    def of_type(self, type_: Type) -> Value | None:
+        return self.pick(lambda v: v.type == type_)
+
+    def or_zeros(self, x: Value) -> Value:
+        return x if self.rng.random() < 0.5 else self.b.full(x.shape, 0, x.type.dtype)
+
+    def factored(self, size: int) -> tuple[int, ...]:
+        """A shape of so many elements."""
+        if size == 0:
+            return (0, 2)
+        shape = []
+        for divisor in (2, 3, 4, 5, 7, 8, 1):
+            if size % divisor == 0 and self.rng.random() < 0.4:
+                shape.append(divisor)
+                size //= divisor
+        shape.append(size)
+        self.rng.shuffle(shape)
+        return tuple(shape)
+
+    def region_of(self, shape: Sequence[int]) -> tuple[tuple[int, int, int], ...]:
+        """A regular part of each axis: (start, stop, step), steps of both signs."""
+        spec = []
+        for n in shape:
+            step = self.rng.choice((1, 1, 1, 2, 3, -1, -2))
+            a, b = sorted(self.rng.randint(0, n) for _ in range(2))
+            if self.rng.random() < 0.5:
+                a, b = 0, n
+            if step < 0:
+                count = len(range(b - 1, a - 1, step))
+                spec.append((b - 1, b - 2 + (count - 1) * step, step) if count else (0, 0, 1))
+            else:
+                count = len(range(a, b, step))
+                spec.append((a, a + (count - 1) * step + 1, step) if count else (0, 0, 1))
+        return tuple(spec)

@@ -1,0 +1,208 @@
+"""Steps of growth for ops with a structure of their own: windows, running totals, sorting and
+searching, linear systems, random bits, rows of a network."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from tapeless.ir.graph import Value
+from tapeless.ir.types import I32, I64, Type
+
+from .growing import MAX_SIZE
+from .steps import MAX_WORK, Steps
+
+
+class Structured(Steps):
+    """Windows followed by what convolutions and pooling do with them, systems with a dominant
+    diagonal, and the like."""
+
+    # Windows
+
+    def window_steps(self, x: Value) -> dict[str, tuple[int, ...]]:
+        """Axes of x, in any order, and windows that fit them."""
+        rank = x.type.rank
+        axes = self.rng.sample(range(rank), self.rng.randint(1, min(rank, 2)))
+        sizes, strides, dilations = [], [], []
+        for axis in axes:
+            n = x.shape[axis]
+            sizes.append(self.rng.randint(1, min(n, 5)))
+            dilation = self.rng.choice((1, 1, 2, 3))
+            fits = (sizes[-1] - 1) * dilation < n
+            dilations.append(dilation if fits else 1)
+            strides.append(self.rng.choice((1, 1, 2, 3)))
+        return {
+            "axes": tuple(axes), "sizes": tuple(sizes), "strides": tuple(strides),
+            "dilations": tuple(dilations),
+        }  # fmt: skip
+
+    def window(self) -> Value | None:
+        """Windows, then a reduction, a contraction with a kernel, or nothing."""
+        x = self.nonempty()
+        attrs = self.window_steps(x)
+        if x.type.size * math.prod(attrs["sizes"]) > MAX_SIZE:
+            return None
+        w = self.emit("windows", x, **attrs)
+        inside = tuple(range(x.type.rank, w.type.rank))
+        kind = self.rng.randrange(5)
+        if kind == 0:
+            return self.emit(self.rng.choice(("max", "min", "sum")), w, axes=inside)
+        if kind == 1:
+            return self.convolution(w, inside)
+        if kind == 2:
+            self.values.append(w)
+            return self.added(self.b.mul(w, self.like(w)), x, attrs)
+        if kind == 3:
+            return self.emit("slice", w, spec=self.region_of(w.shape))
+        return w
+
+    def convolution(self, w: Value, inside: tuple[int, ...]) -> Value | None:
+        """Contract the axes inside the windows, and now and then one axis of channels."""
+        letters = "abcdefgh"[: w.type.rank]
+        summed = [letters[k] for k in inside]
+        if self.rng.random() < 0.5:
+            summed.insert(0, letters[self.rng.randrange(w.type.rank - len(inside))])
+        out = "z" if self.rng.random() < 0.6 else ""
+        extents = dict(zip(letters, w.shape, strict=True)) | {"z": self.rng.choice((2, 3, 8))}
+        kernel = self.fresh(Type(w.type.dtype, tuple(extents[c] for c in (*out, *summed))))
+        if w.type.size * (extents["z"] if out else 1) > MAX_WORK:
+            return None
+        kept = [c for c in letters if c not in summed]
+        kept.insert(self.rng.randint(0, len(kept)), out)
+        spec = f"{letters},{out}{''.join(summed)}->{''.join(kept)}"
+        return self.bounded(self.dot(w, kernel, spec))
+
+    def added(self, w: Value, x: Value, attrs: dict[str, tuple[int, ...]]) -> Value | None:
+        """The adjoint of windows of x, on values like them."""
+        extents = tuple(x.shape[k] for k in attrs["axes"])
+        if len(w.shape) != x.type.rank + len(extents):
+            return None
+        return self.emit(
+            "windows_add", w, axes=attrs["axes"], extents=extents, strides=attrs["strides"],
+            dilations=attrs["dilations"],
+        )  # fmt: skip
+
+    # Totals, order, search
+
+    def total(self) -> Value:
+        """Running totals, now and then of a move, and a part of them."""
+        x = self.nonempty()
+        if self.rng.random() < 0.3:
+            x = self.emit("slice", x, spec=tuple((n - 1, -1, -1) for n in x.shape))
+        if self.rng.random() < 0.3:
+            perm = tuple(self.rng.sample(range(x.type.rank), x.type.rank))
+            x = self.emit("transpose", x, perm=perm)
+        axis = self.rng.randrange(x.type.rank)
+        y = self.emit("cumsum", x, axis=axis, reverse=self.rng.random() < 0.5)
+        if self.rng.random() < 0.4:
+            return self.emit("slice", y, spec=self.region_of(y.shape))
+        return self.bounded(y)
+
+    def order(self) -> Value:
+        """Sort along an axis, by the permutation and a gather, or the permutation itself."""
+        x = self.nonempty(exact=True)
+        if self.rng.random() < 0.5:
+            axis = self.rng.randrange(x.type.rank)
+            self.values.append(self.emit("argsort", x, axis=axis))
+        flat = self.emit("reshape", x, shape=(x.type.size,))
+        return self.emit("gather", flat, self.emit("argsort", flat, axis=0), axes=(0,))
+
+    def search(self) -> Value:
+        """Where exact values lie in a sorted array, and how many in each gap."""
+        ordered, keys = self.order(), self.nonempty(exact=True)
+        if keys.type.dtype != ordered.type.dtype:
+            keys = ordered
+        right = self.rng.random() < 0.5
+        found = self.emit("searchsorted", ordered, keys, right=right)
+        self.values.append(found)
+        gaps = self.b.full((ordered.type.size + 1,), 0, I64)
+        ones = self.b.full(found.shape, 1, I64)
+        return self.emit("scatter_add", gaps, ones, found, axes=(0,))
+
+    # Linear systems
+
+    def matrix(self) -> Value:
+        """[.., n, n] with a dominant diagonal, its rows exchanged now and then."""
+        a = self.pick(
+            lambda v: v.type.is_float and v.type.rank in (2, 3) and v.shape[-1] == v.shape[-2]
+            and 0 < v.shape[-1] <= 17
+        )  # fmt: skip
+        if a is None:
+            n = self.rng.choice((1, 2, 3, 5, 8))
+            a = self.fresh(Type(self.dtype, (n, n) if self.rng.random() < 0.7 else (2, n, n)))
+        n = a.shape[-1]
+        a = self.b.add(self.b.tanh(a), self.b.constant(2 * n * np.eye(n), a.type.dtype))
+        if self.rng.random() < 0.4:
+            whole = tuple((0, m, 1) for m in a.shape[:-2])
+            a = self.b.slice(a, spec=(*whole, (n - 1, -1, -1), (0, n, 1)))
+        return a
+
+    def right_side(self, a: Value) -> Value:
+        found = self.pick(
+            lambda v: v.type.dtype == a.type.dtype and v.shape[:-1] == a.shape[:-1]
+            and v.type.rank == a.type.rank and v.type.size > 0
+        )  # fmt: skip
+        columns = self.rng.choice((1, 2, 5))
+        return found or self.fresh(Type(a.type.dtype, (*a.shape[:-1], columns)))
+
+    def system(self) -> Value:
+        """A solution, a factor, a determinant, an inverse."""
+        a = self.matrix()
+        kind = self.rng.randrange(5)
+        flags = [self.rng.random() < 0.5 for _ in range(2)]
+        if kind == 0:
+            return self.emit("solve", a, self.right_side(a), transposed=flags[0])
+        if kind == 1:
+            n = a.shape[-1]
+            diagonal = self.b.constant(2 * n * np.eye(n), a.type.dtype)
+            a = self.b.add(self.b.tanh(a), diagonal)
+            return self.emit(
+                "solve_triangular", a, self.right_side(a), lower=flags[0], transposed=flags[1]
+            )
+        if kind == 2:
+            return self.definite(a, *flags)
+        if kind == 3:
+            return self.emit(self.rng.choice(("logabsdet", "logabsdet", "det_sign")), a)
+        eye = self.b.constant(np.eye(a.shape[-1]), a.type.dtype)
+        inverse = self.emit("solve", a, self.b.broadcast(eye, shape=a.shape), transposed=flags[0])
+        return self.b.add(inverse, self.emit("solve", a, self.right_side(a))) if (
+            inverse.shape[-1] == 1
+        ) else inverse  # fmt: skip
+
+    def definite(self, a: Value, solved: bool, transposed: bool) -> Value:
+        """The Cholesky factor of a^T a + n I, or a solution by it."""
+        rows = "cab,cad->cbd" if a.type.rank == 3 else "ab,ac->bc"
+        n = a.shape[-1]
+        square = self.dot(a, a, rows)
+        factor = self.emit(
+            "cholesky", self.b.add(square, self.b.constant(n * np.eye(n), a.type.dtype))
+        )
+        if not solved:
+            return factor
+        self.values.append(factor)
+        if transposed:
+            batch = tuple(range(a.type.rank - 2))
+            factor = self.b.transpose(factor, perm=(*batch, a.type.rank - 1, a.type.rank - 2))
+        return self.emit("solve", factor, self.right_side(a), transposed=self.rng.random() < 0.5)
+
+    # Random numbers, rows
+
+    def bits(self) -> Value:
+        """Random bits by a counter, some of them as a float in [0, 1)."""
+        shape, dtype = self.shape(), self.rng.choice((I32, I64))
+        key = self.given(np.array([self.rng.getrandbits(40), self.rng.getrandbits(20)]))
+        found = self.emit(
+            "random_bits", key, shape=shape, dtype=dtype, domain=self.rng.randrange(3)
+        )
+        if self.rng.random() < 0.3:
+            return found
+        few = self.emit("bit_and", self.emit("shift_right", found, self.b.constant(7, dtype)),
+                        self.b.constant(1023, dtype))  # fmt: skip
+        return self.b.mul(self.emit("cast", few, dtype=self.dtype), 1 / 1024)
+
+    def identity(self) -> Value:
+        """A Kronecker delta, and a value whose diagonal it chooses."""
+        n = self.rng.choice(self.dims) or 1
+        x = self.of_type(Type(self.dtype, (n, n)))
+        eye = self.emit("eye", shape=(n,), dtype=self.dtype)
+        return eye if x is None else self.emit("mul", eye, x)
