@@ -31,7 +31,8 @@ def verify(graph: Graph, *, after: str = "") -> None:
      2. A node's operands are defined before it; outputs and values of updates are defined.
      3. An update targets an input, each at most once, with a value of the input's type.
      4. A type has a known dtype, a rank of at most 16 and no negative extent.
-     5. A node's op is the registered record of its name and has exactly the record's attributes.
+     5. A node's op is the registered record of its name and has exactly the record's attributes,
+        flags (attributes that are True or False by default) being bool: they go into code.
      6. A node's results have the types that the op's rule infers from operands and attributes.
      7. A constant is read-only, and the letters of a contraction are canonical.
      8. A region is itself valid, has no updates, and shares no value with the graph around it.
@@ -110,6 +111,9 @@ class _Verifier:
             self._fail(5, f"{name!r} is not a registered op", node)
         if set(node.attrs) != set(node.op.attrs):
             self._fail(5, f"attributes {list(node.attrs)} are not {list(node.op.attrs)}", node)
+        for name, default in node.op.attrs.items():
+            if isinstance(default, bool) and not isinstance(node.attrs[name], bool):
+                self._fail(5, f"{name} must be true or false, not {node.attrs[name]!r}", node)
 
     def _types(self, node: Node) -> None:
         try:

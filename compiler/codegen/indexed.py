@@ -103,6 +103,8 @@ def _transfer(node: Node, here: str, there: str, dtype: np.dtype) -> str:
         return f"{here} = {there}"
     if node.op.name == "scatter":
         return f"{there} = {here}"
+    if dtype.kind == "b":
+        return f"{there} = {there} | {here}"
     total = f"{there} + {here}"
     return f"{there} = {total if dtype.kind == 'f' else f'{dtype_name(dtype)}({total})'}"
 

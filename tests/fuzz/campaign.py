@@ -26,9 +26,11 @@ import numpy as np
 from tapeless.compiler.pipeline import STEPS
 from tapeless.passes.rewriting.rules import RulePass
 
+from . import texts
 from .check import check
 from .gradients import check_gradient
 from .grow import Program, grow
+from .seeded import hunts
 from .shrink import shrink
 from .training import training_step
 
@@ -193,6 +195,16 @@ def _crash(kind: str, seed: int) -> Find:
     return Find(kind, seed, "the process died", str(program.graph), program.arguments)
 
 
+def seeded(bugs: list[str], seed: int) -> int:
+    """Hunt the seeded bugs; 1 unless 95 % of them are found."""
+    score, began = [], time.monotonic()
+    for found in hunts(bugs, seed):
+        print(found, flush=True)
+        score.append(found.error is not None)
+    print(f"{sum(score)} of {len(score)} found in {time.monotonic() - began:.0f} s")
+    return int(sum(score) < 0.95 * len(score))
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--n", type=int, default=2000, help="programs for the interpreter")
@@ -201,7 +213,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--training", type=int, default=0, help="training steps, natively")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--texts", type=int, default=0, help="damaged texts instead")
+    parser.add_argument("--seeded", action="store_true", help="hunt the seeded bugs instead")
+    parser.add_argument("--bug", action="append", default=[], help="only this one of them")
     given = parser.parse_args(arguments)
+    if given.texts:
+        return int(texts.run(given.texts, given.seed) > 0)
+    if given.seeded:
+        return seeded(given.bug, given.seed)
     counts = {
         "interpreted": given.n,
         "native": given.native,

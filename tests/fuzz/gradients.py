@@ -24,6 +24,8 @@ from .check import Arrays, Disagreement, Reference, precise, results, run_native
 from .growing import Program
 
 STEP: Final = 1e-4
+MAX_JACOBIAN: Final = 2000
+"""Most elements of a whole Jacobian."""
 NEAR: Final = 1e-3
 """How closely the derivative and the differences must agree, relative to their size."""
 
@@ -43,7 +45,9 @@ def differentiable(program: Program, rng: random.Random) -> Program | None:
     total: Value | None = None
     for v in floats:
         weights = b.constant(draw.uniform(-1, 1, v.shape).astype(v.type.dtype))
-        part = b.sum(b.mul(b.tanh(v), weights), axes=tuple(range(v.type.rank)))
+        # A sum by itself has a cotangent that is 1 everywhere: known, which is a case of its own.
+        summed = v if rng.random() < 0.25 else b.mul(b.tanh(v), weights)
+        part = b.sum(summed, axes=tuple(range(v.type.rank)))
         part = b.cast(part, dtype=floats[0].type.dtype)
         total = part if total is None else b.add(total, part)
     assert total is not None
@@ -70,6 +74,46 @@ def with_gradient(loss: Graph) -> Graph:
     return Graph("gradient", inputs, tuple(b.nodes), node.results)
 
 
+def with_jacobian(program: Program, rng: random.Random) -> Program | None:
+    """The program whose outputs are the Jacobian of an output with respect to an input and, for
+    it has structure too, the sum of its squares. None if there is no small one."""
+    graph = program.graph
+    inputs = tuple(Value(v.type, v.name) for v in graph.inputs)
+    floats = [k for k, v in enumerate(graph.outputs) if v.type.is_float]
+    wrt = [k for k, v in enumerate(graph.inputs) if v.type.is_float]
+    if not floats or not wrt:
+        return None
+    y, x = rng.choice(floats), rng.choice(wrt)
+    if graph.outputs[y].type.size * graph.inputs[x].type.size > MAX_JACOBIAN:
+        return None
+    b = Builder()
+    arg = b.arg(inputs[x])
+    results = inline(b, graph, [arg if v is inputs[x] else v for v in inputs])
+    jacobian = b.total_jacobian(results[y], arg)
+    square = b.sum(b.mul(jacobian, jacobian), axes=tuple(range(jacobian.type.rank)))
+    traced = Graph("jacobian", inputs, tuple(b.nodes), (jacobian, square))
+    return Program(traced, program.arguments)
+
+
+def check_jacobian(program: Program, rng: random.Random) -> None:
+    """Disagreement if a whole Jacobian differs between the stages."""
+    traced = with_jacobian(program, rng)
+    if traced is None:
+        return
+    try:
+        plain = lower(traced.graph, optimize=False, until="jacobian-free", verify=True)
+        lowered = lower(traced.graph, verify=True)
+    except UnsupportedError:
+        return
+    reference = Reference(Program(plain.graphs["jacobian-free"], traced.arguments))
+    for stage, graph in {**lowered.graphs, "dense": plain.graphs["autodiff"]}.items():
+        if stage not in ("trace", "stable"):
+            try:
+                reference.compare(f"jacobian, {stage}", results(graph, traced.arguments))
+            except UnsupportedError:
+                continue
+
+
 def contracted(gradients: Graph, rng: random.Random) -> Graph:
     """A scalar made of the gradients, to be differentiated again."""
     b = Builder()
@@ -88,6 +132,8 @@ def contracted(gradients: Graph, rng: random.Random) -> Graph:
 
 def check_gradient(program: Program, rng: random.Random, *, native: bool = False) -> bool:
     """Disagreement if a gradient is wrong; whether anything could be compared with differences."""
+    if rng.random() < 0.15:
+        check_jacobian(program, rng)
     loss = differentiable(program, rng)
     if loss is None:
         return False

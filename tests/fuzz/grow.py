@@ -44,7 +44,7 @@ class Whole(Structured):
 
     def __init__(self, rng: random.Random) -> None:
         super().__init__(rng)
-        names = COMMON if rng.random() < 0.5 else (*COMMON, *SPECIAL)
+        names = rng.choice((COMMON, (*COMMON, *SPECIAL), (*COMMON, *("motif",) * len(COMMON))))
         self.steps: tuple[Callable[[], Value | None], ...] = tuple(
             getattr(self, name) for name in names
         )
@@ -59,10 +59,14 @@ class Whole(Structured):
             self.values.append(value)
 
     def program(self) -> Program:
-        """Up to three outputs, late values more often, and updates of inputs of their types."""
+        """A few outputs, most of them values that nothing reads, or the work on them would be
+        dead; and updates of inputs of their types."""
         updates = self.many_updates() if self.rng.random() < 0.25 else self.some_updates()
         inside = [v for v in self.values if v not in self.inputs] or self.values
-        outputs = [self.rng.choice(inside[-6:]) for _ in range(self.rng.randint(1, 3))]
+        read = {v for node in self.b.nodes for v in node.operands}
+        unread = [v for v in inside if v not in read]
+        outputs = [self.rng.choice(inside[-6:])]
+        outputs += self.rng.sample(unread, min(len(unread), self.rng.choice((0, 2, 4, 16, 16))))
         graph = Graph("f", tuple(self.inputs), tuple(self.b.nodes), tuple(outputs), tuple(updates))
         return Program(graph, self.arguments)
 

@@ -73,6 +73,8 @@ class Growing:
                 draw.uniform(-3, 3, shape)
             )  # fmt: skip
             array = np.asarray(spread)
+            if array.size and self.rng.random() < 0.08:
+                array.reshape(-1)[self.rng.randrange(array.size)] = np.nan
         elif high is not None:
             array = np.asarray(draw.integers(-high, high, shape))
         else:

@@ -226,7 +226,7 @@ class Steps(Growing):
         shape = (count,) if self.rng.random() < 0.7 else (2, count)
         found = []
         for axis in axes:
-            n = x.shape[axis]
+            n = x.shape[axis] + (self.rng.random() < 0.01)  # now and then out of range
             if self.rng.random() < 0.25 and len(shape) == 1 and n:
                 found.append(
                     self.b.iota(n=n) if len(axes) == 1 else self.fresh(Type(I64, shape), n)

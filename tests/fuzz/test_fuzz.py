@@ -14,10 +14,12 @@ from fuzz.campaign import campaign, interpreted, native, one
 from fuzz.check import Disagreement
 from fuzz.grow import grow
 from fuzz.growing import Growing, Program
+from fuzz.seeded import every_bug, hunts
 from fuzz.shrink import shrink
 from fuzz.steps import motifs
+from fuzz.texts import texts
 
-COUNTS = {"interpreted": 1500, "native": 40, "gradients": 300, "training": 25}
+COUNTS = {"interpreted": 600, "native": 30, "gradients": 200, "training": 10}
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*.ir"))
 
 
@@ -39,6 +41,31 @@ def test_what_was_found_once_is_not_found_again(file: Path) -> None:
         for value in graph.inputs:
             growing.fresh(value.type, 1 if value.type.is_integer else None)
         native(Program(graph, growing.arguments), random.Random(seed))
+
+
+def test_damaged_texts_are_refused_or_understood() -> None:
+    taken = list(texts(500, seed=1))
+    assert not [found for found in taken if found[2] is not None]
+    assert len({text for _, text, _ in taken}) > 450
+
+
+@pytest.mark.parametrize(
+    "bug",
+    [
+        "branches not swapped: negated_choice", "a - b merged with b - a: cse",
+        "one path only: cotangents replaced", "doubled gradient: max", "swapped operands of sub",
+        "off-by-one liveness",
+    ],
+)  # fmt: skip
+def test_a_seeded_bug_is_found(bug: str) -> None:
+    """A few of those that `--seeded` hunts, each in a process of its own."""
+    (found,) = hunts([bug], seed=7)
+    assert found.error is not None, str(found)
+
+
+def test_seeded_bugs_are_many_and_have_names_of_their_own() -> None:
+    names = [bug.name for bug in every_bug()]
+    assert len(names) == len(set(names)) >= 60
 
 
 def test_programs_are_determined_by_their_seed() -> None:
