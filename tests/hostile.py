@@ -111,7 +111,8 @@ def rebracketed(rng: random.Random, text: str) -> str:
     if not found:
         return text
     k = rng.choice(found)
-    return text[:k] + rng.choice(("", text[k] * 2, *"()[]{}")) + text[k + 1 :]
+    new: str = rng.choice(("", text[k] * 2, *"()[]{}"))
+    return text[:k] + new + text[k + 1 :]
 
 
 def scrambled(rng: random.Random, text: str) -> str:
