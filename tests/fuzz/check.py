@@ -131,11 +131,8 @@ def precise(graph: Graph, arguments: Arrays) -> Arrays:
     with np.errstate(all="ignore"):
         for node in graph.nodes:
             operands = [env[v] for v in node.operands]
-            if node.op.kind == "linalg" and not all(np.all(np.isfinite(x)) for x in operands):
-                # Which elements of a solution LAPACK calls NaN is its own affair.
-                found: Any = tuple(np.full(v.shape, np.nan) for v in node.results)
-            elif node.op.name == "cast" and node.result.type.is_float:
-                found = operands[0].astype(wider[node.result.type.dtype.str[1:]])
+            if node.op.name == "cast" and node.result.type.is_float:
+                found: Any = operands[0].astype(wider[node.result.type.dtype.str[1:]])
             else:
                 try:
                     found = node.op.evaluate(*operands, **node.attrs)
@@ -166,7 +163,9 @@ def check(program: Program, rng: random.Random, *, native: bool = False) -> Coun
         return check_refused(program, native=native)
     before = [a.tobytes() for a in arguments]
     lowered = lower(graph, verify=True)
-    if not REPAIRS.isdisjoint(lowered.fired) and overflows(known, arguments):
+    if indeterminate(known, arguments):
+        return lowered.fired
+    if not REPAIRS.isdisjoint(lowered.fired) and overflowing(known, arguments):
         known = lowered.graphs["jacobian-free"]
         reference = Reference(Program(known, arguments))
     for stage, version in lowered.graphs.items():
@@ -206,15 +205,22 @@ def check_refused(program: Program, *, native: bool) -> Counter[str]:
     return lowered.fired
 
 
-def overflows(graph: Graph, arguments: Arrays) -> bool:
-    """Whether any value is infinite or NaN."""
-    found = []
+def overflowing(graph: Graph, arguments: Arrays) -> list[Node]:
+    """The nodes with an infinite or NaN result."""
+    found: list[Node] = []
 
     def observe(node: Node, values: Sequence[Any]) -> None:
-        found.extend(not np.all(np.isfinite(v)) for v in values)
+        if not all(np.all(np.isfinite(v)) for v in values):
+            found.append(node)
 
     evaluate(graph, arguments, observe)
-    return any(found)
+    return found
+
+
+def indeterminate(graph: Graph, arguments: Arrays) -> bool:
+    """Whether a system of equations is solved that has no solution in numbers: whether a matrix
+    with a NaN is singular, and which elements of its inverse are NaN, is LAPACK's own affair."""
+    return any(node.op.kind == "linalg" for node in overflowing(graph, arguments))
 
 
 OPTIONAL: Final = tuple({step.name: step for step in STEPS if not step.required}.values())

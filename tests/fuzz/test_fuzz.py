@@ -19,7 +19,7 @@ from fuzz.shrink import shrink
 from fuzz.steps import motifs
 from fuzz.texts import texts
 
-COUNTS = {"interpreted": 600, "native": 30, "gradients": 200, "training": 10}
+COUNTS = {"interpreted": 500, "native": 30, "gradients": 200, "training": 10}
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*.ir"))
 
 
