@@ -185,7 +185,7 @@ class Structured(Steps):
             factor = self.b.transpose(factor, perm=(*batch, a.type.rank - 1, a.type.rank - 2))
         return self.emit("solve", factor, self.right_side(a), transposed=self.rng.random() < 0.5)
 
-    # Random numbers, rows
+    # Random numbers
 
     def bits(self) -> Value:
         """Random bits by a counter, some of them as a float in [0, 1)."""
@@ -199,10 +199,3 @@ class Structured(Steps):
         few = self.emit("bit_and", self.emit("shift_right", found, self.b.constant(7, dtype)),
                         self.b.constant(1023, dtype))  # fmt: skip
         return self.b.mul(self.emit("cast", few, dtype=self.dtype), 1 / 1024)
-
-    def identity(self) -> Value:
-        """A Kronecker delta, and a value whose diagonal it chooses."""
-        n = self.rng.choice(self.dims) or 1
-        x = self.of_type(Type(self.dtype, (n, n)))
-        eye = self.emit("eye", shape=(n,), dtype=self.dtype)
-        return eye if x is None else self.emit("mul", eye, x)
