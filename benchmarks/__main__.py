@@ -1,13 +1,16 @@
 """`python -m benchmarks [hessians | WORKLOAD ...]`: race the peers, print the tables, write the
-JSON."""
+JSON and the chart."""
 
 import argparse
 import json
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .race import race
+from .chart import draw
+from .peers import OURS, PEERS
+from .race import installed, race
 from .report import describe_machine, hessian_table, machine, record, table
 from .workloads import HESSIANS, STEPS, WORKLOADS
 
@@ -19,21 +22,43 @@ GROUPS = {"results": (STEPS, table), "hessians": (HESSIANS, hessian_table)}
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = _arguments(argv)
-    results = {}
+    peers = _peers(args)
+    results, failures = {}, []
     for name in args.workloads:
         print(f"{name}: {WORKLOADS[name].what}", flush=True)
-        results[name] = race(WORKLOADS[name], args.threads, args.rounds)
-    facts = record(results, args.rounds)
+        chosen = [peer for peer in WORKLOADS[name].peers if peer in peers]
+        results[name], failed = race(
+            WORKLOADS[name], chosen, args.threads, args.rounds, args.peers_python
+        )
+        failures += failed
+    facts = record(results, args.rounds, args.peers_python)
     print(f"\nmedian of {args.rounds} rounds, {describe_machine(facts['machine'])}")
     for group, (members, tabulate) in GROUPS.items():
         found = {name: runs for name, runs in results.items() if name in members}
         if not found:
             continue
-        text = f"{tabulate(found)}\n\n{describe_machine(facts['machine'])}"
         print(f"\n{tabulate(found)}")
         if args.record:
-            write_results(HERE / "README.md", group, text)
+            rounds = f"Median of {args.rounds} rounds, {describe_machine(facts['machine'])}"
+            write_results(HERE / "README.md", group, f"{tabulate(found)}\n\n{rounds}")
     args.json.write_text(json.dumps(facts, indent=1) + "\n")
+    steps = {name: runs for name, runs in results.items() if name in STEPS}
+    picture = args.json.with_suffix(".png")
+    if draw(steps, picture, describe_machine(facts["machine"])):
+        print(f"\nall rounds: {args.json}; chart: {picture}")
+    if failures:
+        raise SystemExit("\n".join(["", *failures]))
+
+
+def _peers(args: argparse.Namespace) -> list[str]:
+    """The peers that were asked for and are there; says which are not."""
+    asked = list(dict.fromkeys(p for name in args.workloads for p in WORKLOADS[name].peers))
+    asked = [p for p in asked if p in OURS or not args.peers or p in args.peers]
+    there = installed(asked, args.peers_python)
+    for peer in asked:
+        if peer not in there:
+            print(f"{peer}: not installed, left out")
+    return there
 
 
 def write_results(readme: Path, group: str, text: str) -> None:
@@ -58,6 +83,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         default=sorted({1, cores}),
         help="thread counts to try; each peer keeps its best (default: 1 and all cores)",
     )
+    parser.add_argument("--peers", nargs="+", metavar="PEER", help="only these, of all")
+    parser.add_argument(
+        "--peers-python",
+        default=sys.executable,
+        metavar="PYTHON",
+        help="the Python that runs the peers, when they are installed elsewhere",
+    )
     parser.add_argument("--json", type=Path, default=HERE / "results.json", help="JSON record")
     parser.add_argument("--record", action="store_true", help="put the table into README.md")
     args = parser.parse_args(argv)
@@ -65,6 +97,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     args.workloads = args.workloads or list(STEPS)
     if unknown := set(args.workloads) - set(WORKLOADS):
         parser.error(f"unknown workload {', '.join(sorted(unknown))}")
+    if unknown := set(args.peers or ()) - set(PEERS):
+        parser.error(f"unknown peer {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}")
     return args
 
 

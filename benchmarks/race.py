@@ -6,22 +6,22 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from .peers import OURS, module
 from .workload import Workload
 
 ROOT = Path(__file__).resolve().parents[1]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-OURS = ("tapeless", "structured")
 LOSS_TOLERANCE = 1e-4  # float32, nine steps
 
 
-class DisagreementError(Exception):
-    """A peer's loss differs from the others': it does not do the same mathematics."""
+class PeerError(Exception):
+    """A peer failed, or its loss differs from the others': it does not do the same mathematics."""
 
 
 @dataclass
@@ -32,6 +32,7 @@ class Run:
     threads: int
     first_call_s: float = math.nan
     loss: float = math.nan
+    peak_mb: float | None = None
     rounds_us: list[float] = field(default_factory=list)
 
     @property
@@ -41,19 +42,29 @@ class Run:
 
 
 class Runner:
-    """The process of one peer (see `runner.py`), warm once this exists."""
+    """The process of one peer (see `runner.py`), warm once this exists.
 
-    def __init__(self, workload: str, peer: str, threads: int) -> None:
+    What peers compile they keep in a folder that starts empty: a first call is a first one.
+    """
+
+    def __init__(self, workload: str, peer: str, threads: int, python: str) -> None:
+        self._caches = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self._log = (Path(self._caches.name) / "stderr").open("w+")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.runner", workload, peer, str(threads)],
+            [python, "-m", "benchmarks.runner", workload, peer, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=self._log,
             text=True,
             cwd=ROOT,
-            env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)),
+            env=os.environ | self._environment(threads),
         )
         self.run = Run(peer, threads)
-        ready = self._read()
+        try:
+            ready = self._read()
+        except PeerError:
+            self.stop()
+            raise
         self.run.first_call_s, self.run.loss = ready["first_call_s"], ready["loss"]
 
     def round(self) -> None:
@@ -61,50 +72,84 @@ class Runner:
         assert self._process.stdin is not None
         self._process.stdin.write("round\n")
         self._process.stdin.flush()
-        self.run.rounds_us.append(self._read())
+        answer = self._read()
+        self.run.rounds_us.append(answer["us"])
+        self.run.peak_mb = answer["peak_mb"]
 
     def stop(self) -> None:
         """End its input, and with it the process."""
         self._process.communicate()
+        self._log.close()
+        self._caches.cleanup()
+
+    def _environment(self, threads: int) -> dict[str, str]:
+        caches = self._caches.name
+        return dict.fromkeys(THREAD_VARIABLES, str(threads)) | {
+            "TAPELESS_CACHE": caches,
+            "TORCHINDUCTOR_CACHE_DIR": caches,
+            "PYTENSOR_FLAGS": f"base_compiledir={caches}",
+        }
 
     def _read(self) -> Any:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            name, threads = self.run.peer, self.run.threads
-            raise RuntimeError(f"{name} with {threads} threads ended: see its error above")
+            self._process.wait()
+            self._log.seek(0)
+            last = (self._log.read().strip().splitlines() or ["no message"])[-1]
+            raise PeerError(f"{self.run.peer} with {self.run.threads} threads ended: {last}")
         return json.loads(line)
 
 
-def available(workload: Workload) -> list[str]:
-    """The workload's peers, without the optional ones that are not installed here."""
-    return [peer for peer in workload.peers if peer in OURS or find_spec(peer)]
+def installed(peers: Sequence[str], python: str) -> list[str]:
+    """Ours, and of the others those whose library that Python finds."""
+    modules = {peer: module(peer) for peer in peers}
+    ask = "import sys; from importlib.util import find_spec as f; print(*filter(f, sys.argv[1:]))"
+    names = sorted({name for name in modules.values() if name})
+    found = subprocess.run(
+        [python, "-c", ask, *names], check=True, capture_output=True, text=True
+    ).stdout.split()
+    return [peer for peer, name in modules.items() if name is None or name in found]
 
 
-def race(workload: Workload, threads: Sequence[int], rounds: int) -> list[Run]:
-    """Every installed peer with every thread count, `rounds` rounds each.
+def race(
+    workload: Workload,
+    peers: Sequence[str],
+    threads: Sequence[int],
+    rounds: int,
+    python: str = sys.executable,
+) -> tuple[list[Run], list[str]]:
+    """The given peers with every thread count, `rounds` rounds each, and a line for each failure.
 
-    Raises `DisagreementError` when the peers' losses after nine steps differ.
+    `python` runs all but ours. A peer that fails or computes something else is left out.
     """
     runners: list[Runner] = []
+    failures: list[str] = []
     try:
-        for peer in available(workload):
+        for peer in peers:
             for count in threads:
-                runners.append(Runner(workload.name, peer, count))
-        _check_same_mathematics(workload, [runner.run for runner in runners])
+                try:
+                    interpreter = sys.executable if peer in OURS else python
+                    runners.append(Runner(workload.name, peer, count, interpreter))
+                except PeerError as error:
+                    failures.append(f"{workload.name}: {error}")
+        failures += different(workload, [runner.run for runner in runners])
         for _ in range(rounds):
             for runner in runners:
                 runner.round()
     finally:
         for runner in runners:
             runner.stop()
-    return [runner.run for runner in runners]
+    wrong = {line.split()[1] for line in failures}
+    return [runner.run for runner in runners if runner.run.peer not in wrong], failures
 
 
-def _check_same_mathematics(workload: Workload, runs: list[Run]) -> None:
-    reference = next((run for run in runs if run.peer == "numpy"), runs[-1])
-    for run in runs:
-        if not math.isclose(run.loss, reference.loss, rel_tol=LOSS_TOLERANCE):
-            raise DisagreementError(
-                f"{workload.name}: {run.loss} by {run.peer}, {reference.loss} by {reference.peer}"
-            )
+def different(workload: Workload, runs: list[Run]) -> list[str]:
+    """A line for every run whose loss is not the reference's: NumPy's, or else the last one's."""
+    reference = next((run for run in runs if run.peer == "numpy"), runs[-1]) if runs else None
+    return [
+        f"{workload.name}: {run.peer} is left out, its loss is {run.loss}, "
+        f"not {reference.loss} as by {reference.peer}"
+        for run in runs
+        if reference and not math.isclose(run.loss, reference.loss, rel_tol=LOSS_TOLERANCE)
+    ]

@@ -1,9 +1,14 @@
 """The tables of a race, losses included, and its JSON record."""
 
+import json
+import math
 import os
 import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +18,9 @@ from .workloads import WORKLOADS
 Results = dict[str, list[Run]]
 
 OURS = "tapeless"
-HEADER = (
-    "| workload | what | tapeless | numpy | jax | best peer / tapeless | 1 thread "
-    "| first call: tapeless | jax |\n|---|---|---|---|---|---|---|---|---|"
-)
+NAMES = {"jax_x64": "jax, x64", "torch_compile": "torch.compile"}
 
+OWN, LIBRARIES = ("numpy", "numba", "llvmlite"), ("autograd", "jax", "torch", "pytensor")
 HESSIAN_HEADER = (
     "| workload | what | tapeless, dense | tapeless, structured | jax | jax / dense "
     "| jax / structured | first call: tapeless | jax |\n|---|---|---|---|---|---|---|---|---|"
@@ -30,16 +33,34 @@ def best(runs: list[Run], peer: str, threads: int | None = None) -> Run | None:
     return min(candidates, key=lambda r: r.us, default=None)
 
 
+def best_peer(runs: list[Run], threads: int | None = None) -> Run | None:
+    """The fastest run of all but ours."""
+    peers = {run.peer for run in runs} - {OURS}
+    others = [r for peer in peers if (r := best(runs, peer, threads))]
+    return min(others, key=lambda r: r.us, default=None)
+
+
 def ratio(runs: list[Run], threads: int | None = None) -> float:
     """Best peer's time over ours: above 1 we are ahead, below 1 we lose."""
-    ours = best(runs, OURS, threads)
-    peers = {r.peer for r in runs} - {OURS}
-    others = [r for peer in peers if (r := best(runs, peer, threads))]
-    return min(r.us for r in others) / ours.us if ours and others else float("nan")
+    ours, other = best(runs, OURS, threads), best_peer(runs, threads)
+    return other.us / ours.us if ours and other else math.nan
 
 
 def _time(run: Run | None) -> str:
     return f"{run.us:.1f} ({run.threads}t)" if run else "-"
+
+
+def _one_thread(run: Run | None) -> str:
+    return (
+        f"{run.us:.1f}" + (f" ({NAMES.get(run.peer, run.peer)})" if run.peer != OURS else "")
+        if run
+        else "-"
+    )
+
+
+def _costs(run: Run | None) -> str:
+    memory = f", {run.peak_mb:.0f} MB" if run and run.peak_mb else ""
+    return _first_call(run) + memory
 
 
 def _first_call(run: Run | None) -> str:
@@ -47,23 +68,64 @@ def _first_call(run: Run | None) -> str:
 
 
 def _ratio(value: float) -> str:
+    if math.isnan(value):
+        return "-"
     return f"{value:.2f}" + (" (loss)" if value < 1 else "")
 
 
 def table(results: Results) -> str:
-    """A Markdown table: us per training step (median, with the best thread count)."""
-    rows = [HEADER]
-    for name, runs in results.items():
-        cells = [
+    """Two Markdown tables, times with the best thread count and what they cost, and a summary."""
+    peers = list(dict.fromkeys(run.peer for runs in results.values() for run in runs))
+    return "\n\n".join(
+        [_times_table(results, peers), _costs_table(results, peers), summary(results)]
+    )
+
+
+def _times_table(results: Results, peers: list[str]) -> str:
+    """Us per training step (median), and the ratios, with one thread in columns of their own."""
+    header = ["workload", "what", *(NAMES.get(peer, peer) for peer in peers)]
+    header += ["best peer / tapeless", "1 thread: tapeless", "best peer", "ratio"]
+    rows = [
+        [
             f"`{name}`",
             WORKLOADS[name].what,
-            *(_time(best(runs, peer)) for peer in (OURS, "numpy", "jax")),
+            *(_time(best(runs, peer)) for peer in peers),
             _ratio(ratio(runs)),
+            *(_one_thread(run) for run in (best(runs, OURS, 1), best_peer(runs, 1))),
             _ratio(ratio(runs, threads=1)),
-            *(_first_call(best(runs, peer)) for peer in (OURS, "jax")),
         ]
-        rows.append("| " + " | ".join(cells) + " |")
-    return "\n".join(rows)
+        for name, runs in results.items()
+    ]
+    return _markdown(header, rows)
+
+
+def _costs_table(results: Results, peers: list[str]) -> str:
+    """Seconds to the first result and peak MB of the process, of the run in the other table."""
+    header = ["first call, peak memory", *(NAMES.get(peer, peer) for peer in peers)]
+    rows = [
+        [f"`{name}`", *(_costs(best(runs, peer)) for peer in peers)]
+        for name, runs in results.items()
+    ]
+    return _markdown(header, rows)
+
+
+def _markdown(header: list[str], rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))
+
+
+def summary(results: Results) -> str:
+    """The geometric mean of the ratios, and by name every row that is lost."""
+    ratios = {name: r for name, runs in results.items() if not math.isnan(r := ratio(runs))}
+    if not ratios:
+        return "No peer to compare with."
+    mean = math.exp(statistics.fmean(map(math.log, ratios.values())))
+    lost = [
+        f"`{name}` to {NAMES.get(peer.peer, peer.peer)} ({r:.2f})"
+        for name, r in ratios.items()
+        if r < 1 and (peer := best_peer(results[name]))
+    ]
+    said = f"lost: {', '.join(lost)}" if lost else "no row is lost"
+    return f"Geometric mean of best peer / tapeless: {mean:.2f}; {said}."
 
 
 def hessian_table(results: Results) -> str:
@@ -94,15 +156,15 @@ def _times(slow: Run | None, fast: Run | None) -> str:
     return f"{ratio:,.0f}" if ratio >= 20 else _ratio(ratio)
 
 
-def machine() -> dict[str, Any]:
-    """Where and with which versions the numbers were measured."""
+def machine(python: str = sys.executable) -> dict[str, Any]:
+    """Where and with which versions the numbers were measured; `python` has the peers."""
     return {
         "cpu": _cpu(),
         "date": datetime.now(UTC).date().isoformat(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in ("numpy", "numba", "llvmlite", "jax")},
+        "versions": _versions(sys.executable, OWN) | _versions(python, LIBRARIES),
     }
 
 
@@ -113,10 +175,10 @@ def describe_machine(facts: dict[str, Any]) -> str:
     return f"{where}; {facts['date']}."
 
 
-def record(results: Results, rounds: int) -> dict[str, Any]:
+def record(results: Results, rounds: int, python: str = sys.executable) -> dict[str, Any]:
     """Everything measured, for a JSON file."""
     return {
-        "machine": machine(),
+        "machine": machine(python),
         "rounds": rounds,
         "workloads": {name: [_entry(r) for r in runs] for name, runs in results.items()},
     }
@@ -130,6 +192,7 @@ def _entry(run: Run) -> dict[str, Any]:
         "rounds_us": run.rounds_us,
         "first_call_s": run.first_call_s,
         "loss": run.loss,
+        "peak_mb": run.peak_mb,
     }
 
 
@@ -142,8 +205,12 @@ def _cpu() -> str:
     return platform.processor() or platform.machine()
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+def _versions(python: str, packages: Sequence[str]) -> dict[str, str]:
+    """Of those packages that this Python has."""
+    ask = (
+        "import json; from importlib.metadata import distributions as all_\n"
+        "print(json.dumps({d.name.lower(): d.version for d in all_()}))"
+    )
+    out = subprocess.run([python, "-c", ask], check=True, capture_output=True, text=True).stdout
+    found = json.loads(out)
+    return {name: found[name] for name in packages if name in found}

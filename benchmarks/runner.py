@@ -1,7 +1,7 @@
 """The process of one peer: `python -m benchmarks.runner WORKLOAD PEER THREADS`.
 
 Prints one JSON line when the peer is warm, then answers every line on its input with the
-microseconds per step of one more round, until the input ends.
+microseconds per step of one more round and its peak memory so far, until the input ends.
 """
 
 import json
@@ -35,6 +35,16 @@ def calibrate(loop: Loop) -> int:
     return max(1, round(steps * ROUND_SECONDS / elapsed))
 
 
+def peak_mb() -> float | None:
+    """The most memory this process had at once, in MB; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
 def main(workload: str, peer: str, threads: str) -> None:
     pin(int(threads))
     start = perf_counter()
@@ -45,7 +55,8 @@ def main(workload: str, peer: str, threads: str) -> None:
     steps = calibrate(loop)
     print(json.dumps({"first_call_s": first_call, "loss": loss, "steps": steps}), flush=True)
     for _ in sys.stdin:
-        print(json.dumps(seconds(loop, steps) / steps * 1e6), flush=True)
+        us = seconds(loop, steps) / steps * 1e6
+        print(json.dumps({"us": us, "peak_mb": peak_mb()}), flush=True)
 
 
 if __name__ == "__main__":

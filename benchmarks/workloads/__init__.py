@@ -1,10 +1,16 @@
-"""Training steps, one module each, and Hessians; every group is in the order of its table."""
+"""Training steps and Hessians; every group is in the order of its table."""
 
+from ..peers import workload
 from ..workload import Workload
-from . import logreg, mlp_b1, mlp_b32, xor
+from . import elem, lenet
+from .dense import AUTOENCODER, NETWORKS
 from .hessians import HESSIANS as HESSIANS
 
-STEPS: dict[str, Workload] = {
-    module.WORKLOAD.name: module.WORKLOAD for module in (logreg, xor, mlp_b1, mlp_b32)
-}
+_PROBLEMS = (
+    *(network.problem() for network in NETWORKS),
+    elem.problem(),
+    lenet.problem(),
+    AUTOENCODER.problem(),
+)
+STEPS: dict[str, Workload] = {problem.name: workload(problem) for problem in _PROBLEMS}
 WORKLOADS: dict[str, Workload] = STEPS | HESSIANS

@@ -70,7 +70,9 @@ def jax_peer(problem: Problem) -> MakeLoop:
         jax.config.update("jax_enable_x64", params["w"].dtype == np.float64)
         import jax.numpy as jnp
 
-        compiled = jax.jit(jax.hessian(problem.loss(jnp, _JaxNN)))
+        from ..functions import jax_nn
+
+        compiled = jax.jit(jax.hessian(problem.loss(jnp, jax_nn)))
         w = jax.device_put(params["w"])
         data = [jax.device_put(batch) for batch in batches]
 
@@ -84,24 +86,6 @@ def jax_peer(problem: Problem) -> MakeLoop:
 
 def _row(h: Any, w: Array) -> Any:
     return h[(0,) * w.ndim]
-
-
-class _JaxNN:
-    """The losses the problems take from `tl.nn`, in JAX's own functions."""
-
-    @staticmethod
-    def softplus(z: Any) -> Any:
-        import jax
-
-        return jax.nn.softplus(z)
-
-    @staticmethod
-    def cross_entropy(z: Any, labels: Any) -> Any:
-        import jax
-        import jax.numpy as jnp
-
-        picked = jnp.take_along_axis(jax.nn.log_softmax(z), labels[:, None], axis=1)
-        return -picked.mean()
 
 
 def logistic(n: int) -> Problem:

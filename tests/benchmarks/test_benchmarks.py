@@ -1,8 +1,12 @@
 """The benchmark harness: every peer does the same mathematics, and the table tells losses."""
 
 import json
+import sys
 from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,24 +18,96 @@ def root_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2]))
 
 
-@pytest.mark.parametrize("name", ["logreg", "xor", "mlp_b1", "mlp_b32"])
-def test_tapeless_trains_as_numpy_does(name: str) -> None:
-    from benchmarks.workloads import WORKLOADS
+def _tiny() -> dict[str, Any]:
+    """Every training step, with at most 12 of everything."""
+    from benchmarks.peers import workload
+    from benchmarks.workloads import elem, lenet
+    from benchmarks.workloads.dense import AUTOENCODER, NETWORKS
 
-    ours, numpys = (WORKLOADS[name].loop(peer, threads=1) for peer in ("tapeless", "numpy"))
-    for steps in (1, 8, 50):
+    small = [
+        replace(network, sizes=tuple(min(n, 12) for n in network.sizes), rows=min(network.rows, 8))
+        for network in (*NETWORKS, AUTOENCODER)
+    ]
+    problems = [network.problem() for network in small]
+    problems += [elem.problem(30), lenet.problem(2, 16, (2, 3))]
+    return {problem.name: workload(problem) for problem in problems}
+
+
+STEPS = [
+    *("logreg", "xor", "softmax", "mlp_b1", "mlp_b32", "mlp_b128", "mlp_adam"),
+    *("deep", "wide", "elem", "lenet", "autoenc"),
+]
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_tapeless_trains_as_numpy_does(name: str) -> None:
+    ours, numpys = (_tiny()[name].loop(peer, threads=1) for peer in ("tapeless", "numpy"))
+    for steps in (1, 8, 20):
         assert ours(steps) == pytest.approx(numpys(steps), rel=1e-4)
+
+
+def test_every_training_step_is_tested_here() -> None:
+    from benchmarks.workloads import STEPS as steps
+
+    assert set(steps) == set(_tiny()) == set(STEPS)
+
+
+def test_nothing_of_a_peer_is_imported_with_the_workloads(python: Callable[..., str]) -> None:
+    out = python("-c", IMPORTED)
+    assert out.strip() == "[]"
+
+
+IMPORTED = """
+import sys, benchmarks.__main__
+heavy = {"autograd", "jax", "matplotlib", "numba", "pytensor", "tapeless", "torch"}
+print(sorted(heavy & set(sys.modules)))
+"""
 
 
 def test_one_race_from_start_to_record(python: Callable[..., str], tmp_path: Path) -> None:
     record = tmp_path / "results.json"
-    out = python("-m", "benchmarks", "xor", "--rounds=1", "--threads=1", f"--json={record}")
+    out = python(
+        *("-m", "benchmarks", "xor", "--rounds=1", "--threads=1", f"--json={record}"),
+        *("--peers", "numpy"),
+    )
     assert "| `xor` |" in out
+    assert "Geometric mean" in out
     facts = json.loads(record.read_text())
     runs = {run["peer"]: run for run in facts["workloads"]["xor"]}
-    assert {"tapeless", "numpy"} <= set(runs)
+    assert set(runs) == {"tapeless", "numpy"}
     assert all(run["us"] > 0 and len(run["rounds_us"]) == 1 for run in runs.values())
+    assert all(run["peak_mb"] is None or run["peak_mb"] > 10 for run in runs.values())
     assert facts["machine"]["versions"]["numpy"]
+    assert record.with_suffix(".png").exists() == bool(find_spec("matplotlib"))
+
+
+def test_a_peer_that_is_not_installed_is_left_out() -> None:
+    from benchmarks.peers import MODULES
+    from benchmarks.race import installed
+
+    assert MODULES["torch_compile"] == "torch"
+    assert installed(["tapeless", "numpy", "no_such_library"], sys.executable) == [
+        "tapeless",
+        "numpy",
+    ]
+
+
+def test_a_peer_that_fails_says_so_and_the_race_goes_on() -> None:
+    from benchmarks.race import race
+    from benchmarks.workloads import WORKLOADS
+
+    runs, failures = race(WORKLOADS["xor"], ["numpy", "nobody"], [1], rounds=1)
+    assert [run.peer for run in runs] == ["numpy"]
+    assert failures == ["xor: nobody with 1 threads ended: KeyError: 'nobody'"]
+
+
+def test_another_loss_is_other_mathematics() -> None:
+    from benchmarks.race import Run, different
+    from benchmarks.workloads import WORKLOADS
+
+    runs = [Run("tapeless", 1, loss=0.5), Run("numpy", 1, loss=0.6), Run("jax", 1, loss=0.60001)]
+    (line,) = different(WORKLOADS["xor"], runs)
+    assert line == "xor: tapeless is left out, its loss is 0.5, not 0.6 as by numpy"
 
 
 def test_a_loss_is_called_one() -> None:
@@ -47,7 +123,9 @@ def test_a_loss_is_called_one() -> None:
     ]
     assert ratio(runs) == 0.5
     assert ratio(runs, threads=2) == 2.0
-    assert "| 20.0 (2t) | 10.0 (1t) | - | 0.50 (loss) | 0.33 (loss) |" in table({"xor": runs})
+    text = table({"xor": runs})
+    assert "| 20.0 (2t) | 10.0 (1t) | 0.50 (loss) | 30.0 | 10.0 (numpy) | 0.33 (loss) |" in text
+    assert "mean of best peer / tapeless: 0.50; lost: `xor` to numpy (0.50)." in text
 
 
 def test_results_replace_the_old_ones(tmp_path: Path) -> None:
