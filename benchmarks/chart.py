@@ -39,9 +39,7 @@ def draw(results: Results, file: Path, caption: str) -> bool:
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set_xlabel("time of the best peer / time of tapeless (right of 1: tapeless is faster)")
-    axes.legend(
-        loc="upper center", bbox_to_anchor=(0.5, -0.12 - 0.5 / len(names)), ncols=2, fontsize=8
-    )
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
     axes.set_title(textwrap.fill(caption, 100), fontsize=8)
     figure.savefig(file, dpi=120)
     return True
