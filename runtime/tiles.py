@@ -19,8 +19,11 @@ The choice was measured against OpenBLAS 0.3 on one thread of a Zen 4 (f32, AVX-
 kernels of its own for products of at most 10^6 multiplications: they are as fast as tiles or
 faster, except where B is transposed. Time of OpenBLAS / time of the tiles:
 
-    32x784x128  784x32x128 (A^T)  16x512x256  128x64x64  256x784x32    64x64x64 (B^T)  64x64x33
-    1.28        1.17              1.49        1.12       1.04          1.24            0.68
+    32x784x128  784x32x128 (A^T)  16x256x512  128x128x64  64x64x64 (B^T)  64x64x64  64x64x33 (B^T)
+    1.27        1.11              1.42        1.17        1.34            0.97      0.86
+
+Sizes are m x k x n, times the least of 25 rounds that alternate. Over the 4,257 shapes of a grid
+that are chosen, the geometric mean is 1.30; three are below 1, the least 0.93.
 """
 
 from __future__ import annotations
@@ -326,10 +329,11 @@ def _chosen(t: Target) -> str:
     w.put("%size = mul i64 %m, %n")
     w.put("%work = mul i64 %size, %k")
     w.put("%filled = mul i64 %padded, 10")
-    large = _all(w, "%work > 1000000", "%size <= 131072", f"%filled <= {w.new('mul i64 %n, 16')}")
-    turned = _all(
-        w, "%ta == 0", "%tb != 0", "%size >= 2048", f"%filled <= {w.new('mul i64 %n, 11')}"
-    )
+    w.put(f"%tight = icmp ule i64 %filled, {w.new('mul i64 %n, 11')}")
+    narrow = _all(w, f"%n <= {t.lanes}", f"%filled <= {w.new('mul i64 %n, 16')}")
+    fits = w.new(f"or i1 %tight, {narrow}")
+    large = w.new(f"and i1 {fits}, {_all(w, '%work > 1000000', '%size <= 131072')}")
+    turned = w.new(f"and i1 %tight, {_all(w, '%ta == 0', '%tb != 0', '%size >= 2048')}")
     either = w.new(f"or i1 {large}, {turned}")
     sized = _all(w, "%m >= 10", "%k >= 8", "%work <= 4194304")
     w.put(f"ret i1 {w.new(f'and i1 {either}, {sized}')}")

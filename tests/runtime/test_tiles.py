@@ -160,6 +160,8 @@ def test_the_registers_of_a_processor(features, expected):
         (True, True, 64, 64, 64, False),
         (False, True, 64, 33, 64, False),  # half a tile is wasted
         (False, False, 128, 33, 784, False),
+        (False, False, 300, 48, 96, False),
+        (False, False, 784, 10, 256, True),
         (False, True, 9, 256, 64, False),
         (False, False, 512, 512, 512, False),  # threads
         (False, False, 2**32, 2**32, 1, False),
