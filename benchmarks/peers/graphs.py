@@ -57,13 +57,14 @@ def _adam(shared: list[Any], g: list[Any], lr: Any) -> Updates:
     import pytensor.tensor as pt
 
     b1, b2 = map(np.float32, BETAS)
-    t = pytensor.shared(np.float32(0))
-    now = t + np.float32(1)
-    rest = [-pt.expm1(now * np.float32(np.log(b))) for b in BETAS]  # 1 - b**t cancels in float32
+    c1, c2 = (np.float32(1 - b) for b in BETAS)
+    t = pytensor.shared(np.float64(0))
+    now = t + np.float64(1)
+    rest = [(1 - np.float64(b) ** now).astype("float32") for b in BETAS]
     updates: Updates = [(t, now)]
     for w, d in zip(shared, g, strict=True):
         m, v = (pytensor.shared(np.zeros_like(w.get_value()), shape=w.type.shape) for _ in "mv")
-        m1, v1 = b1 * m + (1 - b1) * d, b2 * v + (1 - b2) * d * d
+        m1, v1 = b1 * m + c1 * d, b2 * v + c2 * d * d
         scale = pt.sqrt(v1 / rest[1]) + np.float32(EPS)
         updates += [(m, m1), (v, v1), (w, w - lr / rest[0] * m1 / scale)]
     return updates
