@@ -28,7 +28,7 @@ COMMON: Final = (
     "reduce", "contract", "contract", "move", "move", "join", "region", "index", "scatter", "rows",
     "motif", "motif", "sample", "integers",
 )  # fmt: skip
-SPECIAL: Final = ("window", "window", "total", "order", "search", "system", "bits")
+SPECIAL: Final = ("window", "window", "total", "turned", "order", "search", "system", "bits")
 
 
 def grow(rng: random.Random, steps: int | None = None) -> Program:

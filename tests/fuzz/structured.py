@@ -119,6 +119,21 @@ class Structured(Steps):
         ones = self.b.full(found.shape, 1, I64)
         return self.emit("scatter_add", gaps, ones, found, axes=(0,))
 
+    def turned(self) -> Value:
+        """Two transposes in a row, or one that a contraction reads; rank 3 tells a permutation
+        from its inverse."""
+        x = self.nonempty(rank=3) if self.rng.random() < 0.5 else self.fresh(
+            Type(self.dtype, tuple(self.rng.sample((2, 3, 4, 5), 3)))
+        )  # fmt: skip
+        for _ in range(2):
+            x = self.b.transpose(x, perm=tuple(self.rng.sample(range(x.type.rank), x.type.rank)))
+        if self.rng.random() < 0.5:
+            return x
+        letters = "abcdefgh"[: x.type.rank]
+        k = self.rng.randrange(x.type.rank)
+        kernel = self.fresh(Type(x.type.dtype, (x.shape[k], 3)))
+        return self.dot(x, kernel, f"{letters},{letters[k]}z->{letters.replace(letters[k], 'z')}")
+
     # Linear systems
 
     def matrix(self) -> Value:
