@@ -17,13 +17,8 @@ many are masked.
 
 The choice was measured against OpenBLAS 0.3 on one thread of a Zen 4 (f32, AVX-512). OpenBLAS has
 kernels of its own for products of at most 10^6 multiplications: they are as fast as tiles or
-faster, except where B is transposed. Time of OpenBLAS / time of the tiles:
-
-    32x784x128  784x32x128 (A^T)  16x256x512  128x128x64  64x64x64 (B^T)  64x64x64  64x64x33 (B^T)
-    1.27        1.11              1.42        1.17        1.34            0.97      0.86
-
-Sizes are m x k x n, times the least of 25 rounds that alternate. Over the 4,257 shapes of a grid
-that are chosen, the geometric mean is 1.30; three are below 1, the least 0.93.
+faster, except where B is transposed. `python -m benchmarks.products` compares the two on any
+machine with AVX-512.
 """
 
 from __future__ import annotations
