@@ -8,6 +8,7 @@ the tiles for this product.
 import ctypes
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from tapeless.runtime import blas, link, tiles
@@ -54,11 +55,11 @@ def race(
     lda, ldb = m if ta else k, k if tb else n
     number = ctypes.c_int64 if found.int_bits == 64 else ctypes.c_int32
     orders = [ctypes.c_int] * 3
-    kinds = [*orders, *[number] * 3, ctypes.c_float, *[ctypes.c_void_p, number] * 2]
+    kinds: list[Any] = [*orders, *[number] * 3, ctypes.c_float, *[ctypes.c_void_p, number] * 2]
     sgemm = ctypes.CFUNCTYPE(None, *kinds, ctypes.c_float, ctypes.c_void_p, number)(
         found.addresses["sgemm"]
     )
-    table = {"i": ctypes.c_int64, "f": ctypes.c_float, "p": ctypes.c_void_p}
+    table: dict[str, Any] = {"i": ctypes.c_int64, "f": ctypes.c_float, "p": ctypes.c_void_p}
     gemm = ctypes.CFUNCTYPE(None, *[table[letter] for letter in ROUTINES["gemm"]])(address)
 
     def by_blas(which: int) -> None:
