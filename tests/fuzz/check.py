@@ -138,7 +138,7 @@ def precise(graph: Graph, arguments: Arrays) -> Arrays:
                     found = node.op.evaluate(*operands, **node.attrs)
                 except TypeError:  # LAPACK has no long double
                     narrow = [
-                        np.asarray(x, v.type.dtype)
+                        np.asarray(x, np.float64 if v.type.is_float else v.type.dtype)
                         for x, v in zip(operands, node.operands, strict=True)
                     ]
                     found = node.op.evaluate(*narrow, **node.attrs)

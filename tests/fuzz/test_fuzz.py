@@ -95,8 +95,7 @@ def test_a_planted_defect_is_found_and_shrunk(monkeypatch: pytest.MonkeyPatch) -
     assert finds
     smallest = min(finds, key=lambda find: len(find.graph))
     assert smallest.error.startswith(("stage optimized", "after"))
-    (node,) = parse(smallest.graph).nodes
-    assert node.op.name in ("select", "eye")  # a Kronecker delta becomes a selection
+    assert len(parse(smallest.graph).nodes) == 1  # a selection, or what is decomposed into one
 
 
 def test_shrinking_keeps_the_defect() -> None:

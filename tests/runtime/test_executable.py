@@ -155,7 +155,7 @@ def test_threads_do_not_mix_their_calls(native: bool) -> None:
   %s:f64[] = sum %b [axes=(0)]
 } -> %s""")
     )
-    executable = Executable(program.module, program.generated.layout, native=native)
+    executable = Executable(program.module, program.product.layout, native=native)
     wrong: list[float] = []
 
     def work(k: float) -> None:
