@@ -170,7 +170,7 @@ def _descend(site: Site, value: Value) -> tuple[Value, list[_Step]]:
     path: list[_Step] = []
     while (node := site.producer(value, *MOVES, "neg", "add", "sub")) is not None:
         through = [i for i, v in enumerate(node.operands) if site.uniform(v) is None]
-        if node.op.name in ("add", "sub") and len(through) != 1:
+        if not through or (node.op.name in ("add", "sub") and len(through) != 1):
             break
         path.append(_Step(node, through[0]))
         value = node.operands[through[0]]
