@@ -45,12 +45,14 @@ def leaves(x: Any) -> list[Any]:
     return flatten(x)[0]
 
 
-def everything(x: Any) -> Iterator[Any]:
-    """`x` and all that is in it, each container once."""
+def everything(x: Any, without: Stop = lambda x: False) -> Iterator[Any]:
+    """`x` and all that is in it, taken apart once; `without` what that is true of."""
     seen: set[int] = set()
     pending = [x]
     while pending:
         found = pending.pop()
+        if without(found):
+            continue
         yield found
         if id(found) not in seen and is_container(found):
             seen.add(id(found))

@@ -34,7 +34,7 @@ class Reads:
     """Notes what is read of the objects in the arguments of a trace while it runs."""
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:
-        watched = filter(_is_watched, _containers(dict(arguments)))
+        watched = filter(_is_watched, containers.everything(dict(arguments), is_refused))
         self._originals = {id(x): (x, dict(vars(x))) for x in watched}
         self._seen: set[tuple[type, str]] = set()
         self._thread = threading.get_ident()
@@ -99,19 +99,6 @@ def _deleting(note: Callable[..., None]) -> Any:
         object.__delattr__(self, name)
 
     return __delattr__
-
-
-def _containers(x: Any) -> Iterator[Any]:
-    """Everything in `x` that has children, once."""
-    seen: set[int] = set()
-    pending = [x]
-    while pending:
-        found = pending.pop()
-        if id(found) in seen or is_refused(found) or not containers.is_container(found):
-            continue
-        seen.add(id(found))
-        yield found
-        pending += [child for _, child in containers.children(found)]
 
 
 def _is_watched(x: Any) -> bool:

@@ -196,15 +196,17 @@ def relative(expected: Any, found: Any) -> float:
 
 
 def gap(expected: Any, found: Any) -> float:
-    """The largest difference; infinite between other shapes, and between NaN and a number."""
-    if np.shape(expected) != np.shape(found):
+    """The largest difference; infinite between other shapes, and between NaN and a number. Integers
+    that differ are at least 1 apart, where a float of 53 bits could not tell them apart."""
+    a, b = np.asarray(expected), np.asarray(found)
+    if a.shape != b.shape:
         return float("inf")
-    a, b = np.asarray(expected, np.float64), np.asarray(found, np.float64)
     differs = ~((a == b) | (np.isnan(a) & np.isnan(b)))
     if not differs.any():
         return 0.0
-    distance = np.abs(a[differs] - b[differs])  # of inf and -inf: inf
-    return float(np.max(np.where(np.isnan(distance), np.inf, distance)))
+    distance = np.abs(a[differs].astype(np.float64) - b[differs].astype(np.float64))
+    distance[np.isnan(distance)] = np.inf  # a NaN on one side; inf and -inf are inf apart already
+    return float(max(np.max(distance), 0.0 if a.dtype.kind == "f" else 1.0))
 
 
 def _largest(array: Any) -> float:

@@ -10,8 +10,8 @@ traced      `TracedArray`: the handle the step sees; operators and methods
 dispatch    NumPy's protocols: from a function or ufunc to what stands in for it
 known       values that depend on no argument
 promotion   NumPy 2's dtype rules
-registry    the table of functions, filled by
-elementwise, composed, reductions, shapes, assembly, linear, indexing, creation
+registry    the table of functions, filled by the other files, one per theme (elementwise,
+            reductions, shapes, indexing, linear ...); `dispatch` imports them all
 misuse      what dispatch cannot catch, explained
 reachable   traced arrays kept behind the trace's back
 generators  random numbers drawn behind it

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...ir.errors import ShapeError, TraceError, UnsupportedError
 from ...ir.types import BOOL, F64, I64
-from . import (
+from . import (  # noqa: F401  (importing them fills the registry)
     assembly,
     calculus,
     choosing,
@@ -54,32 +54,6 @@ from .promotion import (
     strong_dtype,
 )
 from .registry import FUNCTIONS
-
-TABLES: Final = (
-    assembly,
-    calculus,
-    choosing,
-    creation,
-    editing,
-    elementwise,
-    grids,
-    indexing,
-    linear,
-    nans,
-    padding,
-    polynomials,
-    positions,
-    quantiles,
-    reductions,
-    scans,
-    searching,
-    shapes,
-    solving,
-    sorting,
-    statistics,
-    vectors,
-)
-"""The modules that stand in for NumPy's functions; importing them fills the registry."""
 
 
 def is_arraylike(x: Any) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -18,18 +19,8 @@ State = dict[str, Any]
 Betas = tuple[float, float]
 
 
-class Optimizer(Protocol):
-    """What every optimiser offers."""
-
-    def init(self, params: Params) -> State:
-        """Fresh state for `params`; DTypeError if a leaf is not a floating array."""
-
-    def update(self, params: Params, grads: Params, state: State) -> None:
-        """Change `params` and `state` in place by one step along `grads`."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class Rule:
+class Rule(ABC):
     """What the rules share: a rate, decay, one array per parameter and slot, a step counter.
 
     A rule names its `slots`, says what numbers a step needs (`scalars`, computed once) and how
@@ -50,7 +41,8 @@ class Rule:
         return callable(self.lr)
 
     def init(self, params: Params) -> State:
-        """One tree like `params` for each slot, and the 0-d i64 counter "t" if steps count."""
+        """Fresh state: one tree like `params` for each slot, and the 0-d i64 counter "t" if steps
+        count. DTypeError if a leaf is not a floating array."""
         _check(params)
         state = {name: tree.map(self.start, params) for name in self.slots}
         return state | ({"t": np.zeros((), np.int64)} if self.counts else {})
@@ -84,9 +76,9 @@ class Rule:
         """The numbers of this step; `state["t"]` counts it already."""
         return (rate,)
 
-    def step(self, p: Array, g: Array, *kept_and_scalars: Array) -> None:
-        """Move one parameter: its slots in order, then the scalars."""
-        raise NotImplementedError
+    @abstractmethod
+    def step(self, p: Array, g: Array, *rest: Array) -> None:
+        """Move one parameter; `rest` is its slots in order, then the scalars."""
 
 
 @dataclass(frozen=True, kw_only=True)
