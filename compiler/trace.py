@@ -166,27 +166,14 @@ def trace(
         _check_refused(recorder)
         if guard.drawn():
             raise located_in(TraceError(guard.message), fn)
-    for label, static, attributes in statics:
-        _check_unchanged(label, static, attributes)
-    check_nothing_kept(fn, ((label, static) for label, static, _ in statics))
-    graph = Graph(
-        name or str(getattr(fn, "__name__", "step")),
-        originals,
-        tuple(recorder.builder.nodes),
-        (*outputs, *extra),
-        updates,
-    )
+    _check_statics(fn, statics)
+    name = name or str(getattr(fn, "__name__", "step"))
+    nodes = tuple(recorder.builder.nodes)
+    graph = Graph(name, originals, nodes, (*outputs, *extra), updates)
     described, asked = _pinned(recorder, described, originals)
-    return Traced(
-        graph,
-        described,
-        result_tree,
-        rebinds,
-        tuple(recorder.int_ranges),
-        asked,
-        reads.hidden(),
-        reads.seen,
-    )
+    ranges = tuple(recorder.int_ranges)
+    hidden, seen = reads.hidden(), reads.seen
+    return Traced(graph, described, result_tree, rebinds, ranges, asked, hidden, seen)
 
 
 def _run(fn: Callable[..., Any], bound: inspect.BoundArguments, recorder: Recorder) -> Any:
@@ -287,6 +274,15 @@ def _static_objects(described: Described) -> list[tuple[str, Any, Mapping[str, A
         for name, spec in zip(described.names, described.specs, strict=True)
         if isinstance(spec, StaticSpec) and objects.is_open(type(spec.value))
     ]
+
+
+def _check_statics(
+    fn: Callable[..., Any], statics: Sequence[tuple[str, Any, Mapping[str, Any]]]
+) -> None:
+    """TraceError if the step has changed a static object, or kept a traced array in one."""
+    for label, static, attributes in statics:
+        _check_unchanged(label, static, attributes)
+    check_nothing_kept(fn, ((label, static) for label, static, _ in statics))
 
 
 def _check_unchanged(name: str, value: Any, before: Mapping[str, Any]) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import enum
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+import tapeless as tl
 from tapeless.compiler import containers, tree
 from tapeless.compiler.signature import bind, parameters
 from tapeless.compiler.trace import trace
@@ -66,6 +68,49 @@ class Box:
 
     def __init__(self, **attributes: Any) -> None:
         self.__dict__.update(attributes)
+
+
+class Slotted:
+    """An object whose attributes are slots: one private, one never set."""
+
+    __slots__ = ("W", "__count", "unset")
+
+    def __init__(self) -> None:
+        self.W = np.ones(2)
+        self.__count = 0
+
+    @property
+    def count(self) -> int:
+        return self.__count
+
+    def step(self) -> Any:
+        self.W = self.W * 2
+        self.__count += 1
+        return self.W.sum()
+
+
+class Mode(enum.Enum):
+    """A static value."""
+
+    TRAIN = 1
+
+
+class Value:
+    """Hashable by value, hence static."""
+
+    def __init__(self, n: int = 1) -> None:
+        self.n = n
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Value) and self.n == other.n
+
+    def __hash__(self) -> int:
+        return self.n
+
+
+def interpreted(step: Callable[..., Any], *args: Any) -> Any:
+    """The step run by the interpreter, writing like the call."""
+    return tl.compile(step).interpret(*args)
 
 
 def conforms(fn: Callable[..., Any], *args: Any, exact: bool = True) -> None:

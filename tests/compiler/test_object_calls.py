@@ -3,26 +3,9 @@
 import numpy as np
 import pytest
 import tapeless as tl
-from conformance import Box, same_state
+from conformance import Box, Slotted, same_state
 
 X = np.arange(6.0).reshape(2, 3)
-
-
-class Slotted:
-    __slots__ = ("W", "__count", "unset")
-
-    def __init__(self):
-        self.W = np.ones(2)
-        self.__count = 0
-
-    @property
-    def count(self):
-        return self.__count
-
-    def step(self):
-        self.W = self.W * 2
-        self.__count += 1
-        return self.W.sum()
 
 
 def scaled(box, x):

@@ -2,7 +2,6 @@
 
 import collections
 import copy
-import enum
 import pathlib
 import random
 import sys
@@ -11,34 +10,13 @@ import types
 import numpy as np
 import pytest
 import tapeless as tl
-from conformance import Box
+from conformance import Box, Mode, Value, interpreted
 
 X = np.arange(6.0).reshape(2, 3)
 
 
-class Mode(enum.Enum):
-    TRAIN = 1
-
-
-class Value:
-    """Hashable by value."""
-
-    def __init__(self, n=1):
-        self.n = n
-
-    def __eq__(self, other):
-        return isinstance(other, Value) and self.n == other.n
-
-    def __hash__(self):
-        return self.n
-
-
 class Items(dict):
     """A dict that can have attributes."""
-
-
-def interpreted(step, *args):
-    return tl.compile(step).interpret(*args)
 
 
 def in_b(box):

@@ -2,7 +2,6 @@
 
 import collections
 import copy
-import enum
 import functools
 import pathlib
 import threading
@@ -12,27 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import tapeless as tl
-from conformance import Box, same_state
+from conformance import Box, Mode, Slotted, Value, interpreted, same_state
 from tapeless.compiler import objects, tree
 
 X = np.arange(6.0).reshape(2, 3)
-
-
-class Slotted:
-    __slots__ = ("W", "__count", "unset")
-
-    def __init__(self):
-        self.W = np.ones(2)
-        self.__count = 0
-
-    @property
-    def count(self):
-        return self.__count
-
-    def step(self):
-        self.W = self.W * 2
-        self.__count += 1
-        return self.W.sum()
 
 
 class Inherited(Slotted):
@@ -45,27 +27,6 @@ class Inherited(Slotted):
     def step(self):
         del self.extra
         return super().step()
-
-
-class Mode(enum.Enum):
-    TRAIN = 1
-
-
-class Value:
-    """Hashable by value."""
-
-    def __init__(self, n=1):
-        self.n = n
-
-    def __eq__(self, other):
-        return isinstance(other, Value) and self.n == other.n
-
-    def __hash__(self):
-        return self.n
-
-
-def interpreted(step, *args):
-    return tl.compile(step).interpret(*args)
 
 
 def agrees(step, *args):
