@@ -38,6 +38,12 @@ def dominant_logic(site: Site, x: Value) -> Value:
     return site.b.constant(site.node.op.name == OR)
 
 
+@rule(_p(AND, x, _p(NOT, x)), _p(OR, x, _p(NOT, x)))
+def excluded_middle(site: Site, x: Value) -> Value:
+    """x and not x = false; x or not x = true"""
+    return site.b.constant(site.node.op.name == OR)
+
+
 @rule(_p(NOT, _p(NOT, x)))
 def double_not(site: Site, x: Value) -> Value:
     """not (not x) = x"""
@@ -79,13 +85,27 @@ def repeated_choice(site: Site, c: Value, x: Value, u: Value, y: Value) -> Value
     p.select(c, p.mul(p.select(c, x, u), y, name="v"), z),
     p.select(c, p.div(p.select(c, x, u), y, name="v"), z),
     p.select(c, p.neg(p.select(c, x, u), name="v"), z),
+    p.select(c, z, p.mul(p.select(c, u, x), y, name="v")),
+    p.select(c, z, p.div(p.select(c, u, x), y, name="v")),
+    p.select(c, z, p.neg(p.select(c, u, x), name="v")),
 )
 def choice_of_chosen(site: Site, c: Value, v: Value, z: Value, **rest: Value) -> Value | None:
-    """select(c, f(select(c, x, u)), z) = select(c, f(x), z) for products, quotients, negations"""
+    """select(c, f(select(c, x, u)), z) = select(c, f(x), z) for products, quotients, negations,
+    and in the other branch likewise"""
     if not site.used_once(v):
         return None
     operands = [rest[name] for name in ("x", "y") if name in rest]
-    return site.b.select(c, site.b.emit(site.producers[v].op, operands).results[0], z)
+    value = site.b.emit(site.producers[v].op, operands).results[0]
+    return site.b.select(c, *((value, z) if site.operands[1] is v else (z, value)))
+
+
+@rule(p.add(p.select(c, x, 0.0, name="u"), p.select(c, 0.0, y, name="v")))
+def disjoint_choices(site: Site, c: Value, x: Value, y: Value, u: Value, v: Value) -> Value | None:
+    """select(c, x, 0) + select(c, 0, y) = select(c, x, y) + 0, to the sign of a zero"""
+    if not (site.used_once(u) and site.used_once(v)):
+        return None
+    b = site.b
+    return b.add(b.select(c, x, y), b.constant(0, site.result.type.dtype))
 
 
 @rule("cast")
@@ -113,6 +133,7 @@ def lossless(source: np.dtype, target: np.dtype) -> bool:
 RULES: tuple[Rule, ...] = (
     neutral_logic,
     dominant_logic,
+    excluded_middle,
     double_not,
     not_equal,
     known_choice,
@@ -120,6 +141,7 @@ RULES: tuple[Rule, ...] = (
     negated_choice,
     repeated_choice,
     choice_of_chosen,
+    disjoint_choices,
     same_cast,
     cast_of_cast,
 )
