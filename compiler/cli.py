@@ -98,7 +98,10 @@ def _one_line(error: Exception) -> str:
 
 
 def _doctor(options: argparse.Namespace) -> str:
-    return str(machine.describe())
+    try:
+        return str(machine.describe())
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def _cache(options: argparse.Namespace) -> str:

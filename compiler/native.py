@@ -78,10 +78,13 @@ class _Clock:
         self._last = now
 
 
-def build(graph: Graph, *, keep: bool = True, key: str | None = None) -> NativeProgram:
+def build(
+    graph: Graph, *, keep: bool = True, key: str | None = None, threads: int | None = None
+) -> NativeProgram:
     """Compile a graph of the stage `fused` or `planned`; with `keep` the source and the machine
     code are left in files, and what is there from before is taken. Under `key`, a digest of all
-    the graph was made from, the program itself is left, for `restore`.
+    the graph was made from, the program itself is left, for `restore`. It may use `threads` threads
+    (`pool.thread_count`), which change no bit of it.
 
     UnsupportedError for an op without code, naming it and the user's line; VerifyError if the
     memory plan cannot be proved sound.
@@ -94,7 +97,9 @@ def build(graph: Graph, *, keep: bool = True, key: str | None = None) -> NativeP
     generated = generate(graph)
     clock.done("codegen")
     store = open_store() if keep else None
-    module = compile_source(generated.source, None, generated.specs, keep=keep, store=store)
+    module = compile_source(
+        generated.source, None, generated.specs, keep=keep, store=store, threads=threads
+    )
     product = Product.of(generated, module)
     if store is not None and key is not None:
         store.put(store.key("program", key), pack(product))
@@ -109,15 +114,17 @@ def find(key: str) -> Product | None:
     return None if payload is None else unpack(payload)
 
 
-def restore(product: Product) -> NativeProgram:
+def restore(product: Product, *, threads: int | None = None) -> NativeProgram:
     """A step made of its product; kernels that are not in the cache any more are compiled."""
     clock = _Clock()
     store = open_store()
     module = None
     if store is not None:
-        module = load_source(product.source, product.driver, product.symbols, store)
+        module = load_source(
+            product.source, product.driver, product.symbols, store, threads=threads
+        )
     if module is None:
-        module = compile_source(product.source, None, product.specs, store=store)
+        module = compile_source(product.source, None, product.specs, store=store, threads=threads)
     clock.done("cache")
     return _bound(None, product, module, store, clock)
 

@@ -200,10 +200,13 @@ class Program:
         return self._native
 
     def _build(self) -> NativeProgram:
+        options = self._step.options
         if self._product is not None:
-            made = restore(self._product)
+            made = restore(self._product, threads=options.threads)
         else:
-            made = build(self.graph("planned"), keep=self._step.options.cache, key=self._key)
+            made = build(
+                self.graph("planned"), keep=options.cache, key=self._key, threads=options.threads
+            )
         if os.environ.get("TAPELESS_LOG", "").lower() not in ("", "0", "off"):
             self._log(sum(seconds for _, seconds in made.timings))
         return made

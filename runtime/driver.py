@@ -2,7 +2,12 @@
 
     def step(t):                                   define i64 @step(ptr %t) {
         k0(f32_at(t, 1), f32_at(t, 2), 64)   =>      call i32 @k0(ptr %result, ptr %error, ...)
+        split(k1, 8, f32_at(t, 1))                   call void @tapeless_split(ptr @k1.chunk, ...)
         return 0                                     ret i64 0
+
+`@k1.chunk` calls the kernel for one chunk, with operands that it reads from an array in the
+driver's frame; `runtime/pool.py` has the function that calls it on several threads. Their count is
+in a cell, `@tapeless_threads`, bound when the driver is loaded: no count is part of the text.
 
 The grammar is in `runtime/kernel.py`. A statement costs Numba 6 ms to compile and 0.05 ms this way,
 and a driver has one per kernel call of the program.
@@ -14,6 +19,7 @@ import ast
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -91,15 +97,19 @@ class _Emitter:
         self.lines: list[str] = []
         self.segments: list[str] = []
         self.declared: dict[str, str] = {}
+        self.tasks: dict[str, str] = {}
+        self.context = 0
 
     def end_segment(self, name: str) -> None:
         """Close the instructions so far as one function, which returns 0 unless it left before."""
         body = "\n".join(f"  {line}" if not line.endswith(":") else line for line in self.lines)
         self.segments.append(
             f"define internal i64 @{name}(ptr %t) {{\n"
-            f"  %result = alloca i64\n  %error = alloca ptr\n{body}\n  ret i64 0\n}}\n"
+            f"  %result = alloca i64\n  %error = alloca ptr\n"
+            f"  %context = alloca [{self.context} x i64]\n{body}\n  ret i64 0\n}}\n"
         )
         self.lines.clear()
+        self.context = 0
 
     def text(self, name: str, segments: int) -> str:
         """Everything: declarations, the segments, and the function that runs them in turn."""
@@ -110,8 +120,11 @@ class _Emitter:
             f"fail{i}:\n  ret i64 %s{i}\ngo{i}:\n"
             for i in range(segments)
         )
+        if self.tasks:
+            calls = _USE_THREADS + calls
+            self.declared["threads"] = _THREADS
         main = f"define i64 @{name}(ptr %t) {{\n{calls}  ret i64 0\n}}\n"
-        return "\n".join([*self.declared.values(), *self.segments, main])
+        return "\n".join([*self.declared.values(), *self.tasks.values(), *self.segments, main])
 
     def _new(self, instruction: str) -> str:
         """Emit an instruction with a result; the name of the result."""
@@ -154,20 +167,67 @@ class _Emitter:
         name = _name(node)
         if name in ("copy", "zero"):
             return self._memory(name, node)
-        if name not in self.callees:
-            raise ValueError(f"line {node.lineno}: the driver calls {name}, which is not defined")
-        callee = self.callees[name]
-        if len(node.args) != len(callee.parameters):
-            wanted = len(callee.parameters)
-            raise ValueError(f"line {node.lineno}: {name} takes {wanted} operands")
-        pairs = zip(node.args, callee.parameters, strict=True)
-        arguments = [self._operand(argument, kind).typed for argument, kind in pairs]
+        if name == "split":
+            return self._split(node)
+        callee = self._callee(node, name)
+        arguments = self._operands(node, name, node.args, callee.parameters)
         if callee.is_kernel:
             arguments = ["ptr %result", "ptr %error", *arguments]
         result = "i32" if callee.is_kernel else "void"
         self._declare(callee.symbol, result, arguments)
         self.lines.append(f'call {result} @"{callee.symbol}"({", ".join(arguments)})')
         return callee
+
+    def _callee(self, node: ast.Call, name: str) -> Callee:
+        if name not in self.callees:
+            raise ValueError(f"line {node.lineno}: the driver calls {name}, which is not defined")
+        return self.callees[name]
+
+    def _operands(
+        self, node: ast.Call, name: str, given: Sequence[ast.expr], kinds: Sequence[str]
+    ) -> list[str]:
+        """The arguments of a call, each with its type."""
+        if len(given) != len(kinds):
+            raise ValueError(f"line {node.lineno}: {name} takes {len(kinds)} operands")
+        return [self._operand(x, kind).typed for x, kind in zip(given, kinds, strict=True)]
+
+    def _split(self, node: ast.Call) -> Callee:
+        """Call a kernel once per chunk, on any thread; it gets the chunk last."""
+        match node.args:
+            case [ast.Name(id=name), ast.Constant(value=int() as count), *given]:
+                callee = self._callee(node, name)
+            case _:
+                raise _outside(node)
+        if not callee.is_kernel or callee.returns_status or callee.parameters[-1:] != ("i64",):
+            raise ValueError(f"line {node.lineno}: {name} cannot be split")
+        *kinds, _ = callee.parameters
+        for k, argument in enumerate(self._operands(node, name, given, kinds)):
+            place = self._new(f"getelementptr i64, ptr %context, i64 {k}")
+            self.lines.append(f"store {argument}, ptr {place}")
+        self.context = max(self.context, len(kinds))
+        self._define_task(callee, kinds)
+        self._declare("tapeless_split", "void", ["ptr", "ptr", "i64"])
+        task = f'@"{callee.symbol}.chunk"'
+        operands = f"ptr {task}, ptr %context, i64 {count}"
+        self.lines.append(f"call void @tapeless_split({operands})")
+        return callee
+
+    def _define_task(self, callee: Callee, kinds: Sequence[str]) -> None:
+        """The function that calls a kernel for one chunk."""
+        types = [llvm_type(kind) for kind in kinds]
+        loads = "".join(
+            f"  %p{k} = getelementptr i64, ptr %context, i64 {k}\n"
+            f"  %a{k} = load {kind}, ptr %p{k}\n"
+            for k, kind in enumerate(types)
+        )
+        arguments = ["ptr %result", "ptr %error", *(f"{t} %a{k}" for k, t in enumerate(types))]
+        arguments.append("i64 %chunk")
+        self._declare(callee.symbol, "i32", arguments)
+        self.tasks[callee.symbol] = (
+            f'define internal void @"{callee.symbol}.chunk"(ptr %context, i64 %chunk) {{\n'
+            f"  %result = alloca i64\n  %error = alloca ptr\n{loads}"
+            f'  %status = call i32 @"{callee.symbol}"({", ".join(arguments)})\n  ret void\n}}\n'
+        )
 
     def _memory(self, name: str, node: ast.Call) -> Callee:
         """`copy` and `zero` become LLVM's own operations."""
@@ -242,6 +302,12 @@ class _Emitter:
         verb = narrow if target.itemsize < source.itemsize else wide
         return Operand(kind, self._new(f"{verb} {operand.typed} to {llvm_type(kind)}"))
 
+
+_THREADS: Final = """@tapeless_threads = external global i64
+declare void @tapeless_use_threads(i64)"""
+_USE_THREADS: Final = """  %threads = load i64, ptr @tapeless_threads
+  call void @tapeless_use_threads(i64 %threads)
+"""
 
 _CONVERSIONS = {
     ("f", "f"): ("fptrunc", "fpext"),

@@ -33,6 +33,7 @@ from .kernel import ROUTINES, KernelSpec, routine_symbol
 from .kernels import Kernel, Origin, kernel_symbol, kernel_table
 from .making import MAKING
 from .places import source_directory
+from .pool import export_pool, thread_cell, thread_count
 from .store import Store, warn_once
 
 if TYPE_CHECKING:
@@ -91,17 +92,19 @@ def compile_source(
     *,
     keep: bool = True,
     store: Store | None = None,
+    threads: int | None = None,
 ) -> NativeModule:
     """Compile a source text and write it to `path` (None: a file named by content in the private
     source folder), where tracebacks and profilers find it. With `keep=False`, and where no file can
     be written, the text is kept in `linecache`, where tracebacks find it too. What is in the
-    `store` is not compiled.
+    `store` is not compiled. The step may use `threads` threads (`pool.thread_count`).
 
     ValueError if the text is not of the form `runtime/kernel.py` describes.
     """
+    count = thread_count(threads)
     location = _write(source, path) if keep else _remember(source)
     functions = _functions(source, location)
-    making = _Making(source, location, functions, specs, driver)
+    making = _Making(source, location, functions, specs, driver, count)
     with MAKING:
         try:
             return making.module(store)
@@ -113,11 +116,18 @@ def compile_source(
 
 
 def load_source(
-    source: str, driver_text: str, symbols: Mapping[str, str], store: Store, driver: str = "step"
+    source: str,
+    driver_text: str,
+    symbols: Mapping[str, str],
+    store: Store,
+    driver: str = "step",
+    *,
+    threads: int | None = None,
 ) -> NativeModule | None:
     """The module of a source that was compiled before, found by the symbols of its kernels and the
     driver's LLVM text: the source is not even read. None if a kernel is not there any more."""
     started = time.perf_counter()
+    count = thread_count(threads)
     location = _write(source, None)
     kernels: dict[str, Kernel] = {}
     origins: Counter[Origin] = Counter()
@@ -130,7 +140,7 @@ def load_source(
             origins[origin] += 1
         read = time.perf_counter()
         try:
-            linked = load(driver_text, driver, kernels.values(), store)
+            linked = load(driver_text, driver, kernels.values(), store, count)
         except RuntimeError:  # `compile_source` finds out what cannot be loaded
             return None
     timings = {"kernels": read - started, "driver": time.perf_counter() - read}
@@ -146,6 +156,7 @@ class _Making:
     functions: Mapping[str, ast.FunctionDef]
     specs: Sequence[KernelSpec]
     driver: str
+    threads: int
 
     def module(self, store: Store | None) -> NativeModule:
         """Find or compile the kernels, then link them with the driver."""
@@ -164,7 +175,7 @@ class _Making:
             origins[origin] += 1
         compiled = time.perf_counter()
         text = self._driver_text(kernels)
-        linked = load(text, self.driver, kernels.values(), store)
+        linked = load(text, self.driver, kernels.values(), store, self.threads)
         timings = {"kernels": compiled - started, "driver": time.perf_counter() - compiled}
         return NativeModule(
             self.source, self.path, kernels, self.driver, text, linked, timings, origins
@@ -179,9 +190,11 @@ class _Making:
         return translate(self.functions[self.driver], callees)
 
 
-def load(text: str, name: str, kernels: Iterable[Kernel], store: Store | None) -> Linked:
-    """Load a driver with the kernels it calls that are not loaded yet. RuntimeError if the object
-    code cannot be loaded."""
+def load(
+    text: str, name: str, kernels: Iterable[Kernel], store: Store | None, threads: int
+) -> Linked:
+    """Load a driver with the kernels it calls that are not loaded yet, for so many threads.
+    RuntimeError if the object code cannot be loaded."""
     from .link import assemble, link  # lazily: llvmlite
 
     table = kernel_table()
@@ -193,6 +206,9 @@ def load(text: str, name: str, kernels: Iterable[Kernel], store: Store | None) -
         from .routines import export_routines
 
         imports |= export_routines(store)
+    if "@tapeless_threads" in text:
+        imports |= export_pool(store)
+        imports["tapeless_threads"] = ctypes.addressof(thread_cell(threads))
     images = [*(kernel.image for kernel in new), assemble(text, store)]
     linked = link(images, (name, *(kernel.symbol for kernel in new)), imports)
     table.add(new, linked)

@@ -17,11 +17,14 @@ Driver
     `def step(t):` is straight-line code over the pointer table `t`:
         k0(f32_at(t, 3), f32_at(t, 5), f32_at(t, 7), 32, 128)      a kernel or a routine (below)
         if k1(i64_at(t, 2), 32): return 1                          a checking kernel
+        split(k2, 16, f32_at(t, 3), f32_at(t, 5), 4096)            k2(.., 0) to k2(.., 15)
         gemm_f32(False, True, 32, 10, 128, -f32_at(t, 9)[0], f32_at(t, 3), 128, ...)
         return 0                                                   always the last statement
     Arguments are literals, `<dtype>_at(t, k)`, `at(<dtype>_at(t, k), n)`, the scalar load
     `<dtype>_at(t, k)[n]` and a minus sign before a number. Nothing else: the driver is translated,
     not compiled as Python, so a step of thousands of calls builds in linear time.
+    `split` calls a kernel once per chunk, with the number of the chunk as its last operand, in any
+    order and on several threads: chunks must not write what another one reads or writes.
 
 Values (t is a dtype name: bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64)
     Every function is named `<op>_<t>`; operands are converted to t first.
@@ -193,6 +196,12 @@ def zero(target: Buffer, n: int) -> None:
     target[:n] = 0
 
 
+def split(kernel: Callable[..., None], chunks: int, *operands: Any) -> None:
+    """kernel(*operands, 0), .., kernel(*operands, chunks - 1)"""
+    for chunk in range(chunks):
+        kernel(*operands, chunk)
+
+
 def _matrix(flat: Buffer, rows: int, columns: int, stride: int) -> Buffer:
     """A row-major view of a flat buffer; rows are `stride` elements apart."""
     item = flat.itemsize
@@ -233,7 +242,9 @@ def _accumulate(target: Buffer, alpha: Scalar, product: Buffer, beta: Scalar) ->
 
 
 def _vocabulary() -> dict[str, Callable[..., Any]]:
-    words: dict[str, Callable[..., Any]] = {"at": at, "copy": copy, "zero": zero}
+    words: dict[str, Callable[..., Any]] = {
+        "at": at, "copy": copy, "zero": zero, "split": split,
+    }  # fmt: skip
     for name, dtype in DTYPES.items():
         if name != "bool":
             words[name] = partial(convert, dtype)

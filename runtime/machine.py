@@ -10,6 +10,7 @@ from pathlib import Path
 
 from . import blas
 from .places import cache_directory
+from .pool import VARIABLE, has_pool, thread_count, usable_cores
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Machine:
     cpu: str
     features: tuple[str, ...]
     cores: int
+    threads: str
     blas: str
     blas_threads: int | None
     cache: Path
@@ -31,6 +33,7 @@ class Machine:
         rows += [
             ("system", self.system),
             ("cpu", f"{self.cpu}, {self.cores} usable cores"),
+            ("threads of a step", self.threads),
             ("vector features", " ".join(self.features) or "none known"),
             ("blas", self.blas),
             ("blas threads", "unknown" if self.blas_threads is None else str(self.blas_threads)),
@@ -52,6 +55,7 @@ def describe() -> Machine:
         cpu=cpu,
         features=features,
         cores=usable_cores(),
+        threads=_threads(),
         blas=str(found) if found else "none: own loops",
         blas_threads=found.threads if found else None,
         cache=cache,
@@ -59,11 +63,12 @@ def describe() -> Machine:
     )
 
 
-def usable_cores() -> int:
-    """Cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _threads() -> str:
+    """How many threads a step uses, and who says so."""
+    if not has_pool():
+        return "1 (more need Linux on x86-64 or AArch64)"
+    source = VARIABLE if os.environ.get(VARIABLE) else "usable cores"
+    return f"{thread_count()} ({source})"
 
 
 def version(name: str) -> str:

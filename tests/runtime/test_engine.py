@@ -215,3 +215,49 @@ def test_a_forked_child_runs_and_compiles():
         finally:
             os._exit(status)
     assert os.waitpid(child, 0)[1] == 0
+
+
+SCALED = """def k0(x0, y0, n0, a0, c):
+    for i in range(c * a0, minimum_i64(c * a0 + a0, n0)):
+        y0[i] = x0[i] * f32(2.0)
+
+
+"""
+SCALED_SPEC = KernelSpec("k0", ("f32", "f32"), 3)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_split_runs_a_kernel_once_per_chunk(threads):
+    calls = [
+        "split(k0, 4, f32_at(t, 0), at(f32_at(t, 1), 1), 10, 3)",
+        "split(k0, 1, f32_at(t, 1), f32_at(t, 2), 2, 2)",
+        "k0(f32_at(t, 0), at(f32_at(t, 1), 9), 4, 2, 1)",
+    ]
+    text = HEADER + SCALED + driver(*calls)
+    module = compile_source(text, None, [SCALED_SPEC], threads=threads)
+    native, plain = ([np.arange(k, k + 14, dtype=np.float32) for k in range(3)] for _ in range(2))
+    assert call(module, *native) == run_plain(text, plain) == 0
+    np.testing.assert_array_equal(native, plain)
+    np.testing.assert_array_equal(native[1], [1, *range(0, 20, 2), 4, 6, 14])
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "split(k0, 4, f32_at(t, 0), f32_at(t, 1), 10)",
+        "split(k0, 4, f32_at(t, 0), f32_at(t, 1), 10, 3, 0)",
+        "split(k0, i64_at(t, 0)[0], f32_at(t, 0), f32_at(t, 1), 10, 3)",
+        "split(gemv_f32, 4)",
+        "split(k9, 4)",
+        "split(4, k0)",
+    ],
+)
+def test_a_wrong_split_is_refused(statement):
+    with pytest.raises(ValueError, match="line"):
+        compile_text(SCALED + driver(statement), SCALED_SPEC)
+
+
+def test_a_checking_kernel_is_not_split():
+    kernel = "def k0(x0, c):\n    return 0\n\n\n"
+    with pytest.raises(ValueError, match="k0 cannot be split"):
+        compile_text(kernel + driver("split(k0, 2, f32_at(t, 0))"), KernelSpec("k0", ("f32",), 1))

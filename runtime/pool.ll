@@ -1,0 +1,340 @@
+; The pool of threads; `runtime/pool.py` says what it promises, and defines what differs between
+; processors: @pause, @read_mode, @write_mode, and the number of the system call FUTEX.
+;
+; %claims is the one word that threads fight for:   sequence number : 32, high : 16, low : 16.
+; The chunks low .. high - 1 of the present region are unclaimed. The caller takes the lowest, the
+; workers the highest, so with two threads a chunk tends to stay with its thread from region to
+; region. A claim is a compare-and-exchange on the whole word: while it succeeds the region is not
+; finished, so what was read of %job before belongs to it.
+
+%Job = type { ptr, ptr, i64, i64 }                ; task, its context, workers allowed, mode
+
+@claims   = internal global i64 0, align 64
+@job      = internal global %Job zeroinitializer, align 64
+@finished = internal global i64 0, align 64       ; chunks that workers have finished
+@sleeping = internal global i64 0, align 64       ; workers that wait in the kernel, or soon will
+@busy     = internal global i64 0, align 64       ; 1 while a region runs
+@closing  = internal global i64 0
+@allowed  = internal global i64 1                 ; threads a region may use, the caller included
+@hired    = internal global i64 0
+@workers  = internal global [64 x i64] zeroinitializer
+
+declare i32 @pthread_create(ptr, ptr, ptr, ptr)
+declare i32 @pthread_join(i64, ptr)
+declare i32 @pthread_sigmask(i32, ptr, ptr)
+declare i32 @sigfillset(ptr)
+declare i64 @syscall(i64, ...)
+declare i32 @sched_yield()
+declare i32 @clock_gettime(i32, ptr)
+
+define void @tapeless_use_threads(i64 %count) {
+  store atomic i64 %count, ptr @allowed monotonic, align 8
+  ret void
+}
+
+; Run task(context, 0) .. task(context, chunks - 1), each once, in any order.
+define void @tapeless_split(ptr %task, ptr %context, i64 %chunks) {
+  %allowed = load atomic i64, ptr @allowed monotonic, align 8
+  %fewer = call i64 @llvm.umin.i64(i64 %allowed, i64 %chunks)
+  %threads = call i64 @llvm.umin.i64(i64 %fewer, i64 65)
+  %several = icmp ugt i64 %threads, 1
+  %fits = icmp ult i64 %chunks, 65536
+  %shared = and i1 %several, %fits
+  br i1 %shared, label %enter, label %alone
+
+enter:                                            ; another caller's region: this one runs alone
+  %pair = cmpxchg ptr @busy, i64 0, i64 1 acquire monotonic
+  %entered = extractvalue { i64, i1 } %pair, 1
+  br i1 %entered, label %staff, label %alone
+
+alone:
+  %none = icmp eq i64 %chunks, 0
+  br i1 %none, label %done, label %each
+
+each:
+  %c = phi i64 [ 0, %alone ], [ %c.next, %each ]
+  call void %task(ptr %context, i64 %c)
+  %c.next = add i64 %c, 1
+  %more = icmp ult i64 %c.next, %chunks
+  br i1 %more, label %each, label %done
+
+staff:
+  %helpers = sub i64 %threads, 1
+  %hired = load atomic i64, ptr @hired monotonic, align 8
+  %too.few = icmp ult i64 %hired, %helpers
+  br i1 %too.few, label %hire, label %publish
+
+hire:
+  call void @hire(i64 %helpers)
+  br label %publish
+
+publish:
+  %mode = call i64 @read_mode()
+  store atomic ptr %task, ptr @job monotonic, align 8
+  %context.p = getelementptr %Job, ptr @job, i32 0, i32 1
+  store atomic ptr %context, ptr %context.p monotonic, align 8
+  %helpers.p = getelementptr %Job, ptr @job, i32 0, i32 2
+  store atomic i64 %helpers, ptr %helpers.p monotonic, align 8
+  %mode.p = getelementptr %Job, ptr @job, i32 0, i32 3
+  store atomic i64 %mode, ptr %mode.p monotonic, align 8
+  store atomic i64 0, ptr @finished monotonic, align 8
+  %open = shl i64 %chunks, 16
+  call void @announce(i64 %open)
+  br label %take
+
+take:
+  %own = phi i64 [ 0, %publish ], [ %own, %missed ], [ %own.next, %run ]
+  %word = load atomic i64, ptr @claims monotonic, align 8
+  %low = and i64 %word, 65535
+  %above = lshr i64 %word, 16
+  %high = and i64 %above, 65535
+  %left = icmp ult i64 %low, %high
+  br i1 %left, label %claim, label %await
+
+claim:
+  %less = add i64 %word, 1
+  %claimed = cmpxchg ptr @claims, i64 %word, i64 %less acq_rel monotonic
+  %mine = extractvalue { i64, i1 } %claimed, 1
+  br i1 %mine, label %run, label %missed
+
+missed:
+  br label %take
+
+run:
+  call void %task(ptr %context, i64 %low)
+  %own.next = add i64 %own, 1
+  br label %take
+
+await:                                            ; only for chunks that a worker has claimed
+  %others = sub i64 %chunks, %own
+  br label %check
+
+check:
+  %turn = phi i64 [ 0, %await ], [ %turn.next, %relax ]
+  %count = load atomic i64, ptr @finished acquire, align 8
+  %complete = icmp eq i64 %count, %others
+  br i1 %complete, label %leave, label %wait
+
+wait:
+  %turn.next = add i64 %turn, 1
+  %patient = icmp ult i64 %turn, 4096
+  br i1 %patient, label %relax, label %yield
+
+yield:                                            ; the worker may need this very processor
+  %ignored = call i32 @sched_yield()
+  br label %relax
+
+relax:
+  call void @pause()
+  br label %check
+
+leave:
+  store atomic i64 0, ptr @busy release, align 8
+  ret void
+
+done:
+  ret void
+}
+
+; A new sequence number with these chunks, and a call to all who sleep.
+define internal void @announce(i64 %open) {
+  %old = load atomic i64, ptr @claims monotonic, align 8
+  %sequence = and i64 %old, -4294967296
+  %next = add i64 %sequence, 4294967296
+  %word = or i64 %next, %open
+  %before = atomicrmw xchg ptr @claims, i64 %word seq_cst
+  %sleeping = load atomic i64, ptr @sleeping seq_cst, align 8
+  %any = icmp ne i64 %sleeping, 0
+  br i1 %any, label %wake, label %done
+wake:
+  %sequence.p = getelementptr i8, ptr @claims, i64 4
+  %woken = call i64 (i64, ...) @syscall(i64 FUTEX, ptr %sequence.p, i32 129, i32 2147483647)
+  br label %done
+done:
+  ret void
+}
+
+; Workers take no signals: they are for the threads of the program, whose waits they must interrupt.
+define internal void @hire(i64 %wanted) {
+  %all = alloca [128 x i8], align 8
+  %before = alloca [128 x i8], align 8
+  %filled = call i32 @sigfillset(ptr %all)
+  %blocked = call i32 @pthread_sigmask(i32 2, ptr %all, ptr %before)
+  br label %next
+
+next:
+  %k = load atomic i64, ptr @hired monotonic, align 8
+  %more = icmp ult i64 %k, %wanted
+  br i1 %more, label %create, label %done
+
+create:
+  %place = getelementptr i64, ptr @workers, i64 %k
+  %name = inttoptr i64 %k to ptr
+  %failed = call i32 @pthread_create(ptr %place, ptr null, ptr @work, ptr %name)
+  %created = icmp eq i32 %failed, 0
+  br i1 %created, label %count, label %done
+
+count:
+  %k.next = add i64 %k, 1
+  store atomic i64 %k.next, ptr @hired monotonic, align 8
+  br label %next
+
+done:
+  %restored = call i32 @pthread_sigmask(i32 2, ptr %before, ptr null)
+  ret void
+}
+
+; Worker number %name: claim and run; after a millisecond without a chunk, sleep.
+define internal ptr @work(ptr %name) {
+entry:
+  %k = ptrtoint ptr %name to i64
+  br label %rest
+
+rest:
+  br label %look
+
+look:
+  %turn = phi i64 [ 0, %rest ], [ %turn, %missed ], [ %turn.next, %idle ], [ %turn.next, %clock ]
+  %until = phi i64 [ 0, %rest ], [ %until, %missed ], [ %until, %idle ], [ %until.next, %clock ]
+  %word = load atomic i64, ptr @claims acquire, align 8
+  %low = and i64 %word, 65535
+  %above = lshr i64 %word, 16
+  %high = and i64 %above, 65535
+  %left = icmp ult i64 %low, %high
+  br i1 %left, label %consider, label %idle
+
+consider:
+  %task = load atomic ptr, ptr @job monotonic, align 8
+  %context.p = getelementptr %Job, ptr @job, i32 0, i32 1
+  %context = load atomic ptr, ptr %context.p monotonic, align 8
+  %helpers.p = getelementptr %Job, ptr @job, i32 0, i32 2
+  %helpers = load atomic i64, ptr %helpers.p monotonic, align 8
+  %mode.p = getelementptr %Job, ptr @job, i32 0, i32 3
+  %mode = load atomic i64, ptr %mode.p monotonic, align 8
+  %allowed = icmp ult i64 %k, %helpers
+  br i1 %allowed, label %claim, label %idle
+
+claim:
+  %less = sub i64 %word, 65536
+  %claimed = cmpxchg ptr @claims, i64 %word, i64 %less acq_rel monotonic
+  %mine = extractvalue { i64, i1 } %claimed, 1
+  br i1 %mine, label %run, label %missed
+
+missed:
+  br label %look
+
+run:
+  %chunk = sub i64 %high, 1
+  call void @write_mode(i64 %mode)
+  call void %task(ptr %context, i64 %chunk)
+  %count = atomicrmw add ptr @finished, i64 1 release
+  br label %rest
+
+idle:                                             ; a look at the clock every 128 turns
+  call void @pause()
+  %turn.next = add i64 %turn, 1
+  %low.bits = and i64 %turn.next, 127
+  %due = icmp eq i64 %low.bits, 0
+  br i1 %due, label %ask, label %look
+
+ask:
+  %closing = load atomic i64, ptr @closing monotonic, align 8
+  %ends = icmp ne i64 %closing, 0
+  br i1 %ends, label %end, label %read
+
+read:
+  %now = call i64 @nanoseconds()
+  %first = icmp eq i64 %until, 0
+  %later = add i64 %now, SPIN
+  %until.next = select i1 %first, i64 %later, i64 %until
+  %over = icmp ugt i64 %now, %until.next
+  br i1 %over, label %sleep, label %clock
+
+clock:
+  br label %look
+
+sleep:                                            ; unless a region began since the last look
+  %asleep = atomicrmw add ptr @sleeping, i64 1 seq_cst
+  %seen.64 = lshr i64 %word, 32
+  %seen = trunc i64 %seen.64 to i32
+  %word.now = load atomic i64, ptr @claims seq_cst, align 8
+  %now.64 = lshr i64 %word.now, 32
+  %same = icmp eq i64 %seen.64, %now.64
+  br i1 %same, label %wait, label %awake
+
+wait:
+  %sequence.p = getelementptr i8, ptr @claims, i64 4
+  %slept = call i64 (i64, ...) @syscall(i64 FUTEX, ptr %sequence.p, i32 128, i32 %seen, ptr null)
+  br label %awake
+
+awake:
+  %rose = atomicrmw sub ptr @sleeping, i64 1 seq_cst
+  br label %rest
+
+end:
+  ret ptr null
+}
+
+define internal i64 @nanoseconds() {
+  %time = alloca { i64, i64 }
+  %status = call i32 @clock_gettime(i32 1, ptr %time)
+  %seconds = load i64, ptr %time
+  %rest.p = getelementptr i64, ptr %time, i64 1
+  %rest = load i64, ptr %rest.p
+  %scaled = mul i64 %seconds, 1000000000
+  %sum = add i64 %scaled, %rest
+  ret i64 %sum
+}
+
+; Send the workers home and wait for them; from now on every region runs alone.
+define void @tapeless_close_pool() {
+  br label %try
+
+try:                                              ; a region that never ends is left behind
+  %turn = phi i64 [ 0, %0 ], [ %turn.next, %yield ]
+  %pair = cmpxchg ptr @busy, i64 0, i64 1 acquire monotonic
+  %entered = extractvalue { i64, i1 } %pair, 1
+  br i1 %entered, label %close, label %again
+
+again:
+  %turn.next = add i64 %turn, 1
+  %patient = icmp ult i64 %turn.next, 1000000
+  br i1 %patient, label %yield, label %done
+
+yield:
+  %ignored = call i32 @sched_yield()
+  br label %try
+
+close:
+  store atomic i64 1, ptr @closing seq_cst, align 8
+  call void @announce(i64 0)
+  br label %next
+
+next:
+  %k = load atomic i64, ptr @hired monotonic, align 8
+  %any = icmp ne i64 %k, 0
+  br i1 %any, label %join, label %done
+
+join:
+  %last = sub i64 %k, 1
+  %place = getelementptr i64, ptr @workers, i64 %last
+  %worker = load i64, ptr %place
+  %joined = call i32 @pthread_join(i64 %worker, ptr null)
+  store atomic i64 %last, ptr @hired monotonic, align 8
+  br label %next
+
+done:
+  ret void
+}
+
+; In a forked child, which has none of the workers.
+define void @tapeless_reset_pool() {
+  store atomic i64 0, ptr @claims monotonic, align 8
+  store atomic i64 0, ptr @sleeping monotonic, align 8
+  store atomic i64 0, ptr @hired monotonic, align 8
+  store atomic i64 0, ptr @closing monotonic, align 8
+  store atomic i64 0, ptr @busy seq_cst, align 8
+  ret void
+}
+
+declare i64 @llvm.umin.i64(i64, i64)

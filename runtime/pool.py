@@ -1,0 +1,189 @@
+"""Threads that share the work of one step.
+
+    addresses = export_pool(store)          the C functions below, by symbol
+    count = thread_count(threads)           what `threads=` and TAPELESS_THREADS ask for
+
+    void tapeless_use_threads(int64_t count)                          threads of the regions to come
+    void tapeless_split(task, void *context, int64_t chunks)          one region
+
+A region calls `task(context, c)` for every chunk c, once, in any order and on any thread; it
+returns when all are done. What a chunk is does not depend on the count of threads, so neither do
+the bits of a result.
+
+The pool is LLVM text (`pool.ll`), compiled once per process and kept by content. Chunks are claimed
+by an atomic word; the caller takes part, and waits for claimed chunks only: a worker that sleeps,
+or that the system has put aside, costs nothing. Workers spin for a millisecond after their last
+chunk, then sleep until the next region wakes them. They are made when a region first needs them,
+never hold the GIL, never call Python, take no signals, and run with the caller's floating-point
+modes.
+
+A region inside another one, or beside that of another thread, runs on its caller alone. A forked
+child starts without workers and makes its own. At exit the workers are sent home first.
+
+The pool needs Linux (a futex) on x86-64 or AArch64. Elsewhere a step runs on one thread.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import platform
+import sys
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from .store import Store
+
+if TYPE_CHECKING:
+    from .link import Linked
+
+MOST_THREADS: Final = 65
+"""The caller and as many workers as `pool.ll` has room for."""
+
+SPIN_NANOSECONDS: Final = 1_000_000
+
+VARIABLE: Final = "TAPELESS_THREADS"
+
+EXPORTS: Final = ("tapeless_use_threads", "tapeless_split")
+_OWN: Final = ("tapeless_reset_pool", "tapeless_close_pool")
+
+_FUTEX: Final = {"x86_64": 202, "aarch64": 98}
+
+_PROCESSOR: Final = {
+    "x86_64": """
+declare void @llvm.x86.sse2.pause()
+declare void @llvm.x86.sse.stmxcsr(ptr)
+declare void @llvm.x86.sse.ldmxcsr(ptr)
+define internal void @pause() {
+  call void @llvm.x86.sse2.pause()
+  ret void
+}
+define internal i64 @read_mode() {
+  %place = alloca i32
+  call void @llvm.x86.sse.stmxcsr(ptr %place)
+  %mode = load i32, ptr %place
+  %wide = zext i32 %mode to i64
+  ret i64 %wide
+}
+define internal void @write_mode(i64 %mode) {
+  %place = alloca i32
+  %narrow = trunc i64 %mode to i32
+  store i32 %narrow, ptr %place
+  call void @llvm.x86.sse.ldmxcsr(ptr %place)
+  ret void
+}
+""",
+    "aarch64": """
+declare void @llvm.aarch64.hint(i32)
+declare i64 @llvm.aarch64.get.fpcr()
+declare void @llvm.aarch64.set.fpcr(i64)
+define internal void @pause() {
+  call void @llvm.aarch64.hint(i32 1)
+  ret void
+}
+define internal i64 @read_mode() {
+  %mode = call i64 @llvm.aarch64.get.fpcr()
+  ret i64 %mode
+}
+define internal void @write_mode(i64 %mode) {
+  call void @llvm.aarch64.set.fpcr(i64 %mode)
+  ret void
+}
+""",
+}
+
+_ALONE: Final = """
+define void @tapeless_use_threads(i64 %count) {
+  ret void
+}
+define void @tapeless_split(ptr %task, ptr %context, i64 %chunks) {
+  %none = icmp eq i64 %chunks, 0
+  br i1 %none, label %done, label %each
+each:
+  %c = phi i64 [ 0, %0 ], [ %c.next, %each ]
+  call void %task(ptr %context, i64 %c)
+  %c.next = add i64 %c, 1
+  %more = icmp ult i64 %c.next, %chunks
+  br i1 %more, label %each, label %done
+done:
+  ret void
+}
+"""
+
+
+def has_pool() -> bool:
+    """Whether this system can run a step on several threads."""
+    return sys.platform == "linux" and platform.machine() in _FUTEX
+
+
+def usable_cores() -> int:
+    """Cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def thread_count(threads: int | None = None) -> int:
+    """How many threads a step may use: what it asks for, else `TAPELESS_THREADS`, else the cores
+    this process may run on; 1 where there is no pool. ValueError if the variable is no count."""
+    if threads is None:
+        threads = _from_environment() or usable_cores()
+    return min(threads, MOST_THREADS) if has_pool() else 1
+
+
+def _from_environment() -> int | None:
+    text = os.environ.get(VARIABLE, "")
+    if not text:
+        return None
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise ValueError(f"{VARIABLE} must be a positive integer such as 2, not {text!r}")
+    return int(text)
+
+
+@cache
+def thread_cell(count: int) -> ctypes.c_int64:
+    """A word of memory that holds the count, for ever: native code reads it."""
+    return ctypes.c_int64(count)
+
+
+def pool_text(machine: str) -> str:
+    """The LLVM text of the pool for "x86_64" or "aarch64"."""
+    text = Path(__file__).with_suffix(".ll").read_text()
+    text = text.replace("i64 FUTEX", f"i64 {_FUTEX[machine]}")
+    return text.replace("SPIN", str(SPIN_NANOSECONDS)) + _PROCESSOR[machine]
+
+
+def export_pool(store: Store | None) -> dict[str, int]:
+    """The pool's functions for native code, symbol to address. There is one pool in a process; the
+    store may hold its code."""
+    addresses = _exported()
+    if not addresses:
+        linked = _link(store)
+        _keep().append(linked)
+        addresses |= {symbol: linked.addresses[symbol] for symbol in EXPORTS}
+    return addresses
+
+
+def _link(store: Store | None) -> Linked:
+    from .link import assemble, link  # lazily: llvmlite
+
+    if not has_pool():
+        return link([assemble(_ALONE, store)], EXPORTS, {})
+    linked = link([assemble(pool_text(platform.machine()), store)], (*EXPORTS, *_OWN), {})
+    reset, close = (ctypes.CFUNCTYPE(None)(linked.addresses[symbol]) for symbol in _OWN)
+    os.register_at_fork(after_in_child=reset)
+    atexit.register(close)
+    return linked
+
+
+@cache
+def _exported() -> dict[str, int]:
+    return {}
+
+
+@cache
+def _keep() -> list[Linked]:
+    """Workers run in this machine code: it stays as long as the process."""
+    return []

@@ -1,0 +1,247 @@
+"""The pool of threads: every chunk once, whoever calls, whatever sleeps, forks or exits."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import threading
+import time
+
+import numpy as np
+import pytest
+from tapeless.runtime.link import assemble, link
+from tapeless.runtime.pool import (
+    MOST_THREADS,
+    export_pool,
+    has_pool,
+    pool_text,
+    thread_count,
+    usable_cores,
+)
+
+linux = pytest.mark.skipif(not has_pool(), reason="no pool here")
+
+TEXT = """
+declare void @tapeless_split(ptr, ptr, i64)
+
+define internal void @count(ptr %y, i64 %c) {
+  %p = getelementptr i64, ptr %y, i64 %c
+  %old = atomicrmw add ptr %p, i64 1 monotonic
+  ret void
+}
+define internal void @again(ptr %y, i64 %c) {
+  call void @tapeless_split(ptr @count, ptr %y, i64 5)
+  ret void
+}
+define internal void @half(ptr %y, i64 %c) {
+  %p = getelementptr double, ptr %y, i64 %c
+  %x = load double, ptr %p
+  %h = fmul double %x, 0.5
+  store double %h, ptr %p
+  ret void
+}
+define void @halves(ptr %y, i64 %chunks, i64 %regions) {
+  call void @tapeless_split(ptr @half, ptr %y, i64 %chunks)
+  ret void
+}
+"""
+LOOP = """
+define void @{name}(ptr %y, i64 %chunks, i64 %regions) {{
+  br label %loop
+loop:
+  %i = phi i64 [ 0, %0 ], [ %next, %loop ]
+  call void @tapeless_split(ptr @{task}, ptr %y, i64 %chunks)
+  %next = add i64 %i, 1
+  %more = icmp ult i64 %next, %regions
+  br i1 %more, label %loop, label %done
+done:
+  ret void
+}}
+"""
+FUNCTIONS = ("counts", "nested", "halves")
+
+
+class Pool:
+    """Functions (array, chunks, regions) that run regions without holding the GIL."""
+
+    def __init__(self):
+        text = TEXT + LOOP.format(name="counts", task="count")
+        text += LOOP.format(name="nested", task="again")
+        exported = export_pool(None)
+        self.linked = link([assemble(text, None)], FUNCTIONS, exported)
+        self.use = ctypes.CFUNCTYPE(None, ctypes.c_int64)(exported["tapeless_use_threads"])
+
+    def run(self, name, array, chunks, regions=1):
+        kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+        kind(self.linked.addresses[name])(array.ctypes.data, chunks, regions)
+
+
+@pytest.fixture(scope="module")
+def pool():
+    made = Pool()
+    yield made
+    made.use(1)
+
+
+def tasks():
+    """The threads of this process."""
+    return set(os.listdir("/proc/self/task"))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 4])
+@pytest.mark.parametrize("chunks", [0, 1, 2, 7, 64, 65536])
+def test_every_chunk_runs_once_per_region(pool, threads, chunks):
+    pool.use(threads)
+    counts = np.zeros(chunks + 1, np.int64)
+    pool.run("counts", counts, chunks, 30)
+    assert (counts[:chunks] == 30).all() and counts[chunks] == 0
+
+
+def test_sleeping_workers_are_woken_and_counted(pool):
+    pool.use(3)
+    counts = np.zeros(8, np.int64)
+    for k in range(40):
+        pool.run("counts", counts, 7, 3)
+        time.sleep(0.0007 * (k % 4))  # around the millisecond after which they sleep
+    assert (counts[:7] == 120).all() and counts[7] == 0
+
+
+def test_a_region_inside_a_region_runs_alone(pool):
+    pool.use(4)
+    counts = np.zeros(6, np.int64)
+    pool.run("nested", counts, 9, 50)
+    assert (counts[:5] == 450).all() and counts[5] == 0
+
+
+@pytest.mark.parametrize("callers", [2, 16])
+def test_several_threads_call_at_once(pool, callers):
+    pool.use(3)
+    counts = np.zeros(9, np.int64)
+    threads = [
+        threading.Thread(target=pool.run, args=("counts", counts, 9, 2000), daemon=True)
+        for _ in range(callers)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+        assert not thread.is_alive(), "a region hangs"
+    assert (counts == 2000 * callers).all()
+
+
+@linux
+def test_a_forked_child_makes_its_own_workers(pool):
+    pool.use(3)
+    counts = np.zeros(9, np.int64)
+    pool.run("counts", counts, 9)
+    for _ in range(3):
+        child = os.fork()
+        if child == 0:
+            code = 3
+            try:
+                alone = len(tasks()) == 1
+                pool.run("counts", counts, 9, 100)
+                right = (counts == 101).all() and len(tasks()) == 3
+                code = int(not (alone and right))
+            finally:
+                os._exit(code)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+    pool.run("counts", counts, 9)
+    assert (counts == 2).all()
+
+
+@linux
+def test_workers_take_no_signals(pool):
+    pool.use(1)
+    before = tasks()
+    pool.use(MOST_THREADS)
+    pool.run("counts", np.zeros(100, np.int64), 100)
+    hired = tasks() - before
+    assert hired
+    for task in hired:
+        with open(f"/proc/self/task/{task}/status") as file:
+            fields = dict(line.split(":\t", 1) for line in file if ":\t" in line)
+        blocked = int(fields["SigBlk"], 16)
+        assert all(blocked >> (signal - 1) & 1 for signal in (2, 14, 15))
+
+
+@linux
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="sets MXCSR")
+def test_workers_have_the_modes_of_the_caller(pool):
+    """Subnormal results are flushed on all threads or on none."""
+    text = """
+declare void @llvm.x86.sse.ldmxcsr(ptr)
+define void @modes(i64 %bits) {
+  %place = alloca i64
+  store i64 %bits, ptr %place
+  call void @llvm.x86.sse.ldmxcsr(ptr %place)
+  ret void
+}"""
+    linked = link([assemble(text, None)], ("modes",), {})
+    modes = ctypes.CFUNCTYPE(None, ctypes.c_int64)(linked.addresses["modes"])
+    pool.use(4)
+    for bits, expected in ((0x1F80, 1e-310 / 2), (0x9FC0, 0.0)):  # DAZ and FTZ in the second
+        for _ in range(50):
+            numbers = np.full(64, 1e-310)
+            modes(bits)
+            try:
+                pool.run("halves", numbers, 64)
+            finally:
+                modes(0x1F80)
+            assert (numbers == expected).all()
+
+
+EXIT = """
+import threading, time, sys
+import numpy as np
+from tests.runtime.test_pool import Pool
+pool = Pool()
+pool.use(3)
+counts = np.zeros(9, np.int64)
+pool.run("counts", counts, 9, 100)
+if sys.argv[1] == "asleep":
+    time.sleep(0.05)
+if sys.argv[1] == "calling":
+    arguments = ("counts", counts, 9, 10**12)
+    threading.Thread(target=pool.run, args=arguments, daemon=True).start()
+    time.sleep(0.05)
+print("done")
+"""
+
+
+@pytest.mark.parametrize("state", ["spinning", "asleep", "calling"])
+def test_the_process_ends(python, state):
+    assert python("-c", EXIT, state) == "done\n"
+
+
+def test_the_count_of_threads(monkeypatch):
+    monkeypatch.delenv("TAPELESS_THREADS", raising=False)
+    assert thread_count(1) == 1
+    assert thread_count() == (min(usable_cores(), MOST_THREADS) if has_pool() else 1)
+    monkeypatch.setenv("TAPELESS_THREADS", "3")
+    assert thread_count() == (3 if has_pool() else 1)
+    assert thread_count(2) == (2 if has_pool() else 1)
+    assert thread_count(10**6) <= MOST_THREADS
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", "2 3"])
+def test_a_variable_that_is_no_count_is_an_error(monkeypatch, text):
+    monkeypatch.setenv("TAPELESS_THREADS", text)
+    with pytest.raises(ValueError, match="TAPELESS_THREADS must be a positive integer"):
+        thread_count()
+    assert thread_count(1) == 1
+
+
+def test_the_text_for_the_other_processor():
+    from llvmlite import binding as llvm
+
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    target = llvm.Target.from_triple("aarch64-linux-gnu").create_target_machine(cpu="generic")
+    module = llvm.parse_assembly(pool_text("aarch64"))
+    module.verify()
+    assembly = target.emit_assembly(module)
+    for instruction in ("yield", "FPCR", "bl\tsyscall", "#98"):
+        assert instruction.lower() in assembly.lower()
