@@ -128,10 +128,11 @@ def lower(
         for step in STEPS:
             if step.stage == stage and (optimize or step.required) and step.name not in skip:
                 before, graph = graph, _run(step, graph, skip, lowered)
+                if graph is before:
+                    continue
                 if verify:
                     verify_graph(graph, after=step.name)
-                if graph is not before:
-                    dump(f"{stage}-{step.name}", graph)
+                dump(f"{stage}-{step.name}", graph)
         lowered.graphs[stage] = graph
     return lowered
 

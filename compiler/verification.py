@@ -204,7 +204,8 @@ def gap(expected: Any, found: Any) -> float:
     differs = ~((a == b) | (np.isnan(a) & np.isnan(b)))
     if not differs.any():
         return 0.0
-    distance = np.abs(a[differs].astype(np.float64) - b[differs].astype(np.float64))
+    with np.errstate(over="ignore", invalid="ignore"):
+        distance = np.abs(a[differs].astype(np.float64) - b[differs].astype(np.float64))
     distance[np.isnan(distance)] = np.inf  # a NaN on one side; inf and -inf are inf apart already
     return float(max(np.max(distance), 0.0 if a.dtype.kind == "f" else 1.0))
 

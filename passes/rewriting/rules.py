@@ -156,9 +156,14 @@ Table = Mapping[str, Sequence[Rule]]
 
 def _by_head(rules: Iterable[Rule]) -> Table:
     """The rules to try for each op, in the order given."""
-    rules = tuple(rules)
-    heads = dict.fromkeys(head for r in rules for head in r.heads)
-    return {head: tuple(r for r in rules if head in r.heads or ANY_OP in r.heads) for head in heads}
+    table: dict[str, list[Rule]] = {}
+    anywhere: list[Rule] = []
+    for r in rules:
+        for each in [*table.values(), anywhere] if ANY_OP in r.heads else []:
+            each.append(r)
+        for head in r.heads if ANY_OP not in r.heads else ():
+            table.setdefault(head, list(anywhere)).append(r)
+    return {**table, ANY_OP: anywhere}
 
 
 def _sweep(name: str, graph: Graph, table: Table, fired: Counter[str]) -> Graph:

@@ -15,7 +15,7 @@ import numpy as np
 from tapeless.ir.builder import Builder
 from tapeless.ir.graph import Graph, Value
 from tapeless.ir.op import OPS
-from tapeless.ir.types import BOOL, F32, F64, Type
+from tapeless.ir.types import BOOL, F32, F64, I32, I64, Type
 
 DIMS: Final = (0, 1, 2, 3, 5, 7, 8, 16, 17, 33, 64, 65)
 MAX_SIZE: Final = 4096
@@ -40,6 +40,43 @@ class Program:
     arguments: list[np.ndarray]
 
 
+def data(draw: np.random.Generator, type_: Type) -> np.ndarray:
+    """An array to compute with: of a kind on which some mistake shows."""
+    kinds = FLOATS if type_.is_float else INTEGERS if type_.is_integer else BOOLEANS
+    array = np.asarray(kinds[draw.integers(len(kinds))](draw, type_.shape))
+    if type_.is_float and array.size and draw.random() < 0.08:
+        array = array.astype(type_.dtype)
+        array.reshape(-1)[draw.integers(array.size)] = np.nan
+    if type_.is_integer and draw.random() < 0.1:  # near the ends, where sums wrap around
+        array = array + np.iinfo(type_.dtype).max
+    return array.astype(type_.dtype)
+
+
+Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray | float]
+FLOATS: Final[tuple[Draw, ...]] = (
+    lambda draw, shape: draw.integers(-24, 25, shape) / 8,  # ties and exact sums
+    lambda draw, shape: draw.integers(-24, 25, shape) / 8,
+    lambda draw, shape: draw.uniform(-3, 3, shape),
+    lambda draw, shape: draw.uniform(-3, 3, shape),
+    lambda draw, shape: draw.uniform(-3, -0.1, shape),  # one sign
+    lambda draw, shape: draw.uniform(0.1, 3, shape),
+    lambda draw, shape: draw.choice((-1.5, 0.0, -0.0, 2.0), shape),  # many ties, signs of zero
+    lambda draw, shape: np.full(shape, draw.integers(-3, 4) / 2),  # all equal
+    lambda draw, shape: np.sort(draw.uniform(-3, 3, shape), axis=None).reshape(shape),  # in order
+)
+INTEGERS: Final[tuple[Draw, ...]] = (
+    lambda draw, shape: draw.integers(0, 5, shape),
+    lambda draw, shape: draw.integers(-9, 9, shape),
+    lambda draw, shape: draw.integers(-9, 0, shape),
+    lambda draw, shape: np.full(shape, draw.integers(-3, 4)),
+)
+BOOLEANS: Final[tuple[Draw, ...]] = (
+    lambda draw, shape: draw.random(shape) < 0.5,
+    lambda draw, shape: draw.random(shape) < 0.5,
+    lambda draw, shape: np.full(shape, draw.random() < 0.5),
+)
+
+
 class Growing:
     """A graph under construction: values there are, which of them are exact, and arguments."""
 
@@ -54,6 +91,10 @@ class Growing:
         self.arguments: list[np.ndarray] = []
         self.values: list[Value] = []
         self.exact: set[Value] = set()
+        self.reach: dict[Value, int] = {}
+        """Inputs that are indices, and the extent they were made for."""
+        self.careless = rng.random() < 0.04
+        """Whether one index will be out of range."""
         for _ in range(rng.randint(1, 3)):
             self.fresh(Type(self.dtype, self.shape()))
 
@@ -65,21 +106,11 @@ class Growing:
         return shape if np.prod(shape) <= MAX_SIZE else self.shape()
 
     def fresh(self, type_: Type, high: int | None = None) -> Value:
-        """A new input. Floats are small multiples of 1/8, so that ties and exact sums occur."""
+        """A new input; with `high`, of integers from -high to high - 1."""
         draw = np.random.default_rng(self.rng.getrandbits(32))
-        shape, dtype = type_.shape, type_.dtype
-        if dtype.kind == "f":
-            spread = draw.integers(-24, 25, shape) / 8 if self.rng.random() < 0.5 else (
-                draw.uniform(-3, 3, shape)
-            )  # fmt: skip
-            array = np.asarray(spread)
-            if array.size and self.rng.random() < 0.08:
-                array.reshape(-1)[self.rng.randrange(array.size)] = np.nan
-        elif high is not None:
-            array = np.asarray(draw.integers(-high, high, shape))
-        else:
-            array = np.asarray(draw.integers(0, 2 if type_.is_bool else 5, shape))
-        return self.given(array.astype(dtype))
+        if high is not None:
+            return self.given(np.asarray(draw.integers(-high, high, type_.shape), type_.dtype))
+        return self.given(data(draw, type_))
 
     def given(self, array: np.ndarray) -> Value:
         """A new input with this argument."""
@@ -105,6 +136,23 @@ class Growing:
             return found
         extents = tuple(self.rng.choice(self.dims) for _ in range(max(rank, 1)))
         return self.fresh(Type(self.dtype, extents))
+
+    def other(self, *, kinds: str = "ib", rank: int = 0) -> Value:
+        """An array of integers or Booleans."""
+        found = self.pick(lambda v: v.type.dtype.kind in kinds and v.type.rank >= rank)
+        if found is not None and self.rng.random() < 0.8:
+            return found
+        dtype = self.rng.choice([d for d in (I32, I64, BOOL) if d.kind in kinds])
+        shape = self.shape()
+        while len(shape) < rank:
+            shape = (self.rng.choice(self.dims), *shape)
+        return self.fresh(Type(dtype, shape))
+
+    def anything(self, *, kinds: str = "ib", rank: int = 0) -> Value:
+        """Mostly floats."""
+        if self.rng.random() < 0.8:
+            return self.floating(rank=rank)
+        return self.other(kinds=kinds, rank=rank)
 
     def like(self, x: Value, *, exact: bool = False) -> Value:
         """A value of x's dtype that broadcasts with it: often x itself or its shape."""
@@ -149,12 +197,16 @@ class Growing:
             return self.emit("tanh", value)
         return value
 
-    def nonempty(self, *, exact: bool = False, rank: int = 1) -> Value:
-        found = self.pick(
+    def nonempty(self, *, exact: bool = False, rank: int = 1, kinds: str = "") -> Value:
+        """An array with elements, mostly of floats; of one of these other kinds now and then."""
+        if kinds and self.rng.random() < 0.2:
+            found = self.other(kinds=kinds, rank=rank)
+            if found.type.size:
+                return found
+        return self.pick(
             lambda v: v.type.is_float and v.type.rank >= rank and v.type.size > 0
             and (v in self.exact or not exact)
-        )  # fmt: skip
-        return found or self.fresh(Type(self.dtype, tuple(d or 1 for d in self.dims[:2])[-2:]))
+        ) or self.fresh(Type(self.dtype, tuple(d or 1 for d in self.dims[:2])[-2:]))  # fmt: skip
 
     def of_type(self, type_: Type) -> Value | None:
         return self.pick(lambda v: v.type == type_)

@@ -12,9 +12,8 @@ from typing import Final
 
 import numpy as np
 from sampling import draw_operands
-from tapeless.ir.builder import inline
 from tapeless.ir.dotspec import LETTERS, canonical_spec
-from tapeless.ir.graph import Value
+from tapeless.ir.graph import Graph, Node, Value
 from tapeless.ir.op import OPS, Op
 from tapeless.ir.parse import parse
 from tapeless.ir.types import BOOL, F32, F64, I32, I64, Type
@@ -34,6 +33,12 @@ GUARDED: Final = {"log": 0.1, "sqrt": 0.1, "log1p": 0.1, "arccosh": 1.1, "cbrt":
 """Ops that are steep at the edge of their domain: applied to |x| + this."""
 INSIDE: Final = frozenset({"arctanh", "power"})
 GOLDEN: Final = Path(__file__).resolve().parents[1] / "passes" / "golden"
+
+
+@cache
+def motif_graphs() -> tuple[Graph, ...]:
+    """`motifs`, parsed."""
+    return tuple(map(parse, motifs()))
 
 
 @cache
@@ -109,7 +114,7 @@ class Steps(Growing):
         return self.emit(name, x, k)
 
     def choice(self) -> Value:
-        x = self.floating()
+        x = self.anything()
         y = self.like(x)
         shape = np.broadcast_shapes(x.shape, y.shape)
         c = self.boolean(shape)
@@ -118,6 +123,10 @@ class Steps(Growing):
         return self.emit("select", c, x, y)
 
     def convert(self) -> Value:
+        if self.rng.random() < 0.3:
+            return self.emit(
+                "cast", self.other(), dtype=self.rng.choice((F32, F64, BOOL, I32, I64))
+            )
         x = self.floating()
         dtype = self.rng.choice((F32, F64) if self.rng.random() < 0.7 else (BOOL, I32, I64))
         if dtype.kind != "f":
@@ -129,25 +138,38 @@ class Steps(Growing):
         """Integer and Boolean ops, on values that are exact anyway."""
         ops = self.rng.choice((elementwise(1, "i"), elementwise(2, "i"), elementwise(2, "b")))
         op = self.rng.choice(ops)
-        kind = "b" if ops is elementwise(2, "b") else "i"
-        x = self.pick(lambda v: v.type.dtype.kind == kind)
-        if x is None:
-            dtype = BOOL if kind == "b" else self.rng.choice((I32, I64))
-            x = self.fresh(Type(dtype, self.shape()))
+        x = self.other(kinds="b" if ops is elementwise(2, "b") else "i")
         operands = (x,) if ops is elementwise(1, "i") else (x, self.like(x, exact=True))
         if op.name in ("floor_divide", "remainder", "fmod", "power", "shift_left", "shift_right"):
             last = self.b.add(self.b.remainder(self.b.abs(operands[-1]), 5), 1)
             operands = (*operands[:-1], last)
         return self.emit(op.name, *operands)
 
+    def counting(self) -> Value:
+        """Positions along an axis: as they are, compared with values or with each other (one-hot
+        rows, triangles), or as one more term."""
+        x = self.anything(kinds="i", rank=1)
+        axis = self.rng.randrange(x.type.rank)
+        dtype = self.rng.choice((x.type.dtype, I64, I32, F32, F64))
+        n = self.b.emit("iota", (), {"n": x.shape[axis], "dtype": dtype}).result
+        self.exact.add(n)
+        column = tuple(m if k == axis else 1 for k, m in enumerate(x.shape[: axis + 1]))
+        n = self.emit("reshape", n, shape=(*column, *(1 for _ in x.shape[axis + 1 :])))
+        if dtype != x.type.dtype:
+            return n
+        if x in self.exact and self.rng.random() < 0.5:
+            return self.emit(self.rng.choice(("lt", "le", "eq", "ge")), x, n)
+        return self.emit(self.rng.choice(("add", "sub", "mul", "maximum", "minimum")), x, n)
+
     def reduce(self) -> Value:
         if self.rng.random() < 0.15:
-            return self.emit(self.rng.choice(("argmax", "argmin")), x := self.nonempty(exact=True),
-                             axis=self.rng.randrange(x.type.rank))  # fmt: skip
+            x = self.nonempty(exact=True, kinds="ib")
+            op = self.rng.choice(("argmax", "argmin"))
+            return self.emit(op, x, axis=self.rng.randrange(x.type.rank))
         op = self.rng.choice(("sum", "sum", "max", "min", "any", "all"))
-        x = self.floating() if op == "sum" else self.nonempty()
+        x = self.anything(kinds="i") if op == "sum" else self.nonempty(kinds="i")
         if op in ("any", "all"):
-            x = self.pick(lambda v: v.type.is_bool) or self.fresh(Type(BOOL, self.shape()))
+            x = self.other(kinds="b")
         axes = tuple(k for k in range(x.type.rank) if self.rng.random() < 0.6)
         y = self.emit(op, x, axes=axes)
         if self.rng.random() < 0.5:
@@ -158,7 +180,7 @@ class Steps(Growing):
 
     def contract(self) -> Value | None:
         """A `dot` with letters drawn at random: shared, summed over one side, kept."""
-        x = self.floating(rank=self.rng.choice((0, 1, 2)))
+        x = self.anything(kinds="i", rank=self.rng.choice((0, 1, 2)))
         others = [v for v in self.values if v.type.dtype == x.type.dtype]
         y = self.rng.choice(others) if others else x
         lhs = list(LETTERS[: x.type.rank])
@@ -183,7 +205,7 @@ class Steps(Growing):
         return self.emit("dot", x, y, spec=canonical_spec(spec))
 
     def move(self) -> Value:
-        x = self.floating()
+        x = self.anything()
         kind = self.rng.randrange(5)
         if kind == 0:
             return self.emit(
@@ -202,7 +224,7 @@ class Steps(Growing):
         return self.emit("pad", x, low=low, high=high)
 
     def join(self) -> Value:
-        x = self.floating(rank=1)
+        x = self.anything(rank=1)
         axis = self.rng.randrange(x.type.rank)
 
         def fits(v: Value) -> bool:
@@ -215,7 +237,7 @@ class Steps(Growing):
 
     def region(self) -> Value:
         """Write or add into a regular part."""
-        x = self.floating(rank=1)
+        x = self.anything(rank=1)
         spec = self.region_of(x.shape)
         part = self.emit("slice", self.of_type(x.type) or x, spec=spec)
         return self.emit(self.rng.choice(("update", "add_at")), self.or_zeros(x), part, spec=spec)
@@ -224,25 +246,39 @@ class Steps(Growing):
         """Axes of x, and index arrays in range for them (repeats and negatives included)."""
         axes = tuple(sorted(self.rng.sample(range(x.type.rank), self.rng.randint(1, x.type.rank))))
         count = self.rng.choice((1, 2, 5, 8))
-        shape = (count,) if self.rng.random() < 0.7 else (2, count)
-        found = []
+        shape: tuple[int, ...] = (count,) if self.rng.random() < 0.7 else (2, count)
+        found: list[Value] = []
         for axis in axes:
-            n = x.shape[axis] + (self.rng.random() < 0.01)  # now and then out of range
-            if self.rng.random() < 0.25 and len(shape) == 1 and n:
-                found.append(
-                    self.b.iota(n=n) if len(axes) == 1 else self.fresh(Type(I64, shape), n)
-                )
-            else:
-                found.append(self.fresh(Type(I64, shape), n))
+            n = x.shape[axis]
+            if self.rng.random() < 0.25 and len(axes) == 1 and n:
+                return axes, [self.b.iota(n=n)]
+            found.append(self.indices(shape, n))
+            shape = found[-1].shape
         return axes, found
 
+    def indices(self, shape: tuple[int, ...], n: int) -> Value:
+        """Indices of an axis of n elements: of another axis if they fit. In a careless program one
+        does not."""
+        wrong = self.careless and self.rng.random() < 0.4
+        used = [v for v, m in self.reach.items() if m > n if wrong] or [
+            v for v, m in self.reach.items() if m <= n
+        ]
+        used = [v for v in used if v.shape == shape]
+        if used and self.rng.random() < 0.4:
+            value = self.rng.choice(used)
+        else:
+            value = self.fresh(Type(self.rng.choice((I64, I64, I32)), shape), n + wrong)
+            self.reach[value] = n
+        self.careless = self.careless and not wrong
+        return value
+
     def index(self) -> Value:
-        x = self.nonempty()
+        x = self.nonempty(kinds="ib")
         axes, indices = self.positions(x)
         return self.emit("gather", x, *indices, axes=axes)
 
     def scatter(self) -> Value:
-        x = self.nonempty()
+        x = self.nonempty(kinds="ib")
         axes, indices = self.positions(x)
         part = self.emit("gather", self.of_type(x.type) or x, *indices, axes=axes)
         op = self.rng.choice(("scatter", "scatter_add", "scatter_add"))
@@ -264,15 +300,24 @@ class Steps(Growing):
 
     def motif(self) -> Value | None:
         """The graph a rule is documented with, on values of the program where types agree."""
-        graph = parse(self.rng.choice(motifs()))
+        graph = self.rng.choice(motif_graphs())
         operands = []
         for v in graph.inputs:
             # Indices of a motif must be in range, so they are its own.
             found = None if v.type.is_integer else self.of_type(v.type)
             operands.append(found or self.fresh(v.type, 2 if v.type.is_integer else None))
-        results = inline(self.b, graph, operands)
+        results = self.copied(graph, operands)
         self.values += [v for v in results[1:] if v not in self.values]
         return results[0]
+
+    def copied(self, graph: Graph, operands: list[Value]) -> list[Value]:
+        """The outputs of a copy of the graph, which may have been copied here before."""
+        env = dict(zip(graph.inputs, operands, strict=True))
+        for node in graph.nodes:
+            results = tuple(Value(v.type, v.name) for v in node.results)
+            self.b.append(Node(node.op, tuple(env[v] for v in node.operands), results, node.attrs))
+            env.update(zip(node.results, results, strict=True))
+        return [env[v] for v in graph.outputs]
 
     def sample(self) -> Value | None:
         """Any op of the registry on one of its samples, so that none is left out."""

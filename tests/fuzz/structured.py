@@ -86,7 +86,7 @@ class Structured(Steps):
 
     def total(self) -> Value:
         """Running totals, now and then of a move, and a part of them."""
-        x = self.nonempty()
+        x = self.nonempty(kinds="i")
         if self.rng.random() < 0.3:
             x = self.emit("slice", x, spec=tuple((n - 1, -1, -1) for n in x.shape))
         if self.rng.random() < 0.3:
@@ -100,7 +100,7 @@ class Structured(Steps):
 
     def order(self) -> Value:
         """Sort along an axis, by the permutation and a gather, or the permutation itself."""
-        x = self.nonempty(exact=True)
+        x = self.nonempty(exact=True, kinds="i")
         if self.rng.random() < 0.5:
             axis = self.rng.randrange(x.type.rank)
             self.values.append(self.emit("argsort", x, axis=axis))
@@ -109,7 +109,7 @@ class Structured(Steps):
 
     def search(self) -> Value:
         """Where exact values lie in a sorted array, and how many in each gap."""
-        ordered, keys = self.order(), self.nonempty(exact=True)
+        ordered, keys = self.order(), self.nonempty(exact=True, kinds="i")
         if keys.type.dtype != ordered.type.dtype:
             keys = ordered
         right = self.rng.random() < 0.5

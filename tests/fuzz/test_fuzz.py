@@ -10,7 +10,7 @@ from tapeless.ir.parse import parse
 from tapeless.passes.rewriting.rules import Rule, RulePass
 from tapeless.passes.simplify import simplify
 
-from fuzz.campaign import campaign, interpreted, native, one
+from fuzz.campaign import campaign, gradients, interpreted, native, one
 from fuzz.check import Disagreement
 from fuzz.grow import grow
 from fuzz.growing import Growing, Program
@@ -41,6 +41,43 @@ def test_what_was_found_once_is_not_found_again(file: Path) -> None:
         for value in graph.inputs:
             growing.fresh(value.type, 1 if value.type.is_integer else None)
         native(Program(graph, growing.arguments), random.Random(seed))
+
+
+NOT_PROMISED = {
+    "the sign of a zero that a sum makes": (
+        """f(%x:f64[], %y:f64[3]) {
+          %a:f64[3] = exp %y
+          %b:f64[3] = sub %a, 1.0
+          %c:f64[3] = power %b, %x
+        } -> %c""",
+        [np.array(-1.0), np.array([0.0, -0.0, -0.0])],
+    ),
+    "the sign of the determinant of a matrix with a NaN": (
+        "f(%x:f64[2,3,3]) {\n %y:f64[2] = det_sign %x\n} -> %y",
+        [np.array([[[1.3, -0.6, 1.3], [np.nan, 2.4, -1.6], [-1.7, -1.8, -0.4]], np.eye(3)])],
+    ),
+    "that a NaN in one row, by the largest of all, spoils another": (
+        """f(%x:f64[4,3]) {
+          %m:f64[] = max %x [axes=(0,1)]
+          %d:f64[4,3] = sub %x, %m
+          %e:f64[4,3] = exp %d
+          %s:f64[4] = sum %e [axes=(1)]
+          %k:f64[4,1] = reshape %s [shape=(4,1)]
+          %l:f64[4,1] = log %k
+          %y:f64[4,3] = sub %d, %l
+        } -> %y""",
+        [np.array([[1.5, -1, 3], [0, 2, 1], [-2, 1, np.nan], [0.5, 1, 2]])],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NOT_PROMISED)
+def test_what_is_not_promised_is_not_found(case: str) -> None:
+    text, arguments = NOT_PROMISED[case]
+    program = Program(parse(text), arguments)
+    for seed in range(5):
+        interpreted(program, random.Random(seed))
+        gradients(program, random.Random(seed))
 
 
 def test_damaged_texts_are_refused_or_understood() -> None:
