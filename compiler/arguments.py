@@ -8,11 +8,10 @@ writes the copies of updated arguments back afterwards. Nothing is written befor
 
 from __future__ import annotations
 
-import operator
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations, repeat
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from ..ir.errors import AliasError, ReadOnlyError, ScalarRangeError
 from ..ir.graph import Graph
 from ..ir.types import dtype_name
+from ..runtime.commit import writes
 from .signature import Described, StaticSpec, argument_name
 
 Array = NDArray[Any]
@@ -123,11 +123,4 @@ def restore(leaves: Sequence[Any], used: Sequence[Any], parameters: Sequence[Par
     """Write updated arguments that were copied by `plain_all` back to the caller's arrays."""
     triples = zip(parameters, leaves, used, strict=True)
     pairs = [(x, copy) for p, x, copy in triples if p.updated and copy is not x]
-    write_all([x for x, _ in pairs], [copy for _, copy in pairs])
-
-
-def write_all(targets: Sequence[Array], values: Sequence[Array]) -> None:
-    """`target[...] = value` for all of them, in one call of C code: Python looks for Ctrl-C between
-    its own instructions only, so an interrupt finds all arrays written or none."""
-    store: Any = operator.setitem  # its stub is overloaded, which `map` does not take
-    deque(map(store, targets, repeat(...), values), maxlen=0)
+    deque(writes([x for x, _ in pairs], [copy for _, copy in pairs]), maxlen=0)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..ir.evaluate import Arrays
-from ..ir.graph import Graph
+from ..runtime.commit import commit, writes
 from ..runtime.interpreter import interpret
 from . import arguments
 from .pipeline import lower
 from .signature import bind, parameters
-from .trace import Traced, trace
+from .trace import trace
 
 Function = Callable[..., Any]
 
@@ -23,16 +22,11 @@ def eagerly(fn: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any
     """
     traced = trace(fn, args, kwargs)
     graph = lower(traced.graph, until="optimized").graphs["optimized"]
-    outputs = _run(traced, graph)
-    return traced.finish(bind(parameters(fn), args, kwargs).arguments, outputs)
-
-
-def _run(traced: Traced, graph: Graph) -> Arrays:
-    """The outputs of `graph`, a later stage of the trace, its updates written to the arguments."""
     leaves = traced.described.leaves
     if graph.updates:
         arguments.check(arguments.parameters_of(traced.described, graph), leaves)
     outputs, updates = interpret(graph, *traced.typed(leaves))
-    targets = [graph.inputs.index(target) for target, _ in graph.updates]
-    arguments.write_all([leaves[k] for k in targets], updates)
-    return outputs
+    finish = traced.prepare(bind(parameters(fn), args, kwargs).arguments, outputs)
+    targets = [leaves[graph.inputs.index(target)] for target, _ in graph.updates]
+    commit(writes(targets, updates), finish.replay)
+    return finish.result

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..ir.graph import Graph
 from ..runtime.engine import NativeModule, compile_source, load_source
-from ..runtime.executable import Executable
+from ..runtime.executable import Executable, Prepare
 from ..runtime.store import Store, open_store
 from .checker import check_plan
 from .codegen import generate
@@ -53,9 +53,11 @@ class NativeProgram:
         """Their assembly for this machine."""
         return self.module.asm()
 
-    def call(self, leaves: tuple[Any, ...]) -> tuple[Array, ...] | None:
+    def call(
+        self, leaves: tuple[Any, ...], prepare: Prepare | None = None
+    ) -> tuple[Array, ...] | None:
         """See `Executable.call`."""
-        return self.executable.call(leaves)
+        return self.executable.call(leaves, prepare)
 
 
 def is_planned(graph: Graph) -> bool:

@@ -10,6 +10,7 @@ hashable by what they hold, such as a path, unless that is arrays.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import enum
 import os
@@ -97,12 +98,13 @@ def write(x: Any, name: str, value: Any) -> None:
 
 
 def remove(x: Any, name: str) -> None:
-    """Delete an attribute where it is stored."""
+    """Delete an attribute where it is stored, if it is there."""
     slot = _slots_of(x).get(name)
-    if slot is not None:
+    if slot is None:
+        _dict(x).pop(name, None)
+        return
+    with contextlib.suppress(AttributeError):
         slot.__delete__(x)
-    else:
-        del _dict(x)[name]
 
 
 @lru_cache(maxsize=1024)

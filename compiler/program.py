@@ -2,8 +2,8 @@
 
 Tracing and lowering happen when the program is made, native compilation when it is first run or
 asked about. Running comes in two ways that share everything but the executor: native code and
-the interpreter both take one array or number per graph input and return (results, values of the
-updates already written).
+the interpreter both take one array or number per graph input, and write arrays and container slots
+together (`runtime/commit.py`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 from ..ir.errors import ShapeError, VerifyError
 from ..ir.graph import Graph
+from ..runtime.commit import commit, writes
+from ..runtime.executable import Prepare
 from ..runtime.identity import digest
 from ..runtime.making import MAKING
 from . import arguments
@@ -41,14 +43,14 @@ from .reports import (
 )
 from .signature import ArraySpec, Described
 from .table import seconds_text
-from .trace import Traced, trace
+from .trace import Finish, Traced, trace
 from .tracing.reachable import constants_unchanged
 from .unpack import make_unpack
 from .verification import VerifyReport, Version, verify
 from .zeros import ZeroReport, zero_report
 
 Array = NDArray[Any]
-Executor = Callable[[Sequence[Any]], Sequence[Array]]
+Executor = Callable[[Sequence[Any], Prepare], object]
 Fast = Callable[[tuple[Any, ...]], Any]
 
 
@@ -219,9 +221,9 @@ class Program:
         took = f"{seconds_text(before + native)}, {seconds_text(native)} of it native code"
         print(f"tapeless: {self.name} {verb} in {took} ({self._reason})", file=sys.stderr)
 
-    def run_native(self, leaves: Sequence[Any]) -> Sequence[Array]:
+    def run_native(self, leaves: Sequence[Any], prepare: Prepare | None = None) -> Sequence[Array]:
         """The executor that runs native code."""
-        outputs = self.native.call(tuple(leaves))
+        outputs = self.native.call(tuple(leaves), prepare)
         if outputs is None:
             raise VerifyError(f"{self.name}: the native code refused arguments of its own types")
         return outputs
@@ -231,10 +233,9 @@ class Program:
         graph = expanded(self.graph(stage))
         targets = [graph.inputs.index(target) for target, _ in graph.updates]
 
-        def run(leaves: Sequence[Any]) -> Sequence[Array]:
+        def run(leaves: Sequence[Any], prepare: Prepare) -> None:
             outputs, updates = interpret(graph, *self.typed(leaves))
-            arguments.write_all([leaves[position] for position in targets], updates)
-            return outputs
+            commit(writes([leaves[position] for position in targets], updates), prepare(outputs))
 
         return run
 
@@ -290,9 +291,18 @@ class Program:
         arguments.check(self.parameters, leaves)
         arguments.check_ranges(self.traced.int_ranges, self.parameters, leaves)
         used = self._plain(leaves)
-        outputs = run(used)
-        arguments.restore(leaves, used, self.parameters)
-        return self.traced.finish(call.bound.arguments, outputs)
+        finish: list[Finish] = []
+
+        def prepare(outputs: Sequence[Array]) -> Callable[[], None]:
+            finish.append(self.traced.prepare(call.bound.arguments, outputs))
+            return write
+
+        def write() -> None:
+            arguments.restore(leaves, used, self.parameters)
+            finish[0].replay()
+
+        run(used, prepare)
+        return finish[0].result
 
     def _plain(self, leaves: Sequence[Any]) -> list[Any]:
         return arguments.plain_all(self.parameters, leaves)
@@ -318,8 +328,7 @@ class Program:
         ranges = [(k, np.iinfo(d)) for k, d in self.traced.int_ranges]
         limits = [(k, int(r.min), int(r.max)) for k, r in ranges]
         call = self.native.executable.call
-        finish = self.traced.finish
-        plain = self.traced.result_tree.single and not rebinds
+        single, unflatten = self.traced.result_tree.single, self.traced.result_tree.unflatten
 
         def fast(args: tuple[Any, ...]) -> Any:
             if len(args) != count:
@@ -330,12 +339,24 @@ class Program:
             for k, low, high in limits:
                 if not low <= leaves[k] <= high:
                     return MISS
+            if rebinds:
+                return self._run_and_rebind(leaves, dict(zip(names, args, strict=True)))
             outputs = call(leaves)
             if outputs is None:
                 return MISS
-            return outputs[0] if plain else finish(dict(zip(names, args, strict=True)), outputs)
+            return outputs[0] if single else unflatten(dict(zip(names, args, strict=True)), outputs)
 
         return fast
+
+    def _run_and_rebind(self, leaves: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
+        """The result of a native run, with rebound slots written; MISS for other arguments."""
+        finish: list[Finish] = []
+
+        def prepare(outputs: Sequence[Array]) -> Callable[[], None]:
+            finish.append(self.traced.prepare(named, outputs))
+            return finish[0].replay
+
+        return MISS if self.native.call(leaves, prepare) is None else finish[0].result
 
     def serves(self, described: Described) -> bool:
         """Whether arguments of this program's key also have the numbers it is pinned to."""

@@ -3,17 +3,20 @@
 `Rebinds` lists which slots of which containers get what. It is run as a generated function; for
 `self.t += 1` and `self.layers[0].h = h` that is
 
-    def replay(arguments, outputs):
-        c0 = arguments[C0]
-        c1 = c0.__dict__[C1]
-        c2 = c1[C2]
-        v0 = outputs[0].item()
-        v1 = outputs[1]
-        c0.__dict__[C3] = v0
-        c2.__dict__[C4] = v1
+    def prepare(arguments, outputs):
+        v0 = arguments[C0]
+        v1 = v0.__dict__[C1]
+        v2 = v1[C2]
+        def replay():
+            v3 = outputs[0].item()
+            v4 = outputs[1]
+            v0.__dict__[C3] = v3
+            v2.__dict__[C4] = v4
+        return replay
 
-Everything is read and made before the first write, so that what it leaves does not depend on the
-order of the writes. No user string enters the source; keys and values are constants `C<i>`.
+Everything is read before the first write, so that what it leaves does not depend on the order of
+the writes, and `replay` may run twice (`runtime/commit.py`). No user string enters the source; keys
+and values are constants `C<i>`.
 """
 
 from __future__ import annotations
@@ -67,6 +70,8 @@ class Made:
 
 Recipe = Original | Extra | Static | Made
 
+Prepare = Callable[[Mapping[str, Any], Sequence[Any]], Callable[[], None]]
+
 
 @dataclass(frozen=True)
 class Slots:
@@ -89,9 +94,9 @@ class Rebinds:
     leaves: tuple[Recipe, ...]
 
     @cached_property
-    def replay(self) -> Callable[[Mapping[str, Any], Sequence[Any]], None]:
-        """A function that changes the containers in its first argument (by parameter name), given
-        the graph's extra outputs."""
+    def prepare(self) -> Prepare:
+        """A function of the arguments by parameter name and the graph's extra outputs, which may
+        not have their values yet. It returns the function that changes the containers."""
         return _Writer().function(self)
 
 
@@ -116,10 +121,11 @@ _EXTRA: Final = {"array": "", "scalar": "[()]", "python": ".item()"}
 
 
 class _Writer:
-    """Collects the lines of one `replay`."""
+    """Collects the lines of one `prepare`: what it reads, and the values that `replay` makes."""
 
     def __init__(self) -> None:
-        self.lines: list[str] = []
+        self.reads: list[str] = []
+        self.values: list[str] = []
         self.scope: dict[str, Any] = {
             "read": objects.state,
             "write": objects.write,
@@ -128,19 +134,20 @@ class _Writer:
         }
         self.places: dict[Path, str] = {(): "arguments"}
 
-    def function(self, rebinds: Rebinds) -> Callable[[Mapping[str, Any], Sequence[Any]], None]:
+    def function(self, rebinds: Rebinds) -> Prepare:
         if rebinds.made.children:
             leaves = "".join(f"{self.recipe(leaf)}, " for leaf in rebinds.leaves)
-            self.lines.append(f"made = {self.constant(rebinds.made.unflatten)}(({leaves}))")
+            self.values.append(f"made = {self.constant(rebinds.made.unflatten)}(({leaves}))")
         writes = [line for slots in rebinds.slots for line in self.writes(slots)]
-        body = "\n".join(f"    {line}" for line in [*self.lines, *writes, "return"])
-        source = f"def replay(arguments, outputs):\n{body}\n"
+        body = [*self.values, *writes, "return"]
+        lines = [*self.reads, "def replay():", *(f"    {line}" for line in body), "return replay"]
+        source = "\n    ".join(["def prepare(arguments, outputs):", *lines])
         exec(compile(source, "<tapeless replay>", "exec"), self.scope)
-        made: Callable[[Mapping[str, Any], Sequence[Any]], None] = self.scope["replay"]
+        made: Prepare = self.scope["prepare"]
         return made
 
     def writes(self, slots: Slots) -> list[str]:
-        """The lines that change one container; what they need is read before all of them."""
+        """The lines that change one container."""
         container = self.place(slots.path)
         pairs = [(key, self.recipe(recipe)) for key, recipe in slots.content]
         if slots.whole:
@@ -163,7 +170,7 @@ class _Writer:
             name = self.constant(str(key) if isinstance(key, Attribute) else key)
             keyed = f"{outer}.__dict__" if isinstance(key, Attribute) else outer
             keyed = f"read({outer})" if isinstance(key, Slot) else keyed
-            self.places[path] = self.local(f"{keyed}[{name}]")
+            self.places[path] = self.local(self.reads, f"{keyed}[{name}]")
         return self.places[path]
 
     def recipe(self, recipe: Recipe) -> str:
@@ -171,15 +178,15 @@ class _Writer:
             case Original(path):
                 return self.place(path)
             case Extra(index, kind):
-                return self.local(f"outputs[{index}]{_EXTRA[kind]}")
+                return self.local(self.values, f"outputs[{index}]{_EXTRA[kind]}")
             case Static(value):
                 return self.constant(value)
             case Made(index):
                 return f"made[{index}]"
 
-    def local(self, expression: str) -> str:
-        name = f"v{len(self.lines)}"
-        self.lines.append(f"{name} = {expression}")
+    def local(self, lines: list[str], expression: str) -> str:
+        name = f"v{len(self.reads) + len(self.values)}"
+        lines.append(f"{name} = {expression}")
         return name
 
     def constant(self, value: Any) -> str:

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,7 +42,7 @@ from .tracing.recorder import Buffer, Recorder, active, located, located_in
 from .tracing.refused import Refused
 from .tracing.traced import TracedArray
 
-__all__ = ["ResultTree", "Traced", "is_tracing", "trace"]
+__all__ = ["Finish", "ResultTree", "Traced", "is_tracing", "trace"]
 
 
 @dataclass(frozen=True)
@@ -115,14 +115,26 @@ class Traced:
         inputs = self.graph.inputs
         return [np.asarray(x, v.type.dtype) for x, v in zip(leaves, inputs, strict=True)]
 
-    def finish(self, arguments: Mapping[str, Any], outputs: Sequence[Any]) -> Any:
-        """After a run: change the caller's containers (`arguments` by parameter name), and
-        return what the step returns."""
+    def prepare(self, arguments: Mapping[str, Any], outputs: Sequence[Any]) -> Finish:
+        """Before the arguments (by parameter name) are written: what the step returns, and how it
+        changes the caller's containers. `outputs` need not have their values yet."""
         single = self.result_tree.single
         result = outputs[0] if single else self.result_tree.unflatten(arguments, outputs)
-        if self.rebinds.slots:
-            self.rebinds.replay(arguments, outputs[self.result_tree.arrays :])
-        return result
+        if not self.rebinds.slots:
+            return Finish(result, _nothing)
+        return Finish(result, self.rebinds.prepare(arguments, outputs[self.result_tree.arrays :]))
+
+
+class Finish(NamedTuple):
+    """The result of a call, and what is left to do when the arrays are written; it may be done
+    twice."""
+
+    result: Any
+    replay: Callable[[], None]
+
+
+def _nothing() -> None:
+    pass
 
 
 def is_tracing() -> bool:

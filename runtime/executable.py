@@ -12,7 +12,7 @@ the step under the GIL. So threads cannot mix their calls, and a forked child fi
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -22,10 +22,12 @@ from numpy.typing import NDArray
 from ..ir.errors import ScalarRangeError
 from ..ir.types import Type
 from .callpath import Entry, Item
+from .commit import commit
 from .store import Store
 
 Array = NDArray[Any]
 Cells = tuple[tuple[int, Array], ...]
+Prepare = Callable[[Sequence[Array]], Callable[[], None]]
 
 ALIGNMENT: Final = 64
 
@@ -104,13 +106,18 @@ class Executable:
         """Memory the executable keeps between calls, beside constants."""
         return self._arena.nbytes
 
-    def call(self, leaves: tuple[Any, ...]) -> tuple[Array, ...] | None:
+    def call(
+        self, leaves: tuple[Any, ...], prepare: Prepare | None = None
+    ) -> tuple[Array, ...] | None:
         """Run the step on one array or number per argument; updated arrays are written in place.
 
         Returns fresh arrays, or None, with nothing written, when an argument is not exactly what
         the step was compiled for: another dtype or shape, not C-contiguous, not aligned, read-only
         or overlapping another one where the step writes. Raises BoundsError for an index out of
         range, LinAlgError for a singular or indefinite matrix, again with nothing written.
+
+        `prepare(outputs)` is called before anything is written; what it returns is called once
+        everything is. An interrupt comes before both or after both.
         """
         if len(leaves) != len(self.layout.arguments):
             return None
@@ -125,12 +132,21 @@ class Executable:
                     return None
                 arrays[k] = cell
             outputs = tuple([np.empty(shape, dtype) for shape, dtype in self._outputs])
-            status = self._enter((*arrays, *outputs))
+            if prepare is None:
+                status = self._enter((*arrays, *outputs))
+            else:
+                status = commit(self._steps((*arrays, *outputs)), prepare(outputs))
         finally:
             self._cells.append(cells)
         if status > 0:
             raise self._failed(status)
         return outputs if status == 0 else None
+
+    def _steps(self, arrays: tuple[Any, ...]) -> Iterable[int]:
+        """Running the step, as the one item of an iterator in C."""
+        if self._entry.is_native:
+            return self._entry.calls(arrays)
+        return map(self._one_at_a_time, (arrays,))
 
     def _one_at_a_time(self, arrays: tuple[Any, ...]) -> int:
         """The Python form of the entry fills the table in several steps."""

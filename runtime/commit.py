@@ -1,0 +1,54 @@
+"""Writing to the caller's arrays and containers so that an interrupt finds all of it done or none.
+
+Python looks for Ctrl-C between its own instructions only. So the arrays are written by one iterator
+that runs in C (the native step is one such item, `array[...] = value` for every array another), and
+what follows in Python, new values of container slots, is prepared before and can be run twice: an
+interrupt that comes after the arrays were written is raised when the slots are written, too.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, repeat
+from typing import Any, Final
+
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+_DRAWN: Final = False  # what no item is
+_ATTEMPTS: Final = 100
+
+
+def writes(targets: Sequence[Array], values: Sequence[Array]) -> Iterable[Any]:
+    """`target[...] = value` for all of them, as items of an iterator in C."""
+    store: Any = operator.setitem  # its stub is overloaded, which `map` does not take
+    return map(store, targets, repeat(...), values)
+
+
+def commit(items: Iterable[Any], finish: Callable[[], None]) -> int:
+    """Draw all items of an iterator in C, then `finish()`; returns 0. A first item that is another
+    number is returned, and `finish` does not run: it is the status of a step that did not.
+
+    `finish` can be run again from its start, and is until it comes to its end.
+    """
+    drawn: list[Any] = []
+    try:
+        drawn.extend(chain(items, (_DRAWN,)))
+        if not drawn[0]:
+            finish()
+    except BaseException:
+        # No call before `_surely`: Python would look for the next interrupt.
+        if drawn and drawn[-1] is _DRAWN and not drawn[0]:
+            _surely(finish)
+        raise
+    return int(drawn[0] or 0)
+
+
+def _surely(finish: Callable[[], None]) -> None:
+    for _ in range(_ATTEMPTS):
+        try:
+            return finish()
+        except KeyboardInterrupt:
+            continue
