@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 import pytest
-
 from soak.interrupts import WAYS, at_instructions, at_random_times
 from soak.stepping import CASES
 
