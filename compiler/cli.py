@@ -2,7 +2,8 @@
 
     tapeless ir FILE:FUNC [--stage S | --diff A B]    print the IR of a compiled function
     tapeless bench FILE:FUNC [--seconds T]            compiled against interpreted throughput
-    tapeless doctor                                   versions, CPU, BLAS, threads, cache place
+    tapeless doctor [--measure]                       versions, CPU, BLAS, threads, cache place,
+                                                      measured peaks
     tapeless cache [--clear]                          place and size of the cache
 
 FILE:FUNC names a compiled function at the top level of a Python file. The file says what to call
@@ -23,8 +24,10 @@ from typing import Any
 from ..runtime import machine
 from ..runtime.places import cache_directory
 from ..runtime.store import entries, objects_directory
+from . import peaks
 from .api import BoundStep, CompiledFunction
 from .compare import compare
+from .measure import measure
 from .pipeline import STAGES
 from .table import bytes_text
 
@@ -63,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--samples", type=int, help="samples per step")
     bench.set_defaults(run=_bench)
     doctor = commands.add_parser("doctor", help="versions, CPU, BLAS, threads, cache place")
+    doctor.add_argument(
+        "--measure", action="store_true", help="measure this machine's peaks, for Program.profile"
+    )
     doctor.set_defaults(run=_doctor)
     cache = commands.add_parser("cache", help="place and size of the cache")
     cache.add_argument("--clear", action="store_true", help="delete what it holds")
@@ -99,9 +105,13 @@ def _one_line(error: Exception) -> str:
 
 def _doctor(options: argparse.Namespace) -> str:
     try:
-        return str(machine.describe())
+        if options.measure:
+            peaks.keep(measure())
+        facts = str(machine.describe())
     except ValueError as error:
         raise UsageError(str(error)) from error
+    found = peaks.stored()
+    return facts if found is None else f"{facts}\n\n{found}"
 
 
 def _cache(options: argparse.Namespace) -> str:

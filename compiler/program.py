@@ -30,7 +30,9 @@ from .call import Call, Options, Step, copied, copy_arrays, difference
 from .fingerprint import fingerprint
 from .interpret import expanded, interpret
 from .native import NativeProgram, build, find, restore
+from .peaks import stored as stored_peaks
 from .pipeline import STAGES, STEPS, Lowered, lower, settings
+from .profile import ProfileReport, profile
 from .reads import NONE, Hidden
 from .reports import (
     CostReport,
@@ -172,6 +174,17 @@ class Program:
         if self.compiled:
             phases += [Phase("native", name, seconds) for name, seconds in self.native.timings]
         return TimingReport(self.name, tuple(phases), dict(fired))
+
+    def profile(self, *args: Any, seconds: float = 0.5, **kwargs: Any) -> ProfileReport:
+        """Run the native step on copies of the arguments for about `seconds`, and time each node
+        of the stage `planned`: operations, bytes, seconds, and the share of this machine's peaks
+        if `tapeless doctor --measure` has found them. Copies train on from round to round."""
+        if not seconds > 0:
+            raise ValueError(f"profile: seconds must be positive, not {seconds}")
+        leaves = [copied(leaf) for leaf in self._plain(self._call(args, kwargs).described.leaves)]
+        graph, threads = self.graph("planned"), self._step.options.threads
+        peaks = stored_peaks()
+        return profile(self.name, graph, leaves, seconds=seconds, threads=threads, peaks=peaks)
 
     def source(self) -> Listing:
         """The generated Python source that Numba compiles; `.path` is the file it lies in."""

@@ -16,6 +16,7 @@ and a driver has one per kernel call of the program.
 from __future__ import annotations
 
 import ast
+import platform
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,10 @@ LLVM = {
 
 SEGMENT = 256
 """Statements per LLVM function."""
+
+_IS_X86 = platform.machine().lower() in ("x86_64", "amd64", "i686")
+COUNTER = "llvm.readcyclecounter" if _IS_X86 else "llvm.readsteadycounter"
+"""The time stamp counter. Off x86, counting cycles is privileged and the steady clock is not."""
 
 
 @dataclass(frozen=True)
@@ -63,20 +68,27 @@ def llvm_type(kind: str) -> str:
     return "ptr" if kind.endswith("*") else LLVM[kind]
 
 
-def translate(function: ast.FunctionDef, callees: Mapping[str, Callee]) -> str:
+def translate(
+    function: ast.FunctionDef, callees: Mapping[str, Callee], ticks: int | None = None
+) -> str:
     """LLVM text that defines `function`; ValueError for a statement outside the grammar.
+
+    With the address of an array of u64 in `ticks`, the driver notes there the time stamp counter
+    before each statement and at the end.
 
     A long body becomes several functions that run one after another: code generation takes more
     than linear time in the size of one.
     """
-    emitter = _Emitter(function.args.args[0].arg, callees)
+    emitter = _Emitter(function.args.args[0].arg, callees, ticks)
     *body, last = function.body
     if ast.unparse(last) != "return 0":
         raise ValueError(f"line {last.lineno}: the driver must end with `return 0`")
     count = 0
     for start in range(0, len(body), SEGMENT):
-        for statement in body[start : start + SEGMENT]:
+        for k, statement in enumerate(body[start : start + SEGMENT], start):
+            emitter.note_time(k)
             emitter.statement(statement)
+        emitter.note_time(min(start + SEGMENT, len(body)))
         emitter.end_segment(f"{function.name}.{count}")
         count += 1
     return emitter.text(function.name, count)
@@ -91,9 +103,10 @@ def float_literal(value: float, kind: str) -> str:
 class _Emitter:
     """Instructions of one driver, in order."""
 
-    def __init__(self, table: str, callees: Mapping[str, Callee]) -> None:
+    def __init__(self, table: str, callees: Mapping[str, Callee], ticks: int | None) -> None:
         self.table = table
         self.callees = callees
+        self.ticks = ticks
         self.lines: list[str] = []
         self.segments: list[str] = []
         self.declared: dict[str, str] = {}
@@ -133,6 +146,14 @@ class _Emitter:
         return name
 
     # --- statements
+
+    def note_time(self, k: int) -> None:
+        """Write the time stamp counter to entry `k` of the ticks, if they are wanted."""
+        if self.ticks is None:
+            return
+        self.declared[COUNTER] = f"declare i64 @{COUNTER}()"
+        now = self._new(f"call i64 @{COUNTER}()")
+        self.lines.append(f"store i64 {now}, ptr inttoptr (i64 {self.ticks + 8 * k} to ptr)")
 
     def statement(self, node: ast.stmt) -> None:
         match node:

@@ -93,18 +93,20 @@ def compile_source(
     keep: bool = True,
     store: Store | None = None,
     threads: int | None = None,
+    ticks: int | None = None,
 ) -> NativeModule:
     """Compile a source text and write it to `path` (None: a file named by content in the private
     source folder), where tracebacks and profilers find it. With `keep=False`, and where no file can
     be written, the text is kept in `linecache`, where tracebacks find it too. What is in the
-    `store` is not compiled. The step may use `threads` threads (`pool.thread_count`).
+    `store` is not compiled. The step may use `threads` threads (`pool.thread_count`). `ticks` is
+    the address of an array where the driver notes times, see `driver.translate`.
 
     ValueError if the text is not of the form `runtime/kernel.py` describes.
     """
     count = thread_count(threads)
     location = _write(source, path) if keep else _remember(source)
     functions = _functions(source, location)
-    making = _Making(source, location, functions, specs, driver, count)
+    making = _Making(source, location, functions, specs, driver, count, ticks)
     with MAKING:
         try:
             return making.module(store)
@@ -157,6 +159,7 @@ class _Making:
     specs: Sequence[KernelSpec]
     driver: str
     threads: int
+    ticks: int | None
 
     def module(self, store: Store | None) -> NativeModule:
         """Find or compile the kernels, then link them with the driver."""
@@ -175,7 +178,8 @@ class _Making:
             origins[origin] += 1
         compiled = time.perf_counter()
         text = self._driver_text(kernels)
-        linked = load(text, self.driver, kernels.values(), store, self.threads)
+        kept = None if self.ticks else store
+        linked = load(text, self.driver, kernels.values(), kept, self.threads)
         timings = {"kernels": compiled - started, "driver": time.perf_counter() - compiled}
         return NativeModule(
             self.source, self.path, kernels, self.driver, text, linked, timings, origins
@@ -187,7 +191,7 @@ class _Making:
             parameters = (*(f"{name}*" for name in spec.buffers), *["i64"] * spec.extents)
             kernel = kernels[spec.name]
             callees[spec.name] = Callee(kernel.symbol, parameters, True, kernel.returns_status)
-        return translate(self.functions[self.driver], callees)
+        return translate(self.functions[self.driver], callees, self.ticks)
 
 
 def load(
