@@ -14,20 +14,41 @@ Autodiff without a tape: the derivative is a transformation of a static graph th
 at every stage, `print(step.lower(p, x, y, 0.1).ir("autodiff"))`.
 """
 
-from tapeless import ir
-from tapeless.compiler import tree
-from tapeless.compiler.api import BoundStep, CompiledFunction, compile
-from tapeless.compiler.check import check_grads
-from tapeless.compiler.compare import Comparison, compare
-from tapeless.compiler.interpret import interpret
-from tapeless.compiler.primitive import stop_gradient
-from tapeless.compiler.program import Program
-from tapeless.compiler.structured import StructuredJacobian
-from tapeless.compiler.transforms import grad, hessian, jacobian, jvp, value_and_grad, vjp
-from tapeless.ir import errors
-from tapeless.library import nn, numpy, optim, random
+from typing import TYPE_CHECKING
+
+from tapeless.ir import late
+
+if TYPE_CHECKING:  # what `_HOMES` says, in the words of a type checker
+    from tapeless import ir
+    from tapeless.compiler import tree
+    from tapeless.compiler.api import BoundStep, CompiledFunction, compile
+    from tapeless.compiler.check import check_grads
+    from tapeless.compiler.compare import Comparison, compare
+    from tapeless.compiler.interpret import interpret
+    from tapeless.compiler.primitive import stop_gradient
+    from tapeless.compiler.program import Program
+    from tapeless.compiler.structured import StructuredJacobian
+    from tapeless.compiler.transforms import grad, hessian, jacobian, jvp, value_and_grad, vjp
+    from tapeless.ir import errors
+    from tapeless.library import nn, numpy, optim, random
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    ".": ("ir",),
+    ".compiler": ("tree",),
+    ".compiler.api": ("BoundStep", "CompiledFunction", "compile"),
+    ".compiler.check": ("check_grads",),
+    ".compiler.compare": ("Comparison", "compare"),
+    ".compiler.interpret": ("interpret",),
+    ".compiler.primitive": ("stop_gradient",),
+    ".compiler.program": ("Program",),
+    ".compiler.structured": ("StructuredJacobian",),
+    ".compiler.transforms": ("grad", "hessian", "jacobian", "jvp", "value_and_grad", "vjp"),
+    ".ir": ("errors",),
+    ".library": ("nn", "numpy", "optim", "random"),
+}
+__getattr__, __dir__ = late.names("tapeless", _HOMES)
 
 __all__ = [
     "BoundStep",

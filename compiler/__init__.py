@@ -1,1 +1,20 @@
 """The driver: from a Python function to an executable, and what can be asked about it."""
+
+from ..ir import late
+
+# What a step from the cache does without, unless somebody looks into it.
+late.modules(
+    __name__,
+    "checker",
+    "codegen",
+    "eager",
+    "interpret",
+    "memory",
+    "open_jacobians",
+    "peaks",
+    "pipeline",
+    "profile",
+    "reports",
+    "verification",
+    "zeros",
+)

@@ -28,7 +28,7 @@ from . import peaks
 from .api import BoundStep, CompiledFunction
 from .compare import compare
 from .measure import measure
-from .pipeline import STAGES
+from .stages import STAGES
 from .table import bytes_text
 
 

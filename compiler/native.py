@@ -16,9 +16,7 @@ from ..ir.graph import Graph
 from ..runtime.engine import NativeModule, compile_source, load_source
 from ..runtime.executable import Executable, Prepare
 from ..runtime.store import Store, open_store
-from .checker import check_plan
-from .codegen import generate
-from .memory import plan_memory
+from . import checker, codegen, memory
 from .product import Product, pack, unpack
 
 Array = NDArray[Any]
@@ -93,10 +91,10 @@ def build(
     """
     clock = _Clock()
     if not is_planned(graph):
-        graph = plan_memory(graph)
-    check_plan(graph)
+        graph = memory.plan_memory(graph)
+    checker.check_plan(graph)
     clock.done("plan")
-    generated = generate(graph)
+    generated = codegen.generate(graph)
     clock.done("codegen")
     store = open_store() if keep else None
     module = compile_source(

@@ -9,7 +9,6 @@ hashable by what they hold, such as a path, unless that is arrays.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 import enum
@@ -32,7 +31,6 @@ import numpy as np
 Method = MethodType
 """A bound method is a container of its function and its object."""
 
-_NAMESPACES = (SimpleNamespace, argparse.Namespace)
 _CLOSED = {"builtins", "numpy", __name__.partition(".")[0]}
 _STANDARD = os.path.join(os.path.dirname(os.__file__), "")
 
@@ -52,7 +50,7 @@ def is_object(x: Any) -> bool:
 @lru_cache(maxsize=1024)
 def is_open(kind: Any) -> bool:
     """Whether instances of a class are nothing but their attributes."""
-    if issubclass(kind, _NAMESPACES):
+    if issubclass(kind, SimpleNamespace) or _is_parsed(kind):
         return True
     root = kind.__module__.partition(".")[0]
     if root in _CLOSED or _is_standard(root) or issubclass(kind, (enum.Enum, type)):
@@ -62,6 +60,12 @@ def is_open(kind: Any) -> bool:
         for base in kind.__mro__
         if base is not object
     )
+
+
+def _is_parsed(kind: Any) -> bool:
+    """Whether a class is argparse's namespace; who has one has imported that module."""
+    namespace = getattr(sys.modules.get("argparse"), "Namespace", None)
+    return namespace is not None and issubclass(kind, namespace)
 
 
 def _is_standard(name: str) -> bool:

@@ -41,10 +41,7 @@ from ..passes.stable import stable
 from ..passes.transposes import absorb_transposes
 from ..passes.update_fusion import fuse_updates
 from .memory import plan_memory
-
-STAGES: Final = (
-    "trace", "stable", "autodiff", "jacobian-free", "optimized", "fused", "planned",
-)  # fmt: skip
+from .stages import STAGES
 
 
 class Step(NamedTuple):

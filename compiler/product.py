@@ -14,7 +14,7 @@ import json
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +23,9 @@ from ..ir.types import DTYPES, Type, dtype_name
 from ..runtime.engine import NativeModule
 from ..runtime.executable import Argument, Layout
 from ..runtime.kernel import KernelSpec
-from .codegen import Check, Generated
+
+if TYPE_CHECKING:
+    from .codegen import Check, Generated
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ together (`runtime/commit.py`).
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 import time
@@ -25,31 +24,17 @@ from ..runtime.commit import commit, writes
 from ..runtime.executable import Prepare
 from ..runtime.identity import digest
 from ..runtime.making import MAKING
-from . import arguments
+from . import arguments, interpret, peaks, pipeline, profile, reports, verification, zeros
 from .call import Call, Options, Step, copied, copy_arrays, difference
 from .fingerprint import fingerprint
-from .interpret import expanded, interpret
 from .native import NativeProgram, build, find, restore
-from .peaks import stored as stored_peaks
-from .pipeline import STAGES, STEPS, Lowered, lower, settings
-from .profile import ProfileReport, profile
 from .reads import NONE, Hidden
-from .reports import (
-    CostReport,
-    Listing,
-    MemoryReport,
-    Phase,
-    TimingReport,
-    cost_report,
-    memory_report,
-)
 from .signature import ArraySpec, Described
+from .stages import STAGES
 from .table import seconds_text
 from .trace import Finish, Traced, trace
 from .tracing.reachable import constants_unchanged
 from .unpack import make_unpack
-from .verification import VerifyReport, Version, verify
-from .zeros import ZeroReport, zero_report
 
 Array = NDArray[Any]
 Executor = Callable[[Sequence[Any], Prepare], object]
@@ -62,7 +47,8 @@ def program_key(graph: Graph, options: Options) -> str | None:
     if not options.cache or options.check or os.environ.get("TAPELESS_DUMP"):
         return None
     found = fingerprint(graph)
-    return found and digest(found, f"optimize={options.optimize}", *settings())
+    skipped = pipeline.settings() if os.environ.get("TAPELESS_SKIP") else ()
+    return found and digest(found, f"optimize={options.optimize}", *skipped)
 
 
 MISS: Final = object()
@@ -99,9 +85,9 @@ class Program:
             self.graph()
 
     @cached_property
-    def _lowered(self) -> Lowered:
+    def _lowered(self) -> pipeline.Lowered:
         options = self._step.options
-        return lower(self.traced.graph, optimize=options.optimize, verify=options.check)
+        return pipeline.lower(self.traced.graph, optimize=options.optimize, verify=options.check)
 
     def _trace(self, call: Call) -> tuple[Traced, Hidden]:
         """The step traced, once more where something can be hidden from the program; the second
@@ -143,39 +129,41 @@ class Program:
 
     def diff(self, a: str, b: str) -> str:
         """What changed between two stages, as a unified diff of their IR texts."""
-        lines = difflib.unified_diff(
-            self.ir(a).splitlines(), self.ir(b).splitlines(), a, b, lineterm=""
-        )
-        return "\n".join(lines)
+        return reports.diff(a, self.ir(a), b, self.ir(b))
 
-    def zeros(self) -> ZeroReport:
+    def zeros(self) -> zeros.ZeroReport:
         """Every Jacobian that was never built: which, how large, how few elements are not
         structural zeros, and what stands in its place."""
-        return zero_report(self.name, self.graph("autodiff"))
+        return zeros.zero_report(self.name, self.graph("autodiff"))
 
-    def memory(self) -> MemoryReport:
+    def memory(self) -> reports.MemoryReport:
         """Arguments, results, intermediates and the arena they share."""
-        return memory_report(self.name, self.graph("planned"))
+        return reports.memory_report(self.name, self.graph("planned"))
 
-    def cost(self) -> CostReport:
+    def cost(self) -> reports.CostReport:
         """Arithmetic and memory traffic of the stage `optimized`, op by op."""
-        return cost_report(self.name, self.graph("optimized"))
+        return reports.cost_report(self.name, self.graph("optimized"))
 
-    def timings(self) -> TimingReport:
+    def timings(self) -> reports.TimingReport:
         """Where compilation spent its time; native phases once there is native code. A program from
         the cache has a phase of that name in the place of the passes."""
-        phases = [Phase("trace", "trace", self._trace_seconds)]
+        phase = reports.Phase
+        phases = [phase("trace", "trace", self._trace_seconds)]
         fired: Mapping[str, int] = {}
         if self._product is not None:
-            phases.append(Phase("trace", "cache", self._find_seconds))
+            phases.append(phase("trace", "cache", self._find_seconds))
         else:
             passes, fired = self._lowered.timings, self._lowered.fired
-            phases += [Phase(t.stage, t.name, t.seconds, (t.before, t.after)) for t in passes]
+            phases += [
+                reports.Phase(t.stage, t.name, t.seconds, (t.before, t.after)) for t in passes
+            ]
         if self.compiled:
-            phases += [Phase("native", name, seconds) for name, seconds in self.native.timings]
-        return TimingReport(self.name, tuple(phases), dict(fired))
+            phases += [
+                reports.Phase("native", name, seconds) for name, seconds in self.native.timings
+            ]
+        return reports.TimingReport(self.name, tuple(phases), dict(fired))
 
-    def profile(self, *args: Any, seconds: float = 0.5, **kwargs: Any) -> ProfileReport:
+    def profile(self, *args: Any, seconds: float = 0.5, **kwargs: Any) -> profile.ProfileReport:
         """Run the native step on copies of the arguments for about `seconds`, and time each node
         of the stage `planned`: operations, bytes, seconds, and the share of this machine's peaks
         if `tapeless doctor --measure` has found them. Copies train on from round to round."""
@@ -183,20 +171,21 @@ class Program:
             raise ValueError(f"profile: seconds must be positive, not {seconds}")
         leaves = [copied(leaf) for leaf in self._plain(self._call(args, kwargs).described.leaves)]
         graph, threads = self.graph("planned"), self._step.options.threads
-        peaks = stored_peaks()
-        return profile(self.name, graph, leaves, seconds=seconds, threads=threads, peaks=peaks)
+        return profile.profile(
+            self.name, graph, leaves, seconds=seconds, threads=threads, peaks=peaks.stored()
+        )
 
-    def source(self) -> Listing:
+    def source(self) -> reports.Listing:
         """The generated Python source that Numba compiles; `.path` is the file it lies in."""
-        return Listing(self.native.source, "python", self.native.path)
+        return reports.Listing(self.native.source, "python", self.native.path)
 
-    def llvm(self) -> Listing:
+    def llvm(self) -> reports.Listing:
         """The optimised LLVM IR of the native step."""
-        return Listing(self.native.llvm(), "llvm")
+        return reports.Listing(self.native.llvm(), "llvm")
 
-    def asm(self) -> Listing:
+    def asm(self) -> reports.Listing:
         """The machine code of the native step, disassembled."""
-        return Listing(self.native.asm(), "asm")
+        return reports.Listing(self.native.asm(), "asm")
 
     # --- execution -----------------------------------------------------------------------
 
@@ -243,11 +232,11 @@ class Program:
 
     def interpreter(self, stage: str) -> Executor:
         """The executor that interprets a stage, writing updates once every value is known."""
-        graph = expanded(self.graph(stage))
+        graph = interpret.expanded(self.graph(stage))
         targets = [graph.inputs.index(target) for target, _ in graph.updates]
 
         def run(leaves: Sequence[Any], prepare: Prepare) -> None:
-            outputs, updates = interpret(graph, *self.typed(leaves))
+            outputs, updates = interpret.interpret(graph, *self.typed(leaves))
             commit(writes([leaves[position] for position in targets], updates), prepare(outputs))
 
         return run
@@ -268,16 +257,18 @@ class Program:
         copies = self._step.call(*copy_arrays(args, kwargs))
         return self.execute(copies, self.interpreter(stage))
 
-    def verify(self, *args: Any, **kwargs: Any) -> VerifyReport:
+    def verify(self, *args: Any, **kwargs: Any) -> verification.VerifyReport:
         """Run every stage and the native code on copies of the arguments and compare them.
 
         Returns the largest differences; VerifyError names the first guilty pass, the op and the
         user's line.
         """
         leaves = self._plain(self._call(args, kwargs).described.leaves)
-        stages = [Version(stage, self.graph(stage)) for stage in STAGES]
+        stages = [verification.Version(stage, self.graph(stage)) for stage in STAGES]
         arrays = self.typed(leaves)
-        return verify(self.name, stages, self._passes, lambda: self._native_results(leaves), arrays)
+        return verification.verify(
+            self.name, stages, self._passes, lambda: self._native_results(leaves), arrays
+        )
 
     def _native_results(self, leaves: Sequence[Any]) -> list[Array]:
         """Results and updated arrays of the native step, run on copies."""
@@ -286,13 +277,13 @@ class Program:
         graph = self.traced.graph
         return [*outputs, *(copies[graph.inputs.index(target)] for target, _ in graph.updates)]
 
-    def _passes(self, stage: str) -> Iterator[Version]:
+    def _passes(self, stage: str) -> Iterator[verification.Version]:
         """The graph after each pass of a stage."""
         graph = self.graph(STAGES[STAGES.index(stage) - 1])
-        for step in STEPS:
+        for step in pipeline.STEPS:
             if step.stage == stage and (self._step.options.optimize or step.required):
                 graph = step.run(graph)
-                yield Version(step.name, graph)
+                yield verification.Version(step.name, graph)
 
     def execute(self, call: Call, run: Executor) -> Any:
         """Check the arguments, run, write updates and rebound slots, build the result.

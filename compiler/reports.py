@@ -1,7 +1,8 @@
-"""What a program costs: arithmetic, memory and compile time; and its generated texts."""
+"""What a program costs: arithmetic, memory and compile time; and its texts."""
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,11 @@ class Listing(str):
         made.language = language
         made.path = path
         return made
+
+
+def diff(a: str, old: str, b: str, new: str) -> str:
+    """What changed between two texts called `a` and `b`, as a unified diff."""
+    return "\n".join(difflib.unified_diff(old.splitlines(), new.splitlines(), a, b, lineterm=""))
 
 
 # --- arithmetic ----------------------------------------------------------------------------

@@ -23,10 +23,8 @@ import numpy as np
 
 from ..ir.errors import DTypeError, ShapeError, TraceError
 from ..ir.graph import Value
-from . import containers, tree
+from . import containers, eager, open_jacobians, tree
 from .differentiated import Argnums, Function, Inputs, mark_arguments
-from .eager import eagerly
-from .open_jacobians import structured_blocks
 from .tracing import misuse
 from .tracing.handle import Handle
 from .tracing.promotion import as_array, is_number, lift
@@ -63,7 +61,7 @@ def value_and_grad(fn: Function, argnums: Argnums = 0, has_aux: bool = False) ->
     def derived(*args: Any, **kwargs: Any) -> Any:
         recorder = active()
         if recorder is None:
-            return eagerly(derived, args, kwargs)
+            return eager.eagerly(derived, args, kwargs)
         inputs = mark_arguments(recorder, fn, args, argnums)
         result = inputs.call(fn, kwargs)
         loss, aux = _with_aux(result) if has_aux else (result, None)
@@ -130,7 +128,7 @@ def jacobian(
     def derived(*args: Any, **kwargs: Any) -> Any:
         recorder = active()
         if recorder is None:
-            return eagerly(derived, args, kwargs)
+            return eager.eagerly(derived, args, kwargs)
         before = len(recorder.builder.nodes)
         inputs = mark_arguments(recorder, fn, args, argnums)
         result = inputs.call(fn, kwargs)
@@ -138,7 +136,7 @@ def jacobian(
         outputs = recorder.statement(_Outputs.of, (out, "jacobian"), {})
         if structured:
             found = (recorder, before, outputs.values, inputs.marked)
-            blocks = recorder.statement(structured_blocks, found, {})
+            blocks = recorder.statement(open_jacobians.structured_blocks, found, {})
         else:
             blocks = recorder.statement(_total, (recorder, inputs, outputs), {})
         jacobians = outputs.treedef.unflatten(inputs.restore(row) for row in blocks)
@@ -278,13 +276,13 @@ def _vjp_eagerly(fn: Function, primals: tuple[Any, ...], has_aux: bool) -> tuple
         out, _, *aux = vjp(fn, *primals, has_aux=has_aux)
         return out, *aux
 
-    out, *aux = eagerly(forward, primals, {})
+    out, *aux = eager.eagerly(forward, primals, {})
 
     def pull(cotangent: Any) -> Any:
         def both(p: Any, seed: Any) -> Any:
             return vjp(fn, *p, has_aux=has_aux)[1](seed)
 
-        return eagerly(both, (primals, cotangent), {})
+        return eager.eagerly(both, (primals, cotangent), {})
 
     return out, pull, *aux
 
@@ -295,7 +293,7 @@ def _jvp_eagerly(
     def pushed(p: Any, t: Any) -> Any:
         return jvp(fn, p, t, has_aux)
 
-    result: tuple[Any, ...] = eagerly(pushed, (primals, tangents), {})
+    result: tuple[Any, ...] = eager.eagerly(pushed, (primals, tangents), {})
     return result
 
 

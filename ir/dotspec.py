@@ -14,12 +14,11 @@ recognises them and `matmul_spec`, `outer_spec` spell them out again.
 
 from __future__ import annotations
 
-from string import ascii_letters
 from typing import Final, NamedTuple
 
 from .errors import ShapeError
 
-LETTERS: Final = ascii_letters
+LETTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class DotSpec(NamedTuple):

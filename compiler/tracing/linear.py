@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from string import ascii_letters
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...ir.dotspec import canonical_spec
+from ...ir.dotspec import LETTERS, canonical_spec
 from ...ir.errors import ShapeError
 from ...ir.types import BOOL, I64
 from .lenses import Diagonal, Permute, Reshape
@@ -136,7 +135,7 @@ def _batch(x: tuple[int, ...], y: tuple[int, ...]) -> str:
         rank = len(np.broadcast_shapes(x, y))
     except ValueError:
         raise ShapeError(f"matmul: batch axes {x} and {y} do not broadcast") from None
-    return ascii_letters[26 : 26 + rank]
+    return LETTERS[26 : 26 + rank]
 
 
 def _dense(x: Array) -> Array:
@@ -159,8 +158,8 @@ def dot(a: Any, b: Any) -> Array:
 
 def _paired(x: Array, y: Array, left: Sequence[int], right: Sequence[int]) -> Array:
     """Sum over pairs of axes; the free axes of x come first, then those of y."""
-    first = ascii_letters[: x.ndim]
-    fresh = iter(ascii_letters[x.ndim :])
+    first = LETTERS[: x.ndim]
+    fresh = iter(LETTERS[x.ndim :])
     pairs = {j: first[i] for i, j in zip(left, right, strict=True)}
     second = "".join(pairs[j] if j in pairs else next(fresh) for j in range(y.ndim))
     out = [c for i, c in enumerate(first) if i not in left]
@@ -231,7 +230,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Array:
 @implements(np.linalg.multi_dot)
 def multi_dot(arrays: Sequence[Any]) -> Array:
     """np.linalg.multi_dot; the order of the products is chosen by cost, as for einsum."""
-    terms, letters = [], iter(ascii_letters)
+    terms, letters = [], iter(LETTERS)
     left = next(letters)
     for k, array in enumerate(map(as_array, arrays)):
         right = next(letters)
@@ -264,7 +263,7 @@ def _spelled(*given: Any) -> tuple[str, tuple[Any, ...]]:
     out = given[-1] if len(given) % 2 else None
 
     def word(numbers: Any) -> str:
-        return "".join("..." if n is Ellipsis else ascii_letters[n] for n in numbers)
+        return "".join("..." if n is Ellipsis else LETTERS[n] for n in numbers)
 
     text = ",".join(word(numbers) for numbers in lists)
     return (text if out is None else f"{text}->{word(out)}"), operands
@@ -281,7 +280,7 @@ def _parse(subscripts: str, arrays: Sequence[Array]) -> tuple[list[str], str]:
     inputs = left.split(",")
     if len(inputs) != len(arrays):
         raise ShapeError(f"einsum {subscripts!r}: {len(inputs)} terms for {len(arrays)} operands")
-    spare = [c for c in ascii_letters if c not in subscripts]
+    spare = [c for c in LETTERS if c not in subscripts]
     longest = ""
     for k, (term, array) in enumerate(zip(inputs, arrays, strict=True)):
         dots = array.ndim - len(term.replace("...", ""))

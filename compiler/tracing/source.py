@@ -12,7 +12,6 @@ import inspect
 import linecache
 import os
 import sys
-import traceback
 import warnings
 from functools import lru_cache
 from itertools import pairwise
@@ -41,9 +40,11 @@ def user_frame() -> FrameType | None:
 def raising_frame(error: BaseException) -> FrameType | None:
     """The innermost frame of the user's code that an error came through."""
     found = None
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        if not frame.f_code.co_filename.startswith(_INSIDE):
-            found = frame
+    entry = error.__traceback__
+    while entry is not None:
+        if not entry.tb_frame.f_code.co_filename.startswith(_INSIDE):
+            found = entry.tb_frame
+        entry = entry.tb_next
     return found
 
 

@@ -204,7 +204,7 @@ assert "numba" not in sys.modules
 
 
 NO_PASS = """
-program.lower, native.generate = real
+pipeline.lower, codegen.generate = real
 made = step.programs[0]
 assert [p.name for p in made.timings().phases] == ["trace", "cache", "cache", "bind"]
 fresh = tl.compile(step.function, cache=False).lower(p, x, y, 0.1)
@@ -216,9 +216,9 @@ assert made.verify(p, x, y, 0.1)
 def test_a_second_process_runs_no_pass(cold, run):
     """Unless somebody asks for a stage, which then is the same."""
     before = (
-        "from tapeless.compiler import native, program; real = program.lower, native.generate; "
+        "from tapeless.compiler import codegen, pipeline; real = pipeline.lower, codegen.generate; "
     )
-    before += "program.lower = native.generate = None"
+    before += "pipeline.lower = codegen.generate = None"
     code = before + STEP + NO_PASS  # the lines of the step do not move
     assert run(code) == (cold, False, "")
 

@@ -1,5 +1,6 @@
 """The front: every public name is there, and importing and tracing stay light."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -53,6 +54,28 @@ def test_public_name(name):
 def test_public_members(module, names):
     for name in names.split():
         assert hasattr(getattr(tl, module), name), name
+
+
+def test_type_checkers_are_told_what_is_there():
+    """The imports under TYPE_CHECKING, the table of late names and `__all__` agree."""
+    tree = ast.parse(Path(tl.__file__).read_text())
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    told = {(node.module, alias.name) for node in block.body for alias in node.names}
+    homes = {("tapeless" + home.rstrip("."), n) for home, ns in tl._HOMES.items() for n in ns}
+    assert told == homes
+    assert sorted(name for _, name in told) == sorted(tl.__all__)
+
+
+def test_star_import():
+    scope = {}
+    exec("from tapeless import *", scope)
+    assert set(tl.__all__) <= set(scope)
+    assert set(tl.__all__) | {"__version__"} <= set(dir(tl))
+
+
+def test_a_name_that_is_not_there():
+    with pytest.raises(AttributeError, match="module 'tapeless' has no attribute 'adam'"):
+        _ = tl.adam
 
 
 LIGHT = """

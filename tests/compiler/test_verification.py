@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import tapeless as tl
-from tapeless.compiler import program as program_module
 from tapeless.compiler.pipeline import STEPS
 from tapeless.compiler.verification import ILL_CONDITIONED, close, gap, moved, relative
 from tapeless.ir.builder import rebuild
@@ -42,7 +41,6 @@ def break_pass(monkeypatch, visit):
     at = next(k for k, s in enumerate(STEPS) if s.stage == "optimized")
     steps = (*STEPS[:at], STEPS[at]._replace(run=sabotage), *STEPS[at:])
     monkeypatch.setattr("tapeless.compiler.pipeline.STEPS", steps)
-    monkeypatch.setattr(program_module, "STEPS", steps)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
