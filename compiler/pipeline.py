@@ -25,6 +25,7 @@ from typing import Final, NamedTuple
 from ..ir.errors import TapelessError
 from ..ir.graph import Graph
 from ..ir.verify import verify as verify_graph
+from ..passes.assemble import assemble
 from ..passes.autodiff import autodiff
 from ..passes.copies import copy_once
 from ..passes.cse import cse
@@ -79,6 +80,7 @@ STEPS: Final = (
     Step("fused", cse, "they share one copy of the windows"),
     Step("fused", fuse_updates, "an update that is a contraction needs no gradient array"),
     Step("fused", fuse, "what is left runs in few loops over memory"),
+    Step("fused", assemble, "parts of an array are computed where they belong"),
     Step("fused", copy_once, "what is left of moves takes one copy"),
     Step("planned", plan_memory, "order, places in one arena, updates in place", required=True),
 )

@@ -66,6 +66,11 @@ class Axis:
         return self.loop is not None and self.start == 0 and self.step == 1 and not self.more
 
     @property
+    def dense(self) -> bool:
+        """Whether no step leaves elements out."""
+        return all(step == 1 for _, step in self.strides)
+
+    @property
     def strides(self) -> tuple[Stride, ...]:
         """Every loop with its step."""
         return () if self.loop is None else ((self.loop, self.step), *self.more)

@@ -68,7 +68,7 @@ def is_in_range(graph: Graph, index: Value, extent: int) -> bool:
 
 def _check_kernel(index: Value, extent: int) -> Kernel:
     w = KernelWriter((index.type.size,), ())
-    load = f"{w.buffer(place_of(index), I64)}[{w.index([Axis(0, index.type.size)])}]"
+    load = w.element(place_of(index), I64, [Axis(0, index.type.size)])
     limit = w.number(extent)
     test = [f"v0 = {load}", f"if v0 < -{limit} or v0 >= {limit}:", "    return 1"]
     return w.finish([w.loop(0), *indent(test), "return 0"])
@@ -82,13 +82,13 @@ def _move_kernel(node: Node, indices: Sequence[Value], gather: bool) -> Kernel:
     batch = part.type.rank - (whole.type.rank - len(axes))
     setup = []
     for number, (index, axis) in enumerate(zip(indices, axes, strict=True)):
-        where = w.index(_broadcast_axes(index, batch))
-        setup.append(f"w{number} = {w.buffer(place_of(index), I64)}[{where}]")
+        element = w.element(place_of(index), I64, _broadcast_axes(index, batch))
+        setup.append(f"w{number} = {element}")
         setup += [f"if w{number} < 0:", f"    w{number} += {w.number(whole.shape[axis])}"]
     dtype = whole.type.dtype
     there = f"{w.buffer(place_of(whole), dtype)}[{_whole_index(w, whole, axes, batch)}]"
     own_axes = list(map(Axis, range(part.type.rank), part.shape))
-    here = f"{w.buffer(place_of(part), dtype)}[{w.index(own_axes)}]"
+    here = w.element(place_of(part), dtype, own_axes)
     lines = [_transfer(node, here, there, dtype)]
     for k in range(part.type.rank - 1, batch - 1, -1):
         lines = [w.loop(k), *indent(lines)]

@@ -75,6 +75,7 @@ class KernelWriter:
         self._written = frozenset(written)
         self._buffers: dict[Buffer, str] = {}
         self._numbers: dict[str, int] = {}
+        self._axes: dict[tuple[str, int, int], str] = {}
         self._extent_names: Mapping[int, str] = {
             k: self._number("n", n) for k, n in enumerate(self.extents)
         }
@@ -104,31 +105,41 @@ class KernelWriter:
         """The header of loop `k`."""
         return f"for {loop_name(k)} in range({self._extent_names[k]}):"
 
-    def index(self, axes: Sequence[Axis]) -> str:
-        """The flat index of an element."""
+    def index(self, axes: Sequence[Axis], buffer: str = "") -> str:
+        """The flat index of an element. Accesses to one `buffer` share the extents of its axes, or
+        nobody could tell that they are neighbours."""
         text = ""
-        for axis in axes:
+        for k, axis in enumerate(axes):
             if axis.extent == 1:
                 continue
             position = self._position(axis)
-            text = f"{factor(text)} * {self._extent(axis)} + {position}" if text else position
+            text = (
+                f"{factor(text)} * {self._extent(axis, buffer, k)} + {position}"
+                if text
+                else position
+            )
         return text or "0"
+
+    def element(self, place: str, dtype: np.dtype, axes: Sequence[Axis]) -> str:
+        """An element of a buffer."""
+        name = self.buffer(place, dtype)
+        return f"{name}[{self.index(axes, name)}]"
 
     def _position(self, axis: Axis) -> str:
         if axis.loop is None:
             return self.number(axis.start)
         if self._whole(axis):
             return loop_name(axis.loop)
-        steps = [self._step(*stride) for stride in axis.strides]
-        return f"({' + '.join([self.number(axis.start), *steps])})"
+        start = [self.number(axis.start) if axis.dense else str(axis.start)] if axis.start else []
+        return f"({' + '.join([*start, *(_step(*stride) for stride in axis.strides)])})"
 
-    def _step(self, loop: int, step: int) -> str:
-        return loop_name(loop) if step == 1 else f"{self.number(step)} * {loop_name(loop)}"
-
-    def _extent(self, axis: Axis) -> str:
+    def _extent(self, axis: Axis, buffer: str, k: int) -> str:
         if axis.loop is not None and self._whole(axis):
             return self._extent_names[axis.loop]
-        return self.number(axis.extent)
+        key = (buffer, k, axis.extent)
+        if not buffer or key not in self._axes:
+            self._axes[key] = self.number(axis.extent)
+        return self._axes[key]
 
     def _whole(self, axis: Axis) -> bool:
         return axis.plain and axis.loop is not None and axis.extent == self.extents[axis.loop]
@@ -139,6 +150,12 @@ class KernelWriter:
         lines = "\n".join("    " + line for line in body or ["pass"])
         text = f"def {NAME}({parameters}):\n{lines}\n"
         return Kernel(text, tuple(self._buffers), tuple(self._numbers.values()))
+
+
+def _step(loop: int, step: int) -> str:
+    """Steps, and where they start from, are part of the text: accesses in steps vectorise only
+    when it is known that together they touch neighbours."""
+    return loop_name(loop) if step == 1 else f"{step} * {loop_name(loop)}"
 
 
 def factor(text: str) -> str:

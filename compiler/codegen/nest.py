@@ -159,7 +159,7 @@ class _Emitter:
         return self.names[key]
 
     def _load(self, place: str, value: Value, axes: Sequence[Axis]) -> str:
-        return f"{self.w.buffer(place, value.type.dtype)}[{self.w.index(axes)}]"
+        return self.w.element(place, value.type.dtype, axes)
 
     def _compute(self, node: Node, phase: int) -> str:
         if node.op.name == "iota":
@@ -175,7 +175,7 @@ class _Emitter:
 
     def _store(self, value: Value, name: str) -> None:
         axes = self.region.axes[value]
-        target = f"{self.w.buffer(self.places[value], value.type.dtype)}[{self.w.index(axes)}]"
+        target = self.w.element(self.places[value], value.type.dtype, axes)
         self._level(value, self.region.phase[value]).stores.append(f"{target} = {name}")
 
     # Reductions
@@ -197,8 +197,8 @@ class _Emitter:
         lines.append(f"{self._variable(value)} = {expression}")
         if value in self.outputs:
             axes = self.region.axes[value]
-            target = self.w.buffer(self.places[value], value.type.dtype)
-            lines.append(f"{target}[{self.w.index(axes)}] = {self._variable(value)}")
+            target = self.w.element(self.places[value], value.type.dtype, axes)
+            lines.append(f"{target} = {self._variable(value)}")
 
     def _row_reduction(self, node: Node) -> None:
         phase = self.region.reading_phase(node)
@@ -230,13 +230,12 @@ class _Emitter:
     def _column_reduction(self, node: Node, reduction: Reduction) -> None:
         region, source, value = self.region, node.operands[0], node.result
         phase, fold, w = region.phase[source], Fold(node), self.w
-        place = self.places[value]
-        target = f"{w.buffer(place, value.type.dtype)}[{w.index(region.axes[value])}]"
+        target = w.element(self.places[value], value.type.dtype, region.axes[value])
         accumulator, step, start = target, fold.step_narrow, fold.start_narrow
         outer = self.rows.levels[reduction.depth]
         if needs_scratch(region, node, reduction):
             axes = [Axis(k, region.extents[k]) for k in reduction.kept]
-            accumulator = f"{w.buffer(self.scratch.pop(0), F64)}[{w.index(axes)}]"
+            accumulator = w.element(self.scratch.pop(0), F64, axes)
             step, start = fold.step, fold.start
             outer.after += self._loop(reduction.kept, f"{target} = {fold.result(accumulator)}")
         outer.before += self._loop(reduction.kept, f"{accumulator} = {start}")

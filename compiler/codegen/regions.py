@@ -3,16 +3,16 @@ regular parts of an array. Each becomes one region and one kernel."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from ...ir.arrange import as_region
+from ...ir.assembly import assembled_region, part_axes
 from ...ir.builder import Builder
 from ...ir.graph import Graph, Node, Value
-from ...ir.region import Axes, Axis, Region, body_operands, node_body, view_axes
+from ...ir.ops.move import SliceSpec
+from ...ir.region import Axis, Region, body_operands, node_body, view_axes
 from .module import Module, place_of
 from .nest import emit_region, needs_scratch, scratch_size
-
-SliceSpec = Sequence[tuple[int, int, int]]
 
 
 def node_region(graph: Graph, node: Node) -> Region | None:
@@ -68,7 +68,7 @@ def emit_concatenate(module: Module, graph: Graph, node: Node) -> None:
     for value in node.operands:
         low = tuple(start if k == axis else 0 for k in range(value.type.rank))
         start += value.shape[axis]
-        spec = [(a, a + n, 1) for a, n in zip(low, value.shape, strict=True)]
+        spec = tuple((a, a + n, 1) for a, n in zip(low, value.shape, strict=True))
         _write_part(module, node, value, spec)
 
 
@@ -77,7 +77,7 @@ def emit_pad(module: Module, graph: Graph, node: Node) -> None:
     (value,) = node.operands
     module.routine(node, "zero", module.value(node.result), node.result.type.size)
     low = node.attrs["low"]
-    spec = [(a, a + n, 1) for a, n in zip(low, value.shape, strict=True)]
+    spec = tuple((a, a + n, 1) for a, n in zip(low, value.shape, strict=True))
     _write_part(module, node, value, spec)
 
 
@@ -98,19 +98,41 @@ def _write_part(
     whole, part = Value(node.result.type), Value(value.type)
     out = b.arg(part)
     if add:
-        old = b.slice(whole, spec=tuple(map(tuple, spec)))
+        old = b.slice(whole, spec=spec)
         out = b.emit("or" if part.type.is_bool else "add", (old, part)).result
     body = Graph("part", (whole, part), tuple(b.nodes if add else b.nodes[:1]), (out,))
-    region = as_region(body, {out: _part_axes(spec, node.result.shape)})
+    region = as_region(body, {out: part_axes(spec, node.result.shape)})
     assert region is not None, "a copy is a region"
     target = place_of(node.result)
     emit(module, node, region, {whole: target, part: place_of(value), out: target})
 
 
 def emit_fused(module: Module, graph: Graph, node: Node) -> None:
-    """A region, or moves of what `windows_add` adds up."""
-    last = node.attrs["body"].nodes[-1]
-    (emit_windows_add if last.op.name == "windows_add" else emit_nest)(module, graph, node)
+    """A region, moves of what `windows_add` adds up, or parts that make up an array."""
+    names = {inside.op.name for inside in node.attrs["body"].nodes}
+    if "windows_add" in names:
+        emit_windows_add(module, graph, node)
+    elif "add_at" in names:
+        _emit_assembled(module, node)
+    else:
+        emit_nest(module, graph, node)
+
+
+def _emit_assembled(module: Module, node: Node) -> None:
+    """Each part of the arrays stored where it lies as soon as it is computed; zeros before, if
+    that is not everywhere."""
+    body: Graph = node.attrs["body"]
+    found = assembled_region(body)
+    assert found is not None, "only parts of one nest are assembled"
+    region, array = found
+    places = dict(zip(body.inputs, map(place_of, node.operands), strict=True))
+    places.update(zip(body.outputs, map(place_of, node.results), strict=True))
+    for inside, result in zip(body.outputs, node.results, strict=True):
+        covered = [part.type.size for part, whole in array.items() if whole is inside]
+        if covered and sum(covered) < result.type.size:
+            module.routine(node, "zero", module.value(result), result.type.size)
+    places.update((part, places[whole]) for part, whole in array.items())
+    emit(module, node, region, places)
 
 
 def emit_windows_add(module: Module, graph: Graph, node: Node) -> None:
@@ -140,10 +162,3 @@ def emit_windows_add(module: Module, graph: Graph, node: Node) -> None:
     assert region is not None, "an addition is a region"
     where = place_of(result)
     emit(module, node, region, {whole: where, body.inputs[0]: place_of(source), total: where})
-
-
-def _part_axes(spec: SliceSpec, shape: Sequence[int]) -> Axes:
-    return tuple(
-        Axis(k, n, start, step)
-        for k, (n, (start, _, step)) in enumerate(zip(shape, spec, strict=True))
-    )

@@ -1,20 +1,28 @@
 """Pooling, as in `torch.nn.functional`: over windows of the last one or two axes.
 
-Max pooling finds the first largest element of each window and reads it from the input; so the
-derivative goes to that element alone, and a NaN in a window is its maximum. Average pooling spreads
-it evenly.
+The maximum of a window is its first largest element, the first NaN if there is one, and the
+derivative goes to that element alone. Average pooling spreads it evenly. A small window is taken
+apart: its first elements are a strided part of the input, its second ones another, and comparing
+or adding up whole parts vectorises, as does writing their derivatives.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass
+from functools import reduce
+from itertools import product
+from typing import Final
 
 import numpy as np
 
 from ...ir.errors import DTypeError, ShapeError, UnsupportedError
 from ._shared import Array
-from ._windows import Sizes, batched, padded, per_axis, windows
+from ._windows import Ints, Sizes, batched, padded, per_axis, windows
+
+UNROLLED: Final = 16
+"""Windows of so many elements are taken apart."""
 
 
 def max_pool1d(
@@ -174,17 +182,63 @@ def _axis(
 
 
 def _max_pool(name: str, x: Array, grid: _Grid, return_indices: bool) -> Array:
-    places = _places(_arg_max(name, x, grid), grid)
+    if x.dtype.kind not in "fiu":
+        raise DTypeError(f"{name}: input must be of numbers, not {x.dtype}")
+    lowest = -np.inf if x.dtype.kind == "f" else int(np.iinfo(x.dtype).min)
+    x_padded = padded(x, [axis.widths for axis in grid], lowest)
+    if _elements(grid) <= UNROLLED:
+        return _max_of_parts(x_padded, grid, return_indices)
+    places = _places(_arg_max(x_padded, grid), grid)
     shape = places[0].shape
     lead = range(len(shape) - len(grid))
     rest = [np.reshape(np.arange(shape[k]), (-1,) + (1,) * (len(shape) - 1 - k)) for k in lead]
     values = x[(*rest, *places)]
-    if not return_indices:
-        return values
+    return (values, _flat(places, grid)) if return_indices else values
+
+
+def _max_of_parts(x: Array, grid: _Grid, return_indices: bool) -> Array:
+    """The maximum of the parts of padded `x`, last to first: each one that is not smaller, or NaN,
+    and no padding, replaces what was found behind it."""
+    *others, last = product(*(range(axis.size) for axis in grid))
+    best = _part(x, grid, last)
+    index = np.zeros(best.shape, np.int64) + _flat(_columns(grid, last), grid)
+    for place in reversed(others):
+        v, columns = _part(x, grid, place), _columns(grid, place)
+        wins = (v >= best) | (v != v) if x.dtype.kind == "f" else v >= best
+        inside = [(at >= 0) & (at < a.extent) for a, at in zip(grid, columns, strict=True)]
+        for row in (row for row in inside if not np.all(row)):
+            wins = wins & row
+        best = np.where(wins, v, best)
+        if return_indices:
+            index = np.where(wins, _flat(columns, grid), index)
+    return (best, index) if return_indices else best
+
+
+def _part(x: Array, grid: _Grid, place: Ints) -> Array:
+    """The element of every window at one place, of padded `x`: its windows start at 0."""
+    columns = (
+        slice(first := k * axis.dilation, first + (axis.count - 1) * axis.stride + 1, axis.stride)
+        for k, axis in zip(place, grid, strict=True)
+    )
+    part: Array = x[(..., *columns)]
+    return part
+
+
+def _columns(grid: _Grid, place: Ints) -> list[Array]:
+    """Where the elements of `_part` lie along each pooled axis of the input."""
+    ends = ((axis.count,) + (1,) * (len(grid) - 1 - k) for k, axis in enumerate(grid))
+    return [
+        np.reshape(axis.starts + k * axis.dilation, column)
+        for k, axis, column in zip(place, grid, ends, strict=True)
+    ]
+
+
+def _flat(places: list[Array], grid: _Grid) -> Array:
+    """Places in the input, counted through its pooled axes."""
     flat = places[0]
     for axis, at in zip(grid[1:], places[1:], strict=True):
         flat = flat * axis.extent + at
-    return values, flat
+    return flat
 
 
 def _places(chosen: Array, grid: _Grid) -> list[Array]:
@@ -201,13 +255,10 @@ def _places(chosen: Array, grid: _Grid) -> list[Array]:
     return places
 
 
-def _arg_max(name: str, x: Array, grid: _Grid) -> Array:
-    """The place of the first maximum in each window, counted row by row."""
-    if x.dtype.kind not in "fiu":
-        raise DTypeError(f"{name}: input must be of numbers, not {x.dtype}")
-    lowest = -np.inf if x.dtype.kind == "f" else int(np.iinfo(x.dtype).min)
-    w = _windows(padded(x, [axis.widths for axis in grid], lowest), grid)
-    flat = np.reshape(w, (*w.shape[: -len(grid)], math.prod(axis.size for axis in grid)))
+def _arg_max(x: Array, grid: _Grid) -> Array:
+    """The place of the first maximum in each window of padded `x`, counted row by row."""
+    w = _windows(x, grid)
+    flat = np.reshape(w, (*w.shape[: -len(grid)], _elements(grid)))
     return np.argmax(flat, axis=-1)
 
 
@@ -216,9 +267,18 @@ def _avg_pool(name: str, x: Array, grid: _Grid, with_padding: bool, divisor: int
         raise DTypeError(f"{name}: input must be floating, not {x.dtype}; use x.astype(float)")
     if divisor == 0:
         raise ShapeError(f"{name}: divisor_override must not be 0")
-    w = _windows(padded(x, [axis.widths for axis in grid]), grid)
-    total = np.sum(w, axis=tuple(range(-len(grid), 0)))
+    x_padded = padded(x, [axis.widths for axis in grid])
+    if _elements(grid) <= UNROLLED:
+        places = product(*(range(axis.size) for axis in grid))
+        total = reduce(operator.add, (_part(x_padded, grid, place) for place in places))
+    else:
+        total = np.sum(_windows(x_padded, grid), axis=tuple(range(-len(grid), 0)))
     return total / (_divisors(x, grid, with_padding) if divisor is None else divisor)
+
+
+def _elements(grid: _Grid) -> int:
+    """How many elements a window has."""
+    return math.prod(axis.size for axis in grid)
 
 
 def _divisors(x: Array, grid: _Grid, with_padding: bool) -> Array:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ...ir.assembly import are_disjoint
 from ...ir.graph import Node, Value
 from ...ir.ops.move import SliceSpec, full_slice
 from .movement import ELEMENTWISE
@@ -81,14 +82,14 @@ def read_what_was_written(site: Site, x: Value, y: Value, u: Value) -> Value | N
     written, read = site.producers[u].attrs["spec"], site.node.attrs["spec"]
     if written == read:
         return y
-    return site.b.slice(x, spec=read) if _are_disjoint(written, read) else None
+    return site.b.slice(x, spec=read) if are_disjoint(written, read) else None
 
 
 @rule(p.slice(p.add_at(x, y, name="u")))
 def read_beside_what_was_added(site: Site, x: Value, u: Value, **_: Value) -> Value | None:
     """slice(add_at(x, v)) = slice(x) for a region that does not meet the one added to"""
     read = site.node.attrs["spec"]
-    if not _are_disjoint(site.producers[u].attrs["spec"], read):
+    if not are_disjoint(site.producers[u].attrs["spec"], read):
         return None
     return site.b.slice(x, spec=read)
 
@@ -184,11 +185,6 @@ def _counts(site: Site, value: Value, n: int) -> bool:
 
 def _is_whole(spec: SliceSpec, shape: tuple[int, ...]) -> bool:
     return all(s == full_slice(n) for s, n in zip(spec, shape, strict=True))
-
-
-def _are_disjoint(one: SliceSpec, other: SliceSpec) -> bool:
-    """Whether two regions of an array have no element in common: on some axis no index is."""
-    return any(set(range(*a)).isdisjoint(range(*b)) for a, b in zip(one, other, strict=True))
 
 
 RULES: tuple[Rule, ...] = (

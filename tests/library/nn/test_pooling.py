@@ -83,8 +83,22 @@ def test_a_tie_goes_to_the_first_and_a_nan_wins():
     x = np.array([[[1.0, 3.0, 3.0, 0.0, NAN, 5.0]]])
     for run in both(tl.grad(lambda x: np.sum(nn.max_pool1d(x, 3)))):
         np.testing.assert_array_equal(run(x), [[[0, 1, 0, 0, 1, 0]]])
+        np.testing.assert_array_equal(run(x[..., [4, 1, 4, 5, 4, 4]]), [[[1, 0, 0, 0, 1, 0]]])
     for run in both(lambda x: nn.max_pool1d(x, 3)):
         np.testing.assert_array_equal(run(x), [[[3, NAN]]])
+
+
+def test_windows_too_large_to_be_taken_apart():
+    x = numbers((1, 2, 11, 10))
+    for kind, pool in (("max", nn.max_pool2d), ("avg", nn.avg_pool2d)):
+        g = np.ones(pool(x, 5, 3, 2).shape)
+        expected, gradient = pooled(kind, x, g, (5, 5), (3, 3), (2, 2))
+        for run in both(
+            lambda x, f=pool: (f(x, 5, 3, 2), tl.grad(lambda x: np.sum(f(x, 5, 3, 2)))(x))
+        ):
+            y, gx = run(x)
+            close(y, expected, np.float64)
+            close(gx, gradient, np.float64)
 
 
 def test_padding_never_wins():
