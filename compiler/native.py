@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..ir.graph import Graph
 from ..runtime.engine import NativeModule, compile_source, load_source
 from ..runtime.executable import Executable, Prepare
+from ..runtime.poison import make_executable
 from ..runtime.store import Store, open_store
 from . import checker, codegen, memory
 from .product import Product, pack, unpack
@@ -136,6 +137,6 @@ def _bound(
     store: Store | None,
     clock: _Clock,
 ) -> NativeProgram:
-    executable = Executable(module, product.layout, product.scratch, product.failed, store=store)
+    executable = make_executable(module, product.layout, product.scratch, product.failed, store)
     clock.done("bind")
     return NativeProgram(graph, product, module, executable, tuple(clock.phases))

@@ -87,7 +87,8 @@ class Executable:
         self._step = step
         self._failed = failed
         self._outputs = tuple((t.shape, t.dtype) for t in layout.outputs)
-        self._arena = aligned_bytes(layout.arena + max(scratch, 1))
+        self._arena = self._allocate(max(layout.arena, 1))
+        self._scratch = self._allocate(max(scratch, 1))
         self._constants = [np.array(c, order="C") for c in layout.constants]
         self._table = np.zeros(len(layout.table), np.uintp)
         self._entry = Entry(_items(layout), self._table, step.address, native=native, store=store)
@@ -101,10 +102,13 @@ class Executable:
         self._cells: list[Cells] = [self._new_cells()]
         self._fill_table()
 
+    _allocate = staticmethod(aligned_bytes)
+    _empty = staticmethod(np.empty)
+
     @property
     def arena_bytes(self) -> int:
         """Memory the executable keeps between calls, beside constants."""
-        return self._arena.nbytes
+        return self._arena.nbytes + self._scratch.nbytes
 
     def call(
         self, leaves: tuple[Any, ...], prepare: Prepare | None = None
@@ -131,7 +135,8 @@ class Executable:
                 if not _store(cell, leaves[k]):
                     return None
                 arrays[k] = cell
-            outputs = tuple([np.empty(shape, dtype) for shape, dtype in self._outputs])
+            empty = self._empty
+            outputs = tuple([empty(shape, dtype) for shape, dtype in self._outputs])
             if prepare is None:
                 status = self._enter((*arrays, *outputs))
             else:
@@ -160,7 +165,7 @@ class Executable:
         """The addresses that no call changes."""
         places = {f"const{k}": constant for k, constant in enumerate(self._constants)}
         places |= {f"arena+{offset}": self._arena[offset:] for offset in self.layout.slots}
-        places["scratch"] = self._arena[self.layout.arena :]
+        places["scratch"] = self._scratch
         for place, array in places.items():
             self._table[self.layout.table[place]] = array.ctypes.data
 

@@ -21,6 +21,12 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["TAPELESS_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def poisoned_memory() -> None:
+    """Every step runs on memory that is NaN until it is written, between guards."""
+    os.environ["TAPELESS_POISON"] = "1"
+
+
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     """`golden(name, text)`: `text` must equal the file `golden/<name>` beside the test."""

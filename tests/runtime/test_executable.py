@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import tracemalloc
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,13 @@ def sgd_arguments() -> tuple[Any, ...]:
     rng = np.random.default_rng(0)
     arrays = (rng.standard_normal(s).astype(np.float32) for s in ((64, 8), (4, 64), (4, 8)))
     return (*arrays, 0.5)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plain_memory() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("TAPELESS_POISON")
+        yield
 
 
 @pytest.fixture(scope="module")
