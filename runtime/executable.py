@@ -87,8 +87,8 @@ class Executable:
         self._step = step
         self._failed = failed
         self._outputs = tuple((t.shape, t.dtype) for t in layout.outputs)
-        self._arena = self._allocate(max(layout.arena, 1))
-        self._scratch = self._allocate(max(scratch, 1))
+        self._arena: Array = self._allocate(max(layout.arena, 1))
+        self._scratch: Array = self._allocate(max(scratch, 1))
         self._constants = [np.array(c, order="C") for c in layout.constants]
         self._table = np.zeros(len(layout.table), np.uintp)
         self._entry = Entry(_items(layout), self._table, step.address, native=native, store=store)
@@ -102,8 +102,8 @@ class Executable:
         self._cells: list[Cells] = [self._new_cells()]
         self._fill_table()
 
-    _allocate = staticmethod(aligned_bytes)
-    _empty = staticmethod(np.empty)
+    _allocate: Any = staticmethod(aligned_bytes)
+    _empty: Any = staticmethod(np.empty)
 
     @property
     def arena_bytes(self) -> int:
