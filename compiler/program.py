@@ -23,6 +23,7 @@ from ..ir.graph import Graph
 from ..runtime.commit import commit, writes
 from ..runtime.executable import Prepare
 from ..runtime.identity import digest
+from ..runtime.kernels import engine
 from ..runtime.making import MAKING
 from . import arguments, interpret, peaks, pipeline, profile, reports, verification, zeros
 from .call import Call, Options, Step, copied, copy_arrays, difference
@@ -48,7 +49,7 @@ def program_key(graph: Graph, options: Options) -> str | None:
         return None
     found = fingerprint(graph)
     skipped = pipeline.settings() if os.environ.get("TAPELESS_SKIP") else ()
-    return found and digest(found, f"optimize={options.optimize}", *skipped)
+    return found and digest(found, f"optimize={options.optimize}", engine(), *skipped)
 
 
 MISS: Final = object()

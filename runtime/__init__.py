@@ -1,4 +1,4 @@
-"""Running graphs: the NumPy interpreter, and native code through Numba and LLVM.
+"""Running graphs: the NumPy interpreter, and native code through LLVM.
 
-Only this package imports numba and llvmlite, and only when something is compiled.
+Only this package imports llvmlite, when something is compiled, and numba, when it is asked for.
 """

@@ -1,8 +1,8 @@
 """The BLAS that NumPy brought along, found by symbol and tested before use.
 
-NumPy's wheels contain OpenBLAS (or use Accelerate); Numba's own `np.dot` would need SciPy to reach
-it. Where none is found, or `TAPELESS_BLAS=off`, generated code runs the loops of
-`runtime/loops.py` instead: slower on large products, equal in meaning.
+NumPy's wheels contain OpenBLAS, or use Accelerate. Where none is found, or `TAPELESS_BLAS=off`,
+generated code runs the loops of `runtime/loops.py` instead: slower on large products, equal in
+meaning.
 
 Threads. OpenBLAS has one thread count per process, which belongs to the user; it also threads
 products too small to gain from it, which costs more than it saves (and a thousand times more when

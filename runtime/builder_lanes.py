@@ -1,95 +1,76 @@
-"""The arithmetic of `runtime/lanes.py` as LLVM instructions.
-
-Importing this module imports llvmlite; only `runtime.intrinsics` does.
-"""
+"""The arithmetic of `runtime/lanes.py` as LLVM instructions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, Final
 
-from llvmlite import ir
+from .builder import Builder, Value, constant, float_literal, quoted
+from .kernel import VECMATH
+from .lanes import FORMATS, Format, Lane
 
-from .lanes import FORMATS, Format, Lane, Lanes
-
-F32, F64 = ir.FloatType(), ir.DoubleType()
-I1, I32, I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
-FLOATS = {"f32": F32, "f64": F64}
-_PATTERNS = {F32: I32, F64: I64}
-_SUFFIX = {F32: "f32", F64: "f64"}
+_PATTERNS: Final = {"f32": "i32", "f64": "i64"}
+_FLOATS: Final = {"i32": "f32", "i64": "f64"}
 
 
 class BuilderLane:
     """An LLVM value with Python's operators; each one emits an instruction."""
 
-    def __init__(self, builder: ir.IRBuilder, value: Any) -> None:
+    def __init__(self, builder: Builder, value: Value) -> None:
         self.builder = builder
         self.value = value
 
-    @property
-    def is_float(self) -> bool:
-        return self.value.type in _SUFFIX
+    def constant(self, number: float) -> Value:
+        """A Python number in this lane's dtype."""
+        return constant(self.value.kind, number)
 
-    def constant(self, number: float) -> ir.Constant:
-        """A Python number in this lane's type."""
-        return ir.Constant(self.value.type, float(number) if self.is_float else int(number))
-
-    def _operand(self, other: Any) -> Any:
-        return other.value if isinstance(other, BuilderLane) else self.constant(other)
-
-    def _apply(self, float_name: str, integer_name: str, x: Any, y: Any) -> BuilderLane:
-        """Emit x <op> y. Products and sums may contract to FMA, which only gains accuracy."""
-        if self.is_float:
-            emit = getattr(self.builder, float_name)
-            return BuilderLane(self.builder, emit(x, y, flags=("contract",)))
-        return BuilderLane(self.builder, getattr(self.builder, integer_name)(x, y))
+    def _emit(self, emit: Callable[..., Value], other: Any, *, swap: bool = False) -> BuilderLane:
+        y = other.value if isinstance(other, BuilderLane) else self.constant(other)
+        operands = (y, self.value) if swap else (self.value, y)
+        return BuilderLane(self.builder, emit(*operands))
 
     def _compare(self, symbol: str, other: Any) -> BuilderLane:
-        y = self._operand(other)
-        if self.is_float:
-            compare = self.builder.fcmp_unordered if symbol == "!=" else self.builder.fcmp_ordered
-        else:
-            compare = self.builder.icmp_signed
-        return BuilderLane(self.builder, compare(symbol, self.value, y))
+        return self._emit(lambda x, y: self.builder.compare(symbol, x, y), other)
 
     def __add__(self, other: Any) -> BuilderLane:
-        return self._apply("fadd", "add", self.value, self._operand(other))
+        return self._emit(self.builder.add, other)
 
     def __radd__(self, other: Any) -> BuilderLane:
-        return self._apply("fadd", "add", self._operand(other), self.value)
+        return self._emit(self.builder.add, other, swap=True)
 
     def __sub__(self, other: Any) -> BuilderLane:
-        return self._apply("fsub", "sub", self.value, self._operand(other))
+        return self._emit(self.builder.sub, other)
 
     def __rsub__(self, other: Any) -> BuilderLane:
-        return self._apply("fsub", "sub", self._operand(other), self.value)
+        return self._emit(self.builder.sub, other, swap=True)
 
     def __mul__(self, other: Any) -> BuilderLane:
-        return self._apply("fmul", "mul", self.value, self._operand(other))
+        return self._emit(self.builder.mul, other)
 
     def __rmul__(self, other: Any) -> BuilderLane:
-        return self._apply("fmul", "mul", self._operand(other), self.value)
+        return self._emit(self.builder.mul, other, swap=True)
 
     def __truediv__(self, other: Any) -> BuilderLane:
-        return self._apply("fdiv", "sdiv", self.value, self._operand(other))
+        return self._emit(self.builder.div, other)
 
     def __rtruediv__(self, other: Any) -> BuilderLane:
-        return self._apply("fdiv", "sdiv", self._operand(other), self.value)
+        return self._emit(self.builder.div, other, swap=True)
 
     def __neg__(self) -> BuilderLane:
-        return BuilderLane(self.builder, self.builder.fneg(self.value))
+        return BuilderLane(self.builder, self.builder.neg(self.value))
 
     def __and__(self, other: Any) -> BuilderLane:
-        return BuilderLane(self.builder, self.builder.and_(self.value, self._operand(other)))
+        return self._emit(self.builder.and_, other)
 
     def __or__(self, other: Any) -> BuilderLane:
-        return BuilderLane(self.builder, self.builder.or_(self.value, self._operand(other)))
+        return self._emit(self.builder.or_, other)
 
     def __lshift__(self, other: Any) -> BuilderLane:
-        return BuilderLane(self.builder, self.builder.shl(self.value, self._operand(other)))
+        return self._emit(self.builder.shl, other)
 
     def __rshift__(self, other: Any) -> BuilderLane:
-        return BuilderLane(self.builder, self.builder.ashr(self.value, self._operand(other)))
+        return self._emit(self.builder.shr, other)
 
     def __lt__(self, other: Any) -> BuilderLane:
         return self._compare("<", other)
@@ -114,21 +95,20 @@ class BuilderLanes:
 
     format: Format
 
-    def __init__(self, builder: ir.IRBuilder, name: str) -> None:
+    def __init__(self, builder: Builder, name: str) -> None:
         self.builder = builder
         self.format = FORMATS[name]
 
-    def _lane(self, value: Any) -> BuilderLane:
+    def _lane(self, value: Value) -> BuilderLane:
         return BuilderLane(self.builder, value)
 
     def _intrinsic(self, name: str, *operands: Lane) -> BuilderLane:
-        return self._lane(call_intrinsic(self.builder, name, *(x.value for x in operands)))
+        return self._lane(self.builder.intrinsic(name, *(x.value for x in operands)))
 
     def select(self, condition: Lane, x: Lane | float, y: Lane | float) -> Lane:
         lane = x if isinstance(x, BuilderLane) else y
-        if not isinstance(lane, BuilderLane):
-            lane = self._lane(ir.Constant(FLOATS[self.format.name], 0.0))
-        values = (v.value if isinstance(v, BuilderLane) else lane.constant(v) for v in (x, y))
+        kind = lane.value.kind if isinstance(lane, BuilderLane) else self.format.name
+        values = (v.value if isinstance(v, BuilderLane) else constant(kind, v) for v in (x, y))
         return self._lane(self.builder.select(condition.value, *values))
 
     def rint(self, x: Lane) -> Lane:
@@ -144,74 +124,61 @@ class BuilderLanes:
         return self._intrinsic("copysign", x, sign)
 
     def bits(self, x: Lane) -> Lane:
-        return self._lane(self.builder.bitcast(x.value, _PATTERNS[x.value.type]))
+        return self._lane(self.builder.bitcast(x.value, _PATTERNS[x.value.kind]))
 
     def from_bits(self, pattern: Lane) -> Lane:
-        target = F32 if pattern.value.type == I32 else F64
-        return self._lane(self.builder.bitcast(pattern.value, target))
+        return self._lane(self.builder.bitcast(pattern.value, _FLOATS[pattern.value.kind]))
 
     def widen(self, x: Lane) -> Lane:
-        return self._lane(self.builder.fpext(x.value, F64))
+        return self._lane(self.builder.convert(x.value, "f64"))
 
     def number(self, pattern: Lane) -> Lane:
-        return self._lane(self.builder.sitofp(pattern.value, F64))
+        return self._lane(self.builder.convert(pattern.value, "f64"))
 
     def narrow(self, x: Lane) -> Lane:
-        return self._lane(self.builder.fptrunc(x.value, F32))
+        return self._lane(self.builder.convert(x.value, "f32"))
 
     def lookup(self, table: tuple[float, ...], index: Lane) -> Lane:
-        pointer = self.builder.gep(
-            _constant_table(self.builder.module, table),
-            [ir.Constant(I32, 0), index.value],
-            inbounds=True,
-        )
-        return self._lane(self.builder.load(pointer))
+        symbol, definition = _table(table)
+        self.builder.symbols[symbol] = definition
+        start = Value("f64*", f"@{quoted(symbol)}")
+        return self._lane(self.builder.load(self.builder.address(start, index.value)))
 
     def libm(self, name: str, x: Lane) -> Lane:
         return self._intrinsic(name, x)
 
 
-def _constant_table(module: ir.Module, table: tuple[float, ...]) -> ir.GlobalVariable:
-    name = f"tapeless.table.{hash(table) & (2**64 - 1):x}"
-    if name not in module.globals:
-        array = ir.ArrayType(F64, len(table))
-        variable = ir.GlobalVariable(module, array, name)
-        variable.linkage = "internal"
-        variable.global_constant = True
-        variable.initializer = ir.Constant(array, [ir.Constant(F64, x) for x in table])
-    return module.globals[name]
+@cache
+def _table(table: tuple[float, ...]) -> tuple[str, str]:
+    """The symbol and the definition of a table of f64."""
+    symbol = f"tapeless.table.{hash(table) & (2**64 - 1):x}"
+    elements = ", ".join(f"double {float_literal(x, 'f64')}" for x in table)
+    kind = f"[{len(table)} x double]"
+    return symbol, f"@{quoted(symbol)} = internal constant {kind} [{elements}], align 8\n"
 
 
-def call_intrinsic(builder: ir.IRBuilder, name: str, *operands: Any) -> Any:
-    """`llvm.<name>` on float operands of one type."""
-    kind = operands[0].type
-    signature = ir.FunctionType(kind, [kind] * len(operands))
-    function = builder.module.declare_intrinsic(f"llvm.{name}", [kind], signature)
-    return builder.call(function, operands)
-
-
-def call_vector_function(
-    builder: ir.IRBuilder, word: str, name: str, meaning: Callable[[Lanes, Lane], Lane], x: Any
-) -> Any:
-    """Call a function of `runtime/vecmath.py`, defined in the module at its first use.
+def call_vector_function(op: str, b: Builder, x: Value) -> Value:
+    """Call a function of `runtime/vecmath.py`, defined beside the caller.
 
     It is inlined before the loop vectoriser runs. These functions, unlike plain loops, gain from
     512-bit registers where the processor has them; LLVM otherwise prefers 256 on most.
     """
-    set.add(builder.function.attributes, '"prefer-vector-width"="512"')
-    symbol = f"tapeless.{word}"
-    if symbol not in builder.module.globals:
-        _define(builder.module, symbol, name, meaning)
-    return builder.call(builder.module.globals[symbol], [x])
+    b.attributes['"prefer-vector-width"="512"'] = None
+    b.symbols |= _definition(op, x.kind)
+    return b.call(x.kind, _symbol(op, x.kind), x)
 
 
-def _define(
-    module: ir.Module, symbol: str, name: str, meaning: Callable[[Lanes, Lane], Lane]
-) -> None:
-    kind = FLOATS[name]
-    function = ir.Function(module, ir.FunctionType(kind, [kind]), symbol)
-    function.linkage = "internal"
-    function.attributes.add("alwaysinline")
-    inner = ir.IRBuilder(function.append_basic_block("entry"))
-    result = meaning(BuilderLanes(inner, name), BuilderLane(inner, function.args[0]))
-    inner.ret(result.value)
+def _symbol(op: str, dtype: str) -> str:
+    return f"tapeless.{op}_{dtype}"
+
+
+@cache
+def _definition(op: str, dtype: str) -> Mapping[str, str]:
+    """What a function needs in a module, itself included."""
+    b = Builder()
+    b.attributes["alwaysinline"] = None
+    argument = BuilderLane(b, Value(dtype, "%x"))
+    b.ret(VECMATH[op](BuilderLanes(b, dtype), argument).value)
+    kind = argument.value.typed
+    symbol = _symbol(op, dtype)
+    return b.symbols | {symbol: b.function("internal", kind.split()[0], symbol, [kind])}

@@ -1,7 +1,7 @@
 """The driver of generated source as LLVM text.
 
     def step(t):                                   define i64 @step(ptr %t) {
-        k0(f32_at(t, 1), f32_at(t, 2), 64)   =>      call i32 @k0(ptr %result, ptr %error, ...)
+        k0(f32_at(t, 1), f32_at(t, 2), 64)   =>      call void @k0(ptr %v1, ptr %v3, i64 64)
         split(k1, 8, f32_at(t, 1))                   call void @tapeless_split(ptr @k1.chunk, ...)
         return 0                                     ret i64 0
 
@@ -9,15 +9,13 @@
 driver's frame; `runtime/pool.py` has the function that calls it on several threads. Their count is
 in a cell, `@tapeless_threads`, bound when the driver is loaded: no count is part of the text.
 
-The grammar is in `runtime/kernel.py`. A statement costs Numba 6 ms to compile and 0.05 ms this way,
-and a driver has one per kernel call of the program.
+The grammar is in `runtime/kernel.py`. A driver has one statement per kernel call of the program.
 """
 
 from __future__ import annotations
 
 import ast
 import platform
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -25,12 +23,7 @@ from typing import Final
 import numpy as np
 
 from ..ir.types import DTYPES
-
-LLVM = {
-    "bool": "i8", "i8": "i8", "i16": "i16", "i32": "i32", "i64": "i64",
-    "u8": "i8", "u16": "i16", "u32": "i32", "u64": "i64", "f32": "float", "f64": "double",
-}  # fmt: skip
-
+from .builder import MEMORY, Value, float_literal, llvm_type
 
 SEGMENT = 256
 """Statements per LLVM function."""
@@ -42,30 +35,13 @@ COUNTER = "llvm.readcyclecounter" if _IS_X86 else "llvm.readsteadycounter"
 
 @dataclass(frozen=True)
 class Callee:
-    """A function the driver calls. `parameters`: a buffer is its dtype with a star ("f32*"), a
-    number its dtype. Kernels have Numba's convention, routines C's."""
+    """A C function the driver calls: its parameters' kinds (`runtime/builder.py`), whether it is a
+    kernel or a routine, and whether it returns a status, an i64, or nothing."""
 
     symbol: str
     parameters: tuple[str, ...]
     is_kernel: bool
     returns_status: bool = False
-
-
-@dataclass(frozen=True)
-class Operand:
-    """An LLVM value and the IR dtype it holds ("f32*" for a buffer)."""
-
-    kind: str
-    text: str
-
-    @property
-    def typed(self) -> str:
-        return f"{llvm_type(self.kind)} {self.text}"
-
-
-def llvm_type(kind: str) -> str:
-    """The LLVM type of a dtype name or of a buffer."""
-    return "ptr" if kind.endswith("*") else LLVM[kind]
 
 
 def translate(
@@ -94,12 +70,6 @@ def translate(
     return emitter.text(function.name, count)
 
 
-def float_literal(value: float, kind: str) -> str:
-    """LLVM's exact spelling: the bits of the double that equals the number."""
-    rounded = float(DTYPES[kind].type(value))
-    return f"0x{struct.unpack('<Q', struct.pack('<d', rounded))[0]:016X}"
-
-
 class _Emitter:
     """Instructions of one driver, in order."""
 
@@ -118,7 +88,6 @@ class _Emitter:
         body = "\n".join(f"  {line}" if not line.endswith(":") else line for line in self.lines)
         self.segments.append(
             f"define internal i64 @{name}(ptr %t) {{\n"
-            f"  %result = alloca i64\n  %error = alloca ptr\n"
             f"  %context = alloca [{self.context} x i64]\n{body}\n  ret i64 0\n}}\n"
         )
         self.lines.clear()
@@ -172,9 +141,9 @@ class _Emitter:
 
     def _check(self, call: ast.Call, code: int) -> None:
         """Leave with `code` when the kernel returns anything but 0."""
-        if not self._call(call).returns_status:
+        status = self._call(call)
+        if status is None:
             raise ValueError(f"line {call.lineno}: this kernel returns nothing that can be tested")
-        status = self._new("load i64, ptr %result")
         failed = self._new(f"icmp ne i64 {status}, 0")
         number = len(self.lines)
         self.lines += [
@@ -184,20 +153,24 @@ class _Emitter:
             f"go{number}:",
         ]
 
-    def _call(self, node: ast.Call) -> Callee:
+    def _call(self, node: ast.Call) -> str | None:
+        """Emit a call; the name of the status it returns."""
         name = _name(node)
         if name in ("copy", "zero"):
-            return self._memory(name, node)
+            self._memory(name, node)
+            return None
         if name == "split":
-            return self._split(node)
+            self._split(node)
+            return None
         callee = self._callee(node, name)
         arguments = self._operands(node, name, node.args, callee.parameters)
-        if callee.is_kernel:
-            arguments = ["ptr %result", "ptr %error", *arguments]
-        result = "i32" if callee.is_kernel else "void"
+        result = "i64" if callee.returns_status else "void"
         self._declare(callee.symbol, result, arguments)
-        self.lines.append(f'call {result} @"{callee.symbol}"({", ".join(arguments)})')
-        return callee
+        call = f'call {result} @"{callee.symbol}"({", ".join(arguments)})'
+        if callee.returns_status:
+            return self._new(call)
+        self.lines.append(call)
+        return None
 
     def _callee(self, node: ast.Call, name: str) -> Callee:
         if name not in self.callees:
@@ -212,7 +185,7 @@ class _Emitter:
             raise ValueError(f"line {node.lineno}: {name} takes {len(kinds)} operands")
         return [self._operand(x, kind).typed for x, kind in zip(given, kinds, strict=True)]
 
-    def _split(self, node: ast.Call) -> Callee:
+    def _split(self, node: ast.Call) -> None:
         """Call a kernel once per chunk, on any thread; it gets the chunk last."""
         match node.args:
             case [ast.Name(id=name), ast.Constant(value=int() as count), *given]:
@@ -231,7 +204,6 @@ class _Emitter:
         task = f'@"{callee.symbol}.chunk"'
         operands = f"ptr {task}, ptr %context, i64 {count}"
         self.lines.append(f"call void @tapeless_split({operands})")
-        return callee
 
     def _define_task(self, callee: Callee, kinds: Sequence[str]) -> None:
         """The function that calls a kernel for one chunk."""
@@ -241,16 +213,14 @@ class _Emitter:
             f"  %a{k} = load {kind}, ptr %p{k}\n"
             for k, kind in enumerate(types)
         )
-        arguments = ["ptr %result", "ptr %error", *(f"{t} %a{k}" for k, t in enumerate(types))]
-        arguments.append("i64 %chunk")
-        self._declare(callee.symbol, "i32", arguments)
+        arguments = [*(f"{t} %a{k}" for k, t in enumerate(types)), "i64 %chunk"]
+        self._declare(callee.symbol, "void", arguments)
         self.tasks[callee.symbol] = (
             f'define internal void @"{callee.symbol}.chunk"(ptr %context, i64 %chunk) {{\n'
-            f"  %result = alloca i64\n  %error = alloca ptr\n{loads}"
-            f'  %status = call i32 @"{callee.symbol}"({", ".join(arguments)})\n  ret void\n}}\n'
+            f'{loads}  call void @"{callee.symbol}"({", ".join(arguments)})\n  ret void\n}}\n'
         )
 
-    def _memory(self, name: str, node: ast.Call) -> Callee:
+    def _memory(self, name: str, node: ast.Call) -> None:
         """`copy` and `zero` become LLVM's own operations."""
         *buffers, count = node.args
         operands = [self._operand(buffer, None) for buffer in buffers]
@@ -261,7 +231,6 @@ class _Emitter:
         arguments = [operands[0].typed, source, f"i64 {byte_count}", "i1 false"]
         self._declare(symbol, "void", arguments)
         self.lines.append(f'call void @"{symbol}"({", ".join(arguments)})')
-        return Callee(symbol, (), is_kernel=False)
 
     def _declare(self, symbol: str, result: str, arguments: Sequence[str]) -> None:
         kinds = ", ".join(argument.split()[0] for argument in arguments)
@@ -269,7 +238,7 @@ class _Emitter:
 
     # --- operands
 
-    def _operand(self, node: ast.expr, kind: str | None) -> Operand:
+    def _operand(self, node: ast.expr, kind: str | None) -> Value:
         """An argument, converted to `kind` unless that is None."""
         match node:
             case ast.UnaryOp(op=ast.USub(), operand=operand):
@@ -286,30 +255,31 @@ class _Emitter:
                 return self._converted(node, self._load(buffer, index), kind)
         raise _outside(node)
 
-    def _slot(self, dtype: str, k: ast.expr) -> Operand:
+    def _slot(self, dtype: str, k: ast.expr) -> Value:
         slot = self._new(f"getelementptr ptr, ptr %t, {self._operand(k, 'i64').typed}")
-        return Operand(f"{dtype}*", self._new(f"load ptr, ptr {slot}"))
+        return Value(f"{dtype}*", self._new(f"load ptr, ptr {slot}"))
 
-    def _offset(self, buffer: ast.expr, count: ast.expr) -> Operand:
+    def _offset(self, buffer: ast.expr, count: ast.expr) -> Value:
         base = self._operand(buffer, None)
-        kind = LLVM[base.kind.rstrip("*")]
+        kind = MEMORY[base.kind.rstrip("*")]
         offset = self._operand(count, "i64")
-        return Operand(base.kind, self._new(f"getelementptr {kind}, {base.typed}, {offset.typed}"))
+        return Value(base.kind, self._new(f"getelementptr {kind}, {base.typed}, {offset.typed}"))
 
-    def _load(self, buffer: ast.expr, index: ast.expr) -> Operand:
+    def _load(self, buffer: ast.expr, index: ast.expr) -> Value:
         address = self._offset(buffer, index)
         dtype = address.kind.rstrip("*")
-        return Operand(dtype, self._new(f"load {LLVM[dtype]}, {address.typed}"))
+        loaded = self._new(f"load {MEMORY[dtype]}, {address.typed}")
+        return Value("u8" if dtype == "bool" else dtype, loaded)
 
-    def _negated(self, node: ast.expr, kind: str | None) -> Operand:
+    def _negated(self, node: ast.expr, kind: str | None) -> Value:
         if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
             return self._operand(ast.copy_location(ast.Constant(-node.value), node), kind)
         operand = self._operand(node, kind)
         if DTYPES[operand.kind].kind == "f":
-            return Operand(operand.kind, self._new(f"fneg {operand.typed}"))
-        return Operand(operand.kind, self._new(f"sub {llvm_type(operand.kind)} 0, {operand.text}"))
+            return Value(operand.kind, self._new(f"fneg {operand.typed}"))
+        return Value(operand.kind, self._new(f"sub {llvm_type(operand.kind)} 0, {operand.text}"))
 
-    def _converted(self, node: ast.expr, operand: Operand, kind: str | None) -> Operand:
+    def _converted(self, node: ast.expr, operand: Value, kind: str | None) -> Value:
         """A loaded number as `kind`."""
         if kind is None or kind == operand.kind:
             return operand
@@ -319,9 +289,9 @@ class _Emitter:
             raise ValueError(f"line {node.lineno}: {operand.kind} where {kind} is expected")
         narrow, wide = instruction
         if source.itemsize == target.itemsize and source.kind != "i":
-            return Operand(kind, operand.text)
+            return Value(kind, operand.text)
         verb = narrow if target.itemsize < source.itemsize else wide
-        return Operand(kind, self._new(f"{verb} {operand.typed} to {llvm_type(kind)}"))
+        return Value(kind, self._new(f"{verb} {operand.typed} to {llvm_type(kind)}"))
 
 
 _THREADS: Final = """@tapeless_threads = external global i64
@@ -334,20 +304,19 @@ _CONVERSIONS = {
     ("f", "f"): ("fptrunc", "fpext"),
     ("i", "i"): ("trunc", "sext"),
     ("u", "i"): ("trunc", "zext"),
-    ("b", "i"): ("trunc", "zext"),
     ("i", "f"): ("sitofp", "sitofp"),
 }
 
 
-def _literal(node: ast.expr, value: float, kind: str) -> Operand:
+def _literal(node: ast.expr, value: float, kind: str) -> Value:
     if kind.endswith("*") or (isinstance(value, float) and DTYPES[kind].kind != "f"):
         raise ValueError(f"line {node.lineno}: {value} where {kind} is expected")
     if DTYPES[kind].kind == "f":
-        return Operand(kind, float_literal(value, kind))
-    return Operand(kind, str(int(value)))
+        return Value(kind, float_literal(value, kind))
+    return Value(kind, str(int(value)))
 
 
-def _checked(node: ast.expr, operand: Operand, kind: str | None) -> Operand:
+def _checked(node: ast.expr, operand: Value, kind: str | None) -> Value:
     if kind is not None and operand.kind != kind:
         raise ValueError(f"line {node.lineno}: {operand.kind} where {kind} is expected")
     return operand

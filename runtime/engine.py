@@ -1,4 +1,4 @@
-"""Compile generated source: kernels by Numba, the driver as straight-line LLVM text.
+"""Compile generated source: each kernel by itself, the driver as straight-line LLVM text.
 
 The contract with code generation (`runtime/kernel.py` describes the source):
 
@@ -8,8 +8,8 @@ The contract with code generation (`runtime/kernel.py` describes the source):
 
     run_plain(source, table, driver="step")     the same text as plain Python
 
-Kernels come from this process, from the store, or from Numba (`runtime/kernels.py`). Importing this
-module imports neither numba nor llvmlite; compiling does.
+Kernels come from this process, from the store, or are translated (`runtime/kernels.py`). Importing
+this module imports neither numba nor llvmlite; compiling imports llvmlite.
 """
 
 from __future__ import annotations
@@ -71,14 +71,15 @@ class NativeModule:
         return function
 
     def llvm(self) -> str:
-        """LLVM text: each distinct kernel as optimised by Numba, then the driver."""
+        """LLVM text: each distinct kernel after its passes, then the driver."""
         return "\n".join([*(k.llvm() for k in self._distinct()), self.driver_text])
 
     def asm(self) -> str:
         """Assembly of the same, for this machine."""
-        from .link import assembly  # lazily: llvmlite
+        from .link import assembly, parsed  # lazily: llvmlite
 
-        return "\n".join([*(k.asm() for k in self._distinct()), assembly(self.driver_text)])
+        driver = assembly(parsed(self.driver_text))
+        return "\n".join([*(k.asm() for k in self._distinct()), driver])
 
     def _distinct(self) -> Iterable[Kernel]:
         return {kernel.symbol: kernel for kernel in self.kernels.values()}.values()
@@ -188,9 +189,8 @@ class _Making:
     def _driver_text(self, kernels: Mapping[str, Kernel]) -> str:
         callees = _routine_callees()
         for spec in self.specs:
-            parameters = (*(f"{name}*" for name in spec.buffers), *["i64"] * spec.extents)
             kernel = kernels[spec.name]
-            callees[spec.name] = Callee(kernel.symbol, parameters, True, kernel.returns_status)
+            callees[spec.name] = Callee(kernel.symbol, spec.kinds, True, kernel.returns_status)
         return translate(self.functions[self.driver], callees, self.ticks)
 
 

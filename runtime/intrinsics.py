@@ -1,7 +1,8 @@
-"""The vocabulary of `runtime/kernel.py` taught to Numba: one LLVM emitter per word.
+"""The vocabulary of `runtime/kernel.py` taught to Numba: one LLVM function per word.
 
-Each word is the very object that plain Python calls; here it gets a type and an emitter in Numba's
-tables, when a kernel first uses it. Importing this module imports numba.
+Each word is the very object that plain Python calls; here it gets a type in Numba's tables, when a
+kernel first uses it, and becomes the call of a function that `runtime/numba_kernels.py` defines.
+Importing this module imports numba.
 """
 
 from __future__ import annotations
@@ -20,10 +21,9 @@ from numba.core.typing import signature
 from numba.core.typing.templates import AbstractTemplate, ConcreteTemplate
 from numba.core.typing.templates import Registry as Typings
 
-from ..ir.types import DTYPES
 from . import kernel
-from .builder_lanes import call_vector_function
-from .emitters import EMITTERS, PREDICATES
+from .link import add_symbol
+from .words import Word, word
 
 Emit = Callable[..., Any]
 
@@ -32,6 +32,8 @@ NUMBA = {
     "i64": types.int64, "u8": types.uint8, "u16": types.uint16, "u32": types.uint32,
     "u64": types.uint64, "f32": types.float32, "f64": types.float64,
 }  # fmt: skip
+_NEVER_CALLED = 1
+"""An address for a function: machine code that Numba makes is not run."""
 _TYPINGS, _EMITTERS = Typings(), Emitters("tapeless")
 
 
@@ -156,29 +158,24 @@ def _register_buffers() -> None:
 @cache
 def _register_word(name: str) -> None:
     """Teach Numba one word; `<op>_<dtype>` unless it is a conversion."""
-    word = kernel.VOCABULARY[name]
+    meaning = kernel.VOCABULARY[name]
     if name in NUMBA:
-        _register_generic(word, partial(_conversion_type, NUMBA[name]), _convert, 1)
-    elif "_from_" in name:
-        target, _, source = name.partition("_from_")
-        _register(word, NUMBA[target], [NUMBA[source]], _convert)
-    else:
-        op, _, dtype = name.rpartition("_")
-        _register_operation(word, op, dtype)
+        _register_generic(meaning, partial(_conversion_type, NUMBA[name]), _convert, 1)
+    elif found := word(name):
+        add_symbol(word_symbol(name), _NEVER_CALLED)
+        result = types.none if found.result is None else numba_type(found.result)
+        operands = [numba_type(kind) for kind in found.operands]
+        _register(meaning, result, operands, partial(_call_word, name, found))
 
 
-def _register_operation(word: Any, op: str, dtype: str) -> None:
-    kind = NUMBA[dtype]
-    if op in kernel.ROUTINES:
-        _register(word, types.none, routine_operands(op, dtype), partial(_call_routine, op, dtype))
-    elif op == "select":
-        _register(word, kind, [types.boolean, kind, kind], _plain(_select))
-    elif op in kernel.VECMATH:
-        _register(word, kind, [kind], partial(_vector_function, op, dtype))
-    else:
-        arity, emit = EMITTERS[op]
-        result = types.boolean if op in PREDICATES else kind
-        _register(word, result, [kind] * arity, _plain(partial(emit, DTYPES[dtype].kind)))
+def numba_type(kind: str) -> Any:
+    """Numba's type of a kind (`runtime/builder.py`)."""
+    return BufferType(NUMBA[kind[:-1]]) if kind.endswith("*") else NUMBA[kind]
+
+
+def word_symbol(name: str) -> str:
+    """The function that stands for a word."""
+    return f"tapeless.word.{name}"
 
 
 def prepare(names: Iterable[str]) -> None:
@@ -203,37 +200,12 @@ def _convert(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
     return context.cast(builder, args[0], sig.args[0], sig.return_type)
 
 
-def _vector_function(
-    op: str, dtype: str, context: Any, builder: ir.IRBuilder, sig: Any, args: Any
+def _call_word(
+    name: str, found: Word, context: Any, builder: ir.IRBuilder, sig: Any, args: Any
 ) -> Any:
-    return call_vector_function(builder, f"{op}_{dtype}", dtype, kernel.VECMATH[op], args[0])
-
-
-def _plain(emit: Callable[..., Any]) -> Emit:
-    """An emitter that needs nothing but the builder and the operands."""
-
-    def emitter(context: Any, builder: ir.IRBuilder, sig: Any, args: Any) -> Any:
-        return emit(builder, *args)
-
-    return emitter
-
-
-def _select(b: ir.IRBuilder, condition: Any, x: Any, y: Any) -> Any:
-    return b.select(condition, x, y)
-
-
-def routine_operands(routine: str, dtype: str) -> list[Any]:
-    """The Numba types of a routine's operands; flags are i64, as integers are."""
-    kinds = {"f": NUMBA[dtype], "i": types.int64, "p": BufferType(NUMBA[dtype])}
-    return [kinds[letter] for letter in kernel.ROUTINES[routine]]
-
-
-def _call_routine(
-    routine: str, dtype: str, context: Any, builder: ir.IRBuilder, sig: Any, args: Any
-) -> Any:
-    """Call the C function that `runtime/routines.py` defines."""
-    symbol = kernel.routine_symbol(routine, dtype)
-    kind = ir.FunctionType(ir.VoidType(), [x.type for x in args])
+    symbol = word_symbol(name)
+    result = ir.VoidType() if found.result is None else context.get_value_type(sig.return_type)
+    kind = ir.FunctionType(result, [x.type for x in args])
     function = builder.module.globals.get(symbol) or ir.Function(builder.module, kind, symbol)
-    builder.call(function, args)
-    return context.get_dummy_value()
+    value = builder.call(function, args)
+    return context.get_dummy_value() if found.result is None else value

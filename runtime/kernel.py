@@ -81,6 +81,11 @@ class KernelSpec:
     buffers: tuple[str, ...]
     extents: int = 0
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What its parameters are, in the words of `runtime/builder.py`."""
+        return (*(f"{name}*" for name in self.buffers), *["i64"] * self.extents)
+
 
 FLOATS = ("f32", "f64")
 INTEGERS = tuple(name for name, dtype in DTYPES.items() if dtype.kind in "iu")

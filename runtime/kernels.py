@@ -1,10 +1,11 @@
-"""Kernels: object code that Numba's LLVM text was made into, kept by content.
+"""Kernels: object code that functions of generated source were made into, kept by content.
 
     kernel, origin = kernel_table().get(symbol, function, spec, path, store)
 
 A kernel is found by its canonical source and its buffer types: in this process, then in the store,
 else it is compiled and stored. Two that differ only in names share machine code, and so do all
-layers of a network that have the same form. Importing this module imports neither numba nor
+layers of a network that have the same form. `runtime/lowering.py` translates a function to LLVM
+text; with `TAPELESS_ENGINE=numba` Numba does. Importing this module imports neither numba nor
 llvmlite; compiling does.
 """
 
@@ -12,50 +13,60 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import struct
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+from ..ir.errors import TapelessError
 from .canonical import canonical
 from .identity import digest
-from .kernel import ROUTINES, VOCABULARY, KernelSpec
+from .kernel import KernelSpec
 from .store import Store
 
 if TYPE_CHECKING:
     from .link import Linked
+    from .lowering import Lowered
 
 Origin = Literal["memory", "cache", "compiled"]
 
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """Object code that defines `symbol` with Numba's convention: int32 f(result *, error **,
-    operands...). `routines` says whether it calls any of the matrix routines."""
+    """Object code that defines the C function `symbol` of the kernel's parameters, which returns
+    a status, an int64, or nothing. `routines` says whether it calls any of the matrix routines."""
 
     symbol: str
     returns_status: bool
     routines: bool
     image: bytes
-    packed_llvm: bytes
+    packed_text: bytes
+
+    @property
+    def text(self) -> str:
+        """The LLVM text it was made of, before LLVM's passes."""
+        return zlib.decompress(self.packed_text).decode()
 
     def llvm(self) -> str:
-        """The LLVM text, as optimised by Numba."""
-        return zlib.decompress(self.packed_llvm).decode()
+        """The LLVM text after them."""
+        from .link import optimised  # lazily: llvmlite
+
+        return str(optimised(self.text))
 
     def asm(self) -> str:
         """The assembly for this machine."""
-        from .link import assembly  # lazily: llvmlite
+        from .link import assembly, optimised  # lazily: llvmlite
 
-        return assembly(self.llvm())
+        return assembly(optimised(self.text))
 
     def pack(self) -> bytes:
         """As the payload of an entry: `unpack` makes the kernel again."""
         fields = [self.symbol, self.returns_status, self.routines, len(self.image)]
         head = json.dumps(fields).encode()
-        return struct.pack("<I", len(head)) + head + self.image + self.packed_llvm
+        return struct.pack("<I", len(head)) + head + self.image + self.packed_text
 
 
 def unpack(payload: bytes) -> Kernel:
@@ -86,7 +97,7 @@ class KernelTable:
         found = self.find(symbol, store)
         if found is not None:
             return found
-        kernel = _compile(symbol, function, spec, path, store)
+        kernel = _compile(symbol, function, spec, path)
         if store is not None:
             store.put(store.key(symbol), kernel.pack())
         return kernel, "compiled"
@@ -114,37 +125,40 @@ def kernel_table() -> KernelTable:
     return KernelTable()
 
 
+def engine() -> str:
+    """What translates kernels to LLVM text: "direct", or "numba" where `TAPELESS_ENGINE` says so.
+
+    TapelessError for another name.
+    """
+    name = os.environ.get("TAPELESS_ENGINE", "").lower() or "direct"
+    if name not in ("direct", "numba"):
+        raise TapelessError(f"TAPELESS_ENGINE: no engine named {name}; there are direct and numba")
+    return name
+
+
 def kernel_symbol(function: ast.FunctionDef, spec: KernelSpec) -> str:
-    """A name that says what the kernel computes, on whatever machine."""
-    return f"kernel_{digest(canonical(function), *spec.buffers, str(spec.extents))[:32]}"
+    """A name that says what the kernel computes, on whatever machine, and what translates it."""
+    return f"kernel_{digest(engine(), canonical(function), *spec.kinds)[:32]}"
 
 
-def _compile(
-    symbol: str, function: ast.FunctionDef, spec: KernelSpec, path: str, store: Store | None
-) -> Kernel:
-    from .intrinsics import NUMBA, BufferType  # lazily: numba
-    from .link import assemble_as
-    from .numba_kernels import compile_function
-    from .routines import export_routines
+def _compile(symbol: str, function: ast.FunctionDef, spec: KernelSpec, path: str) -> Kernel:
+    from .link import compile_text  # lazily: llvmlite
 
     count = len(function.args.args)
-    if count != len(spec.buffers) + spec.extents:
+    if count != len(spec.kinds):
         raise ValueError(f"kernel {spec.name} has {count} parameters, its spec says otherwise")
-    words = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
-    words &= VOCABULARY.keys()
-    routines = any(word.rpartition("_")[0] in ROUTINES for word in words)
-    if routines:
-        export_routines(store)
-    buffers = [BufferType(NUMBA[name]) for name in spec.buffers]
-    code = compile_function(
-        _define(function, path)[spec.name], buffers + [NUMBA["i64"]] * spec.extents, words
+    lowered = _lowered(symbol, function, spec, path)
+    packed = zlib.compress(lowered.text.encode(), 1)
+    return Kernel(
+        symbol, lowered.returns_status, lowered.routines, compile_text(lowered.text), packed
     )
-    image, llvm = assemble_as(symbol, code.symbol, code.llvm)
-    return Kernel(symbol, code.returns_status, routines, image, zlib.compress(llvm.encode(), 1))
 
 
-def _define(function: ast.FunctionDef, path: str) -> dict[str, Any]:
-    """Execute one definition; line numbers are those of the file."""
-    namespace: dict[str, Any] = dict(VOCABULARY)
-    exec(compile(ast.Module([function], []), path, "exec"), namespace)
-    return namespace
+def _lowered(symbol: str, function: ast.FunctionDef, spec: KernelSpec, path: str) -> Lowered:
+    if engine() == "numba":
+        from .numba_kernels import lower_by_numba  # lazily: numba
+
+        return lower_by_numba(function, spec, symbol, path)
+    from .lowering import lower  # lazily: a cached program does without
+
+    return lower(function, spec.kinds, symbol)

@@ -1,11 +1,11 @@
-"""LLVM text to object code to machine code in this process, without Numba.
+"""LLVM text to object code to machine code in this process.
 
-    image = assemble(text, store)            object code, from the store if it was made before
+    image = compile_text(text)               object code of text that is to be optimised
+    image = assemble(text, store)            of text that needs no passes; from the store if it can
     linked = link([image], ("step",), {"k0": address})
 
-Text given here is straight-line or already optimised: it goes through code generation only. What
-runs always comes from object code, so it has the same bits fresh and from the store. Importing this
-module imports llvmlite.
+What runs always comes from object code, so it has the same bits fresh and from the store. Importing
+this module imports llvmlite.
 """
 
 from __future__ import annotations
@@ -63,32 +63,50 @@ def link(images: Iterable[bytes], exports: Iterable[str], imports: Mapping[str, 
 
 
 def assemble(text: str, store: Store | None) -> bytes:
-    """The object code of LLVM text."""
+    """The object code of LLVM text as it stands."""
     if store is None:
-        return _object_code(_parse(text))
+        return _object_code(parsed(text))
     key = store.key("llvm", text)
     image = store.get(key)
     if image is None:
-        image = _object_code(_parse(text))
+        image = _object_code(parsed(text))
         store.put(key, image)
     return image
 
 
-def assemble_as(name: str, symbol: str, text: str) -> tuple[bytes, str]:
-    """The object code and the text of LLVM text whose function `symbol` is called `name`; whatever
-    else it defines is its own."""
-    module = _parse(text)
-    module.get_function(symbol).name = name
+def compile_text(text: str) -> bytes:
+    """The object code of LLVM text after LLVM's passes."""
+    return _object_code(optimised(text))
+
+
+def optimised(text: str) -> Any:
+    """The module of LLVM text after LLVM's passes."""
+    module = parsed(_target_head() + text)
+    builder = llvm.create_pass_builder(_target_machine(), _tuning())
+    builder.getModulePassManager().run(module, builder)
+    return module
+
+
+def merged(texts: Iterable[str], symbol: str) -> str:
+    """Modules as one, of which only `symbol` is seen; the other functions it calls become part of
+    it."""
+    module, *others = map(parsed, texts)
+    for other in others:
+        module.link_in(other)
     for value in itertools.chain(module.functions, module.global_variables):
-        if not value.is_declaration and value.name != name:
+        if not value.is_declaration and value.name != symbol:
             value.linkage = "internal"
-    renamed = str(module)
-    return _object_code(module), renamed
+    return str(module)
 
 
-def assembly(text: str) -> str:
-    """The assembly of LLVM text on this machine."""
-    return str(_target_machine().emit_assembly(_parse(text)))
+def assembly(module: Any) -> str:
+    """The assembly of a module on this machine."""
+    return str(_target_machine().emit_assembly(module))
+
+
+def parsed(text: str) -> Any:
+    """The module of LLVM text."""
+    return llvm.parse_assembly(text)
 
 
 def host_features() -> Mapping[str, bool]:
@@ -102,11 +120,6 @@ def add_symbol(symbol: str, address: int) -> None:
     llvm.add_symbol(symbol, address)
 
 
-def _parse(text: str) -> Any:
-    _jit()
-    return llvm.parse_assembly(text)
-
-
 def _object_code(module: Any) -> bytes:
     return bytes(_target_machine().emit_object(module))
 
@@ -114,8 +127,23 @@ def _object_code(module: Any) -> bytes:
 @cache
 def _target_machine() -> Any:
     """This machine, as LLVM sees it; what it emits may be loaded anywhere."""
+    _jit()
     target = llvm.Target.from_default_triple()
     features = llvm.get_host_cpu_features().flatten()
     return target.create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=features, opt=3, reloc="pic", codemodel="small"
     )
+
+
+@cache
+def _target_head() -> str:
+    """The start of a text that is to be optimised: sizes and alignments on this machine."""
+    machine = _target_machine()
+    return f'target triple = "{machine.triple}"\ntarget datalayout = "{machine.target_data}"\n'
+
+
+@cache
+def _tuning() -> Any:
+    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+    tuning.loop_vectorization, tuning.slp_vectorization = True, False
+    return tuning

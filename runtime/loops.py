@@ -7,27 +7,31 @@ quarters the traffic to it.
 
 from __future__ import annotations
 
-from .intrinsics import routine_operands
-from .kernel import VOCABULARY
-from .link import assemble_as
-from .numba_kernels import compile_function
+import ast
+import re
+from typing import Final
 
-SOURCE = """
+from .kernel import routine_symbol
+from .link import compile_text
+from .lowering import lower
+from .words import routine_operands
+
+SOURCE: Final = """
 def gemm(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
     for i in range(m):
         for j in range(n):
-            c[i * ldc + j] = zero if beta == zero else beta * c[i * ldc + j]
+            c[i * ldc + j] = T(0.0) if beta == 0.0 else beta * c[i * ldc + j]
     row = 1 if ta else lda
     column = lda if ta else 1
     if tb:
         for i in range(m):
             for j in range(n):
-                total = zero
+                total = T(0.0)
                 for p in range(k):
-                    total = add(total, a[i * row + p * column] * b[j * ldb + p])
+                    total = add_reassoc_T(total, a[i * row + p * column] * b[j * ldb + p])
                 c[i * ldc + j] += alpha * total
         return
-    blocked = k - k % 4
+    blocked = k & ~3
     for i in range(m):
         for p in range(0, blocked, 4):
             x0 = alpha * a[i * row + p * column]
@@ -46,7 +50,7 @@ def gemm(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
 
 def gemv(ta, m, n, alpha, a, lda, x, incx, beta, y, incy):
     for i in range(n if ta else m):
-        y[i * incy] = zero if beta == zero else beta * y[i * incy]
+        y[i * incy] = T(0.0) if beta == 0.0 else beta * y[i * incy]
     if ta:
         for p in range(m):
             factor = alpha * x[p * incx]
@@ -54,9 +58,9 @@ def gemv(ta, m, n, alpha, a, lda, x, incx, beta, y, incy):
                 y[j * incy] += factor * a[p * lda + j]
         return
     for i in range(m):
-        total = zero
+        total = T(0.0)
         for p in range(n):
-            total = add(total, a[i * lda + p] * x[p * incx])
+            total = add_reassoc_T(total, a[i * lda + p] * x[p * incx])
         y[i * incy] += alpha * total
 
 
@@ -69,13 +73,8 @@ def ger(m, n, alpha, x, incx, y, incy, a, lda):
 
 
 def compile_loops(routine: str, dtype: str) -> bytes:
-    """Object code that defines one routine for "f32" or "f64" as `loops_<routine>_<dtype>`."""
-    namespace = {
-        "zero": VOCABULARY[dtype](0),
-        "add": VOCABULARY[f"add_reassoc_{dtype}"],
-    }
-    exec(compile(SOURCE, __file__, "exec"), namespace)
+    """Object code that defines one routine for "f32" or "f64"."""
+    text = re.sub(r"\bT\b|(?<=_)T\b", dtype, SOURCE)
+    functions = {f.name: f for f in ast.parse(text).body if isinstance(f, ast.FunctionDef)}
     operands = routine_operands(routine, dtype)
-    code = compile_function(namespace[routine], operands, [f"add_reassoc_{dtype}"])
-    image, _ = assemble_as(f"loops_{routine}_{dtype}", code.symbol, code.llvm)
-    return image
+    return compile_text(lower(functions[routine], operands, routine_symbol(routine, dtype)).text)

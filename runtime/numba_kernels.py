@@ -1,13 +1,15 @@
-"""One Python function to optimised LLVM text, by Numba.
+"""One kernel to LLVM text by Numba: the second engine, and the reference for the first.
 
-Numba also makes machine code of it, which is not used: what runs is made of this text by
-`runtime/link.py`, so that a step has the same bits whether it was just compiled or comes from the
-cache. Importing this module imports numba.
+A kernel is a Python function; Numba infers its types and translates it, and calls a function for
+each word it uses (`runtime/intrinsics.py`), whose text is that of `runtime/words.py`. The result
+is merged into one module with the convention of `runtime/lowering.py`. Numba also makes machine
+code of its part, which is not used. Importing this module imports numba.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import ast
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +18,13 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.cpu_options import FastMathOptions
 from numba.core.registry import cpu_target
 
-from .intrinsics import prepare
-from .link import LLVM_LOCK
+from .builder import Builder, Value, llvm_type, quoted
+from .intrinsics import numba_type, prepare, word_symbol
+from .kernel import ROUTINES, VOCABULARY, KernelSpec
+from .link import LLVM_LOCK, merged
+from .lowering import Lowered
 from .making import MAKING, hold_while_forking
+from .words import word
 
 hold_while_forking(MAKING, global_compiler_lock, LLVM_LOCK)
 
@@ -32,12 +38,43 @@ class NumbaCode:
     llvm: str
 
 
-def _flags() -> Any:
-    """Nothing that raises, allocates or touches the interpreter; buffers do not alias.
+def lower_by_numba(function: ast.FunctionDef, spec: KernelSpec, symbol: str, path: str) -> Lowered:
+    """The LLVM text of a kernel, to be called `symbol`; `path` is the file its source lies in."""
+    words = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+    words &= VOCABULARY.keys()
+    code = _compile(_define(function, path)[spec.name], spec, words)
+    texts = (code.llvm, _functions(words), _entry(code, spec, symbol))
+    routines = any(name.rpartition("_")[0] in ROUTINES for name in words)
+    return Lowered(merged(texts, symbol), code.returns_status, routines)
 
-    `contract` lets a product and a sum become one FMA, which rounds less; every other freedom
-    would lose NaN, infinities or signed zeros.
-    """
+
+def _define(function: ast.FunctionDef, path: str) -> dict[str, Any]:
+    """Execute one definition; line numbers are those of the file."""
+    namespace: dict[str, Any] = dict(VOCABULARY)
+    exec(compile(ast.Module([function], []), path, "exec"), namespace)
+    return namespace
+
+
+def _compile(function: Any, spec: KernelSpec, words: Collection[str]) -> NumbaCode:
+    with global_compiler_lock:
+        prepare(words)
+        result = compiler.compile_extra(
+            cpu_target.typing_context,
+            cpu_target.target_context,
+            function,
+            tuple(map(numba_type, spec.kinds)),
+            None,
+            _flags(),
+            {},
+        )
+        text = str(result.library.get_llvm_str())
+    returns_status = result.signature.return_type != types.none
+    return NumbaCode(result.fndesc.llvm_func_name, returns_status, text)
+
+
+def _flags() -> Any:
+    """Nothing that raises, allocates or touches the interpreter; buffers do not alias. Products
+    and sums may contract, as in `runtime/builder.py`."""
     flags = compiler.Flags()
     flags.nrt = False
     flags.no_cpython_wrapper = True
@@ -49,22 +86,34 @@ def _flags() -> Any:
     return flags
 
 
-def compile_function(
-    function: Callable[..., Any], operands: Sequence[Any], words: Iterable[str]
-) -> NumbaCode:
-    """Compile `function` for operands of the given Numba types; `words` are the names of the
-    vocabulary it uses. It returns nothing or an int64."""
-    with global_compiler_lock:
-        prepare(words)
-        result = compiler.compile_extra(
-            cpu_target.typing_context,
-            cpu_target.target_context,
-            function,
-            tuple(operands),
-            None,
-            _flags(),
-            {},
-        )
-        text = str(result.library.get_llvm_str())
-    returns_status = result.signature.return_type != types.none
-    return NumbaCode(result.fndesc.llvm_func_name, returns_status, text)
+def _functions(words: Collection[str]) -> str:
+    """The functions that Numba's code calls for words."""
+    symbols: dict[str, str] = {}
+    texts = []
+    for name in sorted(words):
+        found = word(name)
+        if found is None:
+            continue
+        b = Builder(symbols)
+        b.attributes["alwaysinline"] = None
+        parameters = [Value(kind, f"%x{i}") for i, kind in enumerate(found.operands)]
+        b.ret(found.emit(b, *parameters))
+        result = "void" if found.result is None else llvm_type(found.result)
+        texts.append(b.function("", result, word_symbol(name), [x.typed for x in parameters]))
+    return "\n".join([*symbols.values(), *texts])
+
+
+def _entry(code: NumbaCode, spec: KernelSpec, symbol: str) -> str:
+    """The function that has the kernel's own parameters."""
+    kinds = [llvm_type(kind) for kind in spec.kinds]
+    inner, arguments = quoted(code.symbol), [f"{kind} %x{i}" for i, kind in enumerate(kinds)]
+    parameters = ", ".join(x.replace("ptr", "ptr noalias") for x in arguments)
+    status = "%status = load i64, ptr %result\n  ret i64 %status"
+    return f"""
+declare i32 @{inner}({", ".join(["ptr", "ptr", *kinds])})
+define {"i64" if code.returns_status else "void"} @{symbol}({parameters}) {{
+  %result = alloca i64
+  %error = alloca ptr
+  call i32 @{inner}({", ".join(["ptr %result", "ptr %error", *arguments])})
+  {status if code.returns_status else "ret void"}
+}}"""

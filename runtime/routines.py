@@ -14,7 +14,7 @@ from functools import cache
 
 from .blas import THREADED_WORK, Blas, find
 from .kernel import ROUTINES, routine_symbol
-from .link import Linked, add_symbol, assemble, host_features, link
+from .link import Linked, assemble, host_features, link
 from .store import Store
 from .tiles import MEASURED, tiles_text
 from .vector_text import LLVM_FLOAT, parameter_types, registers
@@ -34,11 +34,8 @@ _STRIDES = {"gemm": ("a7", "a9", "a12"), "gemv": ("a5",), "ger": ("a8",)}
 
 @cache
 def export_routines(store: Store | None) -> dict[str, int]:
-    """Make the C functions callable from code that Numba compiles; symbol to address."""
-    addresses = dict(_compiled(store).addresses)
-    for name, address in addresses.items():
-        add_symbol(name, address)
-    return addresses
+    """The C functions of the routines; symbol to address."""
+    return dict(_compiled(store).addresses)
 
 
 def routine_words() -> Iterator[str]:
@@ -51,9 +48,7 @@ def _compiled(store: Store | None) -> Linked:
     blas = find()
     exports = tuple(routine_symbol(*word.split("_")) for word in routine_words())
     if blas is None:
-        loops = [_loops_image(word, store) for word in routine_words()]
-        text = "\n".join(_loop_function(*word.split("_")) for word in routine_words())
-        return link([*loops, assemble(text, store)], exports, {})
+        return link([_loops_image(word, store) for word in routine_words()], exports, {})
     imports = {f"blas_{name}": address for name, address in blas.addresses.items()}
     imports |= {"get_threads": blas.get_threads, "set_threads": blas.set_threads}
     tiled = TILED if _measured() else ()
@@ -71,11 +66,11 @@ def _measured() -> bool:
 
 
 def _loops_image(word: str, store: Store | None) -> bytes:
-    """The object code that defines `loops_<word>`."""
+    """The object code of a routine in loops."""
     key = store.key("loops", word) if store is not None else ""
     image = store.get(key) if store is not None else None
     if image is None:
-        from .loops import compile_loops  # lazily: numba
+        from .loops import compile_loops  # lazily: seldom needed
 
         image = compile_loops(*word.split("_"))
         if store is not None:
@@ -86,20 +81,6 @@ def _loops_image(word: str, store: Store | None) -> bytes:
 def _header(routine: str, dtype: str) -> str:
     parameters = ", ".join(f"{t} %a{i}" for i, t in enumerate(parameter_types(routine, dtype)))
     return f"define void @{routine_symbol(routine, dtype)}({parameters}) {{"
-
-
-def _loop_function(routine: str, dtype: str) -> str:
-    """Forward to a function compiled by Numba, whose first two arguments are for its results."""
-    types = parameter_types(routine, dtype)
-    arguments = ", ".join(f"{t} %a{i}" for i, t in enumerate(types))
-    return f"""
-declare i32 @loops_{routine}_{dtype}(ptr, ptr, {", ".join(types)})
-{_header(routine, dtype)}
-  %result = alloca i64
-  %error = alloca ptr
-  call i32 @loops_{routine}_{dtype}(ptr %result, ptr %error, {arguments})
-  ret void
-}}"""
 
 
 def _blas_function(blas: Blas, tiled: Sequence[str], routine: str, dtype: str) -> str:

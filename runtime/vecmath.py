@@ -1,6 +1,6 @@
 """Elementary functions that vectorise: branch-free, over the whole range, in f32 and f64.
 
-Numba has no SIMD versions of these. Each function is written once over the arithmetic of
+LLVM has no SIMD versions of these. Each function is written once over the arithmetic of
 `runtime/lanes.py`: on NumPy arrays it is plain Python's meaning of generated code, and the compiler
 gets the same steps as LLVM instructions, which its loop vectoriser widens. Infinities, NaN, signed
 zeros and subnormals come out as IEEE 754 and NumPy have them; errors stay within 2 ulp in f32 and
