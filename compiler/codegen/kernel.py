@@ -17,7 +17,18 @@ from ...ir.region import Axis
 from ...ir.types import DTYPES, dtype_name
 
 LOOP_NAMES: Final = "ijklmopqrsuwxyzh"
+CHUNK: Final = "c"
 NAME: Final = "KERNEL"
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A kernel that runs once per chunk: chunk `c` takes `size` iterations of loop `loop`, the last
+    of the `chunks` what is left."""
+
+    loop: int
+    chunks: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +45,13 @@ class Buffer:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """A finished kernel and the arguments of one call. `text` says NAME where its name goes."""
+    """A finished kernel and the arguments of one call, but for the chunk, if there are `chunks`:
+    it comes last. `text` says NAME where its name goes."""
 
     text: str
     buffers: tuple[Buffer, ...]
     numbers: tuple[int, ...]
+    chunks: int | None = None
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -68,9 +81,11 @@ def literal(value: Any, dtype: np.dtype) -> str:
 
 class KernelWriter:
     """Collects the parameters of a kernel. `written` are the places it writes: their parameters
-    are called y0, y1 .., those only read x0, x1 .."""
+    are called y0, y1 .., those only read x0, x1 .. With `split` it is for one chunk."""
 
-    def __init__(self, extents: Sequence[int], written: Collection[str]) -> None:
+    def __init__(
+        self, extents: Sequence[int], written: Collection[str], split: Split | None = None
+    ) -> None:
         self.extents = tuple(extents)
         self._written = frozenset(written)
         self._buffers: dict[Buffer, str] = {}
@@ -79,6 +94,8 @@ class KernelWriter:
         self._extent_names: Mapping[int, str] = {
             k: self._number("n", n) for k, n in enumerate(self.extents)
         }
+        self.split = split
+        self._size = self.number(split.size) if split is not None else ""
 
     def _number(self, letter: str, value: int) -> str:
         name = f"{letter}{sum(n[0] == letter for n in self._numbers)}"
@@ -103,7 +120,11 @@ class KernelWriter:
 
     def loop(self, k: int) -> str:
         """The header of loop `k`."""
-        return f"for {loop_name(k)} in range({self._extent_names[k]}):"
+        bounds = self._extent_names[k]
+        if self.split is not None and k == self.split.loop:
+            first = f"{CHUNK} * {self._size}"
+            bounds = f"{first}, minimum_i64({first} + {self._size}, {bounds})"
+        return f"for {loop_name(k)} in range({bounds}):"
 
     def index(self, axes: Sequence[Axis], buffer: str = "") -> str:
         """The flat index of an element. Accesses to one `buffer` share the extents of its axes, or
@@ -146,10 +167,11 @@ class KernelWriter:
 
     def finish(self, body: Sequence[str]) -> Kernel:
         """The kernel with these statements."""
-        parameters = ", ".join([*self._buffers.values(), *self._numbers])
+        chunk, chunks = ((), None) if self.split is None else ((CHUNK,), self.split.chunks)
+        parameters = ", ".join([*self._buffers.values(), *self._numbers, *chunk])
         lines = "\n".join("    " + line for line in body or ["pass"])
         text = f"def {NAME}({parameters}):\n{lines}\n"
-        return Kernel(text, tuple(self._buffers), tuple(self._numbers.values()))
+        return Kernel(text, tuple(self._buffers), tuple(self._numbers.values()), chunks)
 
 
 def _step(loop: int, step: int) -> str:

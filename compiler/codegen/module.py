@@ -83,13 +83,17 @@ class Module:
         key = kernel.text, kernel.types
         if key not in self.kernels:
             name = f"k{len(self.kernels)}"
-            self.kernels[key] = KernelSpec(name, kernel.types, len(kernel.numbers))
+            numbers = len(kernel.numbers) + (kernel.chunks is not None)
+            self.kernels[key] = KernelSpec(name, kernel.types, numbers)
         return self.kernels[key].name
 
     def _expression(self, kernel: Kernel) -> str:
         arguments = [self._argument(b) for b in kernel.buffers]
         arguments += map(str, kernel.numbers)
-        return f"{self._name(kernel)}({', '.join(arguments)})"
+        name = self._name(kernel)
+        if kernel.chunks is None:
+            return f"{name}({', '.join(arguments)})"
+        return f"split({', '.join([name, str(kernel.chunks), *arguments])})"
 
     def _argument(self, buffer: Buffer) -> str:
         return self.pointer(buffer.place, buffer.dtype)

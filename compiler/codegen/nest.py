@@ -12,12 +12,16 @@
 A value is computed at the smallest depth at which all its loops run. Stores come last at their
 depth, so a result may lie in the buffer of an operand that is read at the same index. Sums of f32
 are accumulated in f64; a column sum of many rows in an f64 scratch buffer.
+
+A large kernel is for one chunk of one loop (`splitting.py`). Where that loop is summed, a chunk's
+total goes into scratch memory; `partials.py` has the kernel that joins them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -25,7 +29,7 @@ import numpy as np
 from ...ir.graph import Node, Value
 from ...ir.region import Axis, Reduction, Region, is_view
 from ...ir.types import F32, F64, I64, dtype_name
-from .kernel import Kernel, KernelWriter, indent, literal, loop_name
+from .kernel import CHUNK, Kernel, KernelWriter, Split, indent, literal, loop_name
 
 DIRECT_ROWS: Final = 64
 """A column sum of f32 over more rows than this is accumulated in f64."""
@@ -34,7 +38,7 @@ SCRATCH: Final = "scratch"
 
 
 @dataclass
-class _Level:
+class Level:
     """The statements at one depth: before the loops inside it, and after them."""
 
     before: list[str] = field(default_factory=list)
@@ -47,7 +51,7 @@ class _Loops:
 
     def __init__(self, first: int, last: int) -> None:
         self.first, self.last = first, last
-        self.levels = [_Level() for _ in range(last - first + 1)]
+        self.levels = [Level() for _ in range(last - first + 1)]
 
     def render(self, w: KernelWriter, center: Sequence[str] = ()) -> list[str]:
         """The loops around `center`."""
@@ -58,15 +62,6 @@ class _Loops:
             if k > self.first:
                 lines = [w.loop(k - 1), *indent(lines)] if lines else []
         return lines
-
-
-def scratch_size(region: Region) -> int:
-    """Bytes of scratch memory the region's kernel needs."""
-    return sum(
-        8 * int(np.prod([region.extents[k] for k in r.kept], dtype=np.int64))
-        for node, r in region.reductions.items()
-        if needs_scratch(region, node, r)
-    )
 
 
 def needs_scratch(region: Region, node: Node, reduction: Reduction) -> bool:
@@ -80,22 +75,39 @@ def needs_scratch(region: Region, node: Node, reduction: Reduction) -> bool:
     )
 
 
-def emit_region(region: Region, places: Mapping[Value, str], scratch: Sequence[str] = ()) -> Kernel:
+def emit_region(
+    region: Region,
+    places: Mapping[Value, str],
+    scratch: Sequence[str] = (),
+    split: Split | None = None,
+    partials: Mapping[Node, str] = MappingProxyType({}),
+) -> Kernel:
     """The kernel of a region. `places` says where its inputs and outputs lie, `scratch` where the
-    accumulators of its column sums do, in order."""
-    return _Emitter(region, places, scratch).kernel()
+    accumulators of its column sums do, in order, `partials` where the totals of its chunks go."""
+    return RegionEmitter(region, places, scratch, split, partials).kernel()
 
 
-class _Emitter:
-    def __init__(self, region: Region, places: Mapping[Value, str], scratch: Sequence[str]) -> None:
+class RegionEmitter:
+    """Writes the kernel of one region; see `emit_region`."""
+
+    def __init__(
+        self,
+        region: Region,
+        places: Mapping[Value, str],
+        scratch: Sequence[str],
+        split: Split | None,
+        partials: Mapping[Node, str],
+    ) -> None:
         self.region = region
         self.places = places
-        self.outputs = dict.fromkeys(region.body.outputs)
-        written = {places[v] for v in self.outputs} | set(scratch)
-        self.w = KernelWriter(region.extents, written)
+        self.partials = partials
+        late = late_values(region, partials)
+        self.outputs = dict.fromkeys(v for v in region.body.outputs if v not in late)
+        written = {places[v] for v in self.outputs} | {*scratch, *partials.values()}
+        self.w = KernelWriter(region.extents, written, split)
         self.scratch = list(scratch)
         self.rows = _Loops(0, region.rows)
-        self.between: list[_Level] = [_Level() for _ in range(region.phases + 1)]
+        self.between: list[Level] = [Level() for _ in range(region.phases + 1)]
         self.sweeps = [_Loops(region.rows, len(region.extents)) for _ in range(region.phases)]
         self.names: dict[tuple[Value, int], str] = {}
         self.final: set[Value] = set()
@@ -118,10 +130,10 @@ class _Emitter:
 
     # Where a statement goes
 
-    def _level(self, value: Value, phase: int) -> _Level:
+    def _level(self, value: Value, phase: int) -> Level:
         depth, rows = self.region.depth[value], self.region.rows
         if value in self.region.epilogue:
-            return _Level(self.rows.levels[0].after, self.rows.levels[0].after)
+            return Level(self.rows.levels[0].after, self.rows.levels[0].after)
         if depth > rows:
             return self.sweeps[phase].levels[depth - rows]
         return self.between[phase] if depth == rows else self.rows.levels[depth]
@@ -208,7 +220,15 @@ class _Emitter:
         self.between[phase].before.append(f"{accumulator} = {fold.start}")
         level = self._level(node.operands[0], phase)
         level.stores.append(f"{accumulator} = {fold.step(accumulator, operand)}")
-        self._finish(node, fold.result(accumulator), self.between[phase + 1].before)
+        self._end(node, fold, accumulator, self.between[phase + 1].before)
+
+    def _end(self, node: Node, fold: Fold, accumulator: str, lines: list[str]) -> None:
+        """The accumulator is complete, or it is for a chunk."""
+        if node in self.partials:
+            place = self.w.buffer(self.partials[node], fold.wide)
+            lines.append(f"{place}[{CHUNK}] = {accumulator}")
+        else:
+            self._finish(node, fold.result(accumulator), lines)
 
     def _total_reduction(self, node: Node, reduction: Reduction) -> None:
         region, source = self.region, node.operands[0]
@@ -225,7 +245,7 @@ class _Emitter:
             self.between[phase + 1].before.append(f"{total} = {fold.join(total, partial)}")
         else:
             level.stores.append(f"{total} = {fold.step(total, operand)}")
-        self._finish(node, fold.result(total), outer.after)
+        self._end(node, fold, total, outer.after)
 
     def _column_reduction(self, node: Node, reduction: Reduction) -> None:
         region, source, value = self.region, node.operands[0], node.result
@@ -265,6 +285,15 @@ class _Emitter:
         update = [f"{best} = {operand}", f"{where} = {loop_name(loop)}"]
         level.stores += [f"if {better}:", *indent(update)]
         self._finish(node, where, self.between[phase + 1].before)
+
+
+def late_values(region: Region, totals: Collection[Node]) -> set[Value]:
+    """The results of these reductions, and all that is computed from them."""
+    late = {node.result for node in totals}
+    for node in region.body.nodes:
+        if not late.isdisjoint(node.operands):
+            late.update(node.results)
+    return late
 
 
 def scalar_expression(node: Node, operands: Sequence[str]) -> str:

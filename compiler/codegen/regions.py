@@ -3,6 +3,7 @@ regular parts of an array. Each becomes one region and one kernel."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from ...ir.arrange import as_region
@@ -12,7 +13,9 @@ from ...ir.graph import Graph, Node, Value
 from ...ir.ops.move import SliceSpec
 from ...ir.region import Axis, Region, body_operands, node_body, view_axes
 from .module import Module, place_of
-from .nest import emit_region, needs_scratch, scratch_size
+from .nest import emit_region, needs_scratch
+from .partials import emit_join
+from .splitting import choose_split, totals_over
 
 
 def node_region(graph: Graph, node: Node) -> Region | None:
@@ -36,17 +39,24 @@ def emit_nest(module: Module, graph: Graph, node: Node) -> None:
 
 
 def emit(module: Module, node: Node, region: Region, places: Mapping[Value, str]) -> None:
-    """Emit a region's kernel and its call; its scratch memory lies in the module's."""
-    scratch, offset = [], 0
-    for reduction_node, reduction in region.reductions.items():
-        if needs_scratch(region, reduction_node, reduction):
-            scratch.append(f"scratch+{offset}")
-            size = 8
-            for k in reduction.kept:
-                size *= region.extents[k]
-            offset += size
-    module.scratch = max(module.scratch, scratch_size(region))
-    module.call(node, emit_region(region, places, scratch))
+    """Emit a region's kernel and its call, and what joins the totals of its chunks; its scratch
+    memory lies in the module's."""
+    split = choose_split(region, places)
+    totals = () if split is None else totals_over(region, split.loop)
+    sizes = [
+        math.prod(region.extents[k] for k in reduction.kept)
+        for reduced, reduction in region.reductions.items()
+        if needs_scratch(region, reduced, reduction)
+    ]
+    sizes += [split.chunks for _ in totals] if split is not None else []
+    starts = [8 * sum(sizes[:k]) for k in range(len(sizes) + 1)]
+    module.scratch = max(module.scratch, starts.pop())
+    scratch = [f"scratch+{start}" for start in starts]
+    first = len(scratch) - len(totals)
+    partials = dict(zip(totals, scratch[first:], strict=True))
+    module.call(node, emit_region(region, places, scratch[:first], split, partials))
+    if split is not None and partials:
+        module.call(node, emit_join(region, places, partials, split.chunks))
 
 
 def emit_reshape(module: Module, graph: Graph, node: Node) -> None:

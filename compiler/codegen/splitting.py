@@ -1,0 +1,139 @@
+"""Which loop nests run in chunks, on several threads, and in which chunks.
+
+The choice is a function of the region's ops and extents alone. Chunks are the same on every machine
+and for any count of threads, so results have the same bits.
+
+A loop can be split if chunks then write to different places, and no reduction adds up over it; or
+if it is the outermost one and those that do end in single numbers, which are joined afterwards
+(`partials.py`). A small nest stays whole: a region of the pool costs about half a microsecond.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from ...ir.graph import Node, Value
+from ...ir.region import EXPENSIVE, Axes, Region, is_free
+from .kernel import Split
+from .nest import late_values, needs_scratch
+
+GRAIN: Final = 1000.0
+"""Nanoseconds of work, at the least, in a chunk."""
+
+MOST_CHUNKS: Final = 64
+
+ALIGNED: Final = 64
+"""Iterations of the innermost loop in a chunk are a multiple of this: whole vectors and, nearly,
+whole cache lines."""
+
+SLOW: Final = frozenset({"power", "arctan2", "floor_divide", "remainder", "fmod"})
+"""Ops that do not vectorise."""
+
+
+def choose_split(region: Region, places: Mapping[Value, str]) -> Split | None:
+    """The loop to split and its chunks, or None for a nest that runs whole."""
+    if 0 in region.extents:
+        return None
+    wanted = chunks_of(nanoseconds(region))
+    found: Split | None = None
+    for loop in range(len(region.extents)) if wanted > 1 else ():
+        if _can_split(region, loop, places):
+            split = _cut(region, loop, wanted)
+            if found is None or split.chunks > found.chunks:
+                found = split
+            if found.chunks * 2 > wanted:
+                break
+    return found if found is not None and found.chunks > 1 else None
+
+
+def chunks_of(cost: float) -> int:
+    """How many chunks work of so many nanoseconds makes: few when it is little, an even number."""
+    count = int(min(cost / GRAIN, 4 + cost / (4 * GRAIN), MOST_CHUNKS))
+    return count - count % (4 if count > 4 else 2)
+
+
+def _cut(region: Region, loop: int, chunks: int) -> Split:
+    """At most so many chunks of a loop."""
+    extent = region.extents[loop]
+    unit = ALIGNED if loop == len(region.extents) - 1 else 1
+    size = -(-extent // (min(chunks, extent) * unit)) * unit
+    return Split(loop, -(-extent // size), size)
+
+
+def totals_over(region: Region, loop: int) -> tuple[Node, ...]:
+    """The reductions whose results wait for the end of a loop."""
+    return tuple(node for node, r in region.reductions.items() if loop in r.reduced)
+
+
+def _can_split(region: Region, loop: int, places: Mapping[Value, str]) -> bool:
+    totals = totals_over(region, loop)
+    late = late_values(region, totals)
+    if totals and (loop > 0 or region.phases > 1 or not _joinable(region, totals, late)):
+        return False
+    if any(
+        needs_scratch(region, node, r) and loop not in r.kept
+        for node, r in region.reductions.items()
+        if node not in totals
+    ):
+        return False
+    outputs = [v for v in region.body.outputs if v not in late]
+    apart = all(_moves_alone(region.axes[v], loop) for v in outputs)
+    return apart and _reads_own(region, outputs, places) and _repeats_little(region, loop)
+
+
+def _joinable(region: Region, totals: tuple[Node, ...], late: set[Value]) -> bool:
+    """Whether the results of reductions are single numbers, and all that follows from them."""
+    single = all(region.depth.get(v, 0) == 0 for v in late)
+    return single and all(node.op.kind == "reduce" for node in totals)
+
+
+def _moves_alone(axes: Axes, loop: int) -> bool:
+    """Whether different iterations of the loop are at different places, whatever others do."""
+    own = [axis for axis in axes if any(k == loop for k, _ in axis.strides)]
+    return len(own) == 1 and own[0].loop == loop and not own[0].more
+
+
+def _reads_own(region: Region, outputs: list[Value], places: Mapping[Value, str]) -> bool:
+    """Whether a buffer that is read and written is read only at the index that is written."""
+    written: dict[str, set[Axes]] = {}
+    for value in outputs:
+        written.setdefault(places[value], set()).add(region.axes[value])
+    return all(
+        written.get(places[load.source], {load.axes}) == {load.axes}
+        for load in region.loads.values()
+    )
+
+
+def _repeats_little(region: Region, loop: int) -> bool:
+    """Whether it does no harm that every chunk computes what does not change in the loop."""
+    outside = nanoseconds(region, loop)
+    return outside * MOST_CHUNKS <= nanoseconds(region)
+
+
+def nanoseconds(region: Region, depth: int | None = None) -> float:
+    """A rough estimate of a nest's time on one thread, or of its part that lies in `depth` loops at
+    the most."""
+    limit = len(region.extents) if depth is None else depth
+    values = [(v, d) for v, d in region.depth.items() if d <= limit]
+    return sum(_value_time(region, v) * math.prod(region.extents[:d]) for v, d in values)
+
+
+def _value_time(region: Region, value: Value) -> float:
+    """Nanoseconds for one element: to read or compute it, and to write it."""
+    size = value.type.dtype.itemsize
+    time = size * _BYTE if value in region.body.outputs else 0.0
+    node = region.body.producer.get(value)
+    if value in region.loads:
+        return time + size * _BYTE
+    if node is None or is_free(node):
+        return time
+    if node.op.name in SLOW:
+        return time + 40 * size * _OP
+    return time + (8 if node.op.name in EXPENSIVE else 1) * size * _OP
+
+
+_BYTE: Final = 0.02
+_OP: Final = 0.0125
+"""Nanoseconds to move one byte from the second or third cache, and for a cheap op per byte."""
