@@ -1,39 +1,74 @@
-"""Panels of a matrix in a buffer, for tiles that cannot read them where they lie (LLVM text)."""
+"""Panels of a matrix in a buffer, for tiles that cannot use them where they lie (LLVM text)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from typing import Final
 
-from .vector_text import SIZE, Target, Writer
+from .vector_text import Target, Writer, parameters
+
+PACK = parameters("i %k, i %columns, p %b, i %ldb, p %panel, i %ldp")
+"""A panel of k rows and so many columns from B, stored with rows that far apart."""
+
+MERGE = parameters("i %m, i %n, f %alpha, p %part, i %ldp, f %beta, p %c, i %ldc")
+"""C = alpha part + beta C, for m rows of n columns. When beta is 0, C is not read."""
 
 
-def pack_transposed(t: Target) -> str:
-    """panel[p, j] = b[j, p] for j < columns and p < k, in squares turned in registers. Rows too
-    many repeat the last, what is beyond k is 0."""
+_APART: Final = 8
+
+
+def packing(t: Target) -> Iterator[str]:
+    """Definitions of the functions below."""
+    if not t.machine.masked:
+        yield _pack(t)
+    yield from (_pack_transposed(t.half), _merge(t))
+
+
+def _pack(t: Target) -> str:
+    """panel[p, j] = b[p, j] for j < columns; up to a whole number of vectors, the rest is 0."""
     w = Writer(t)
-    w.put("%last = sub i64 %columns, 1")
-    w.put("br label %across")
-    w.label("across")
-    w.put("%j = phi i64 [ 0, %0 ], [ %right, %finished ]")
-    lines = [w.umin(w.new(f"add i64 %j, {r}"), "%last") for r in range(t.lanes)]
-    starts = [w.at("%b", w.new(f"mul i64 {line}, %ldb")) for line in lines]
-    w.put("br label %down")
-    w.label("down")
-    w.put("%p = phi i64 [ 0, %across ], [ %below, %down ]")
-    left = w.umin(w.new("sub i64 %k, %p"), str(t.lanes))
-    mask = w.mask(left)
-    square = _turned(w, [w.load(w.at(start, "%p"), mask) for start in starts])
-    corner = w.at("%panel", w.new(f"mul i64 %p, {t.panel}"), "%j")
-    for r, value in enumerate(square):
-        place = w.at(corner, str(r * t.panel))
-        w.put(f"store {t.vector} {value}, ptr {place}, align {SIZE[t.dtype]}")
-    w.advance("%below", "%p", t.lanes, "%k", ("down", "finished"))
-    w.label("finished")
-    w.advance("%right", "%j", t.lanes, "%columns", ("across", "done"))
-    w.label("done")
-    w.put("ret void")
-    parameters = "i64 %k, i64 %columns, ptr %b, i64 %ldb, ptr noalias %panel"
-    return w.text(f"define internal void @pack_transposed({parameters}) #0 {{")
+    lanes = t.lanes
+    whole = w.integer("and", "%columns", -lanes)
+    rest = w.integer("sub", "%columns", whole)
+    with w.loop("0", "%k", 1) as down:
+        source = w.at("%b", w.integer("mul", down.index, "%ldb"))
+        target = w.at("%panel", w.integer("mul", down.index, "%ldp"))
+        with w.loop("0", whole, lanes) as across:
+            w.store(w.load(w.at(source, across.index)), w.at(target, across.index))
+        with w.when(w.compare(f"{rest} != 0")):
+            end = w.at(target, whole)
+            w.store("zeroinitializer", end)
+            with w.loop("0", rest, 1) as along:
+                value = w.scalar(w.at(source, whole, along.index))
+                w.put(f"store {t.float} {value}, ptr {w.at(end, along.index)}")
+    return w.define("pack", PACK)
+
+
+def _pack_transposed(t: Target) -> str:
+    """panel[p, j] = b[j, p] for j < columns, in squares turned in registers (those of eight are
+    turned as fast as those of sixteen, and compiled in a third of the time). Up to a whole number
+    of vectors, columns too many repeat the last and rows too many are written."""
+    w = Writer(t)
+    lanes = t.lanes
+    last = w.integer("sub", "%columns", 1)
+    whole = "%k" if t.machine.masked else w.integer("and", "%k", -lanes)
+    with w.loop("0", "%columns", lanes) as across:
+        lines = [w.umin(w.integer("add", across.index, r), last) for r in range(lanes)]
+        starts = [w.at("%b", w.integer("mul", line, "%ldb")) for line in lines]
+        with w.loop("0", whole, lanes) as down:
+            left = w.umin(w.integer("sub", "%k", down.index), lanes)
+            mask = w.mask(left) if t.machine.masked else None
+            square = _turned(w, [w.load(w.at(start, down.index), mask) for start in starts])
+            target = w.at("%panel", w.integer("mul", down.index, "%ldp"), across.index)
+            for value in square:
+                w.store(value, target)
+                target = w.at(target, "%ldp")
+        with w.loop(whole, "%k", 1) as down:
+            target = w.at("%panel", w.integer("mul", down.index, "%ldp"), across.index)
+            for r, start in enumerate(starts):
+                value = w.scalar(w.at(start, down.index))
+                w.put(f"store {t.float} {value}, ptr {w.at(target, str(r))}")
+    return w.define("pack_transposed", PACK)
 
 
 def _turned(w: Writer, rows: list[str]) -> list[str]:
@@ -45,32 +80,49 @@ def _turned(w: Writer, rows: list[str]) -> list[str]:
         lower = [lane + size if not lane & size else len(rows) + lane for lane in lanes]
         for i in (i for i in lanes if not i & size):
             pair = rows[i], rows[i + size]
-            rows[i], rows[i + size] = _shuffled(w, pair, upper), _shuffled(w, pair, lower)
+            rows[i], rows[i + size] = w.shuffle(*pair, upper), w.shuffle(*pair, lower)
     return rows
 
 
-def _shuffled(w: Writer, pair: tuple[str, str], lanes: Sequence[int]) -> str:
-    v, order = w.t.vector, ", ".join(f"i32 {lane}" for lane in lanes)
-    return w.new(f"shufflevector {v} {pair[0]}, {v} {pair[1]}, <{w.t.lanes} x i32> <{order}>")
-
-
-def pack(t: Target) -> str:
-    """panel[p, j] = b[p, j], for a panel whose last vectors would read beyond B."""
+def _merge(t: Target) -> str:
+    """Every eighth row, then those after them, ...: a load waits for a masked store beside it."""
     w = Writer(t)
-    w.put("br label %down")
-    w.label("down")
-    w.put("%p = phi i64 [ 0, %0 ], [ %below, %finished ]")
-    source = w.at("%b", w.new("mul i64 %p, %ldb"))
-    target = w.at("%panel", w.new(f"mul i64 %p, {t.panel}"))
-    w.put("br label %across")
-    w.label("across")
-    w.put("%j = phi i64 [ 0, %down ], [ %right, %across ]")
-    value = w.scalar(w.at(source, "%j"))
-    w.put(f"store {t.float} {value}, ptr {w.at(target, '%j')}")
-    w.advance("%right", "%j", 1, "%columns", ("across", "finished"))
-    w.label("finished")
-    w.advance("%below", "%p", 1, "%k", ("down", "done"))
-    w.label("done")
-    w.put("ret void")
-    parameters = "i64 %k, i64 %columns, ptr %b, i64 %ldb, ptr noalias %panel"
-    return w.text(f"define internal void @pack({parameters}) #0 {{")
+    old, stride, step = w.unless_zero(
+        "%beta", ("%c", "@zeros", "ptr"), ("%ldc", 0, "i64"), (1, 0, "i64")
+    )
+    alpha, beta = (w.splat(x, t.float) for x in ("%alpha", "%beta"))
+    whole = w.integer("and", "%n", -t.lanes)
+    mask = w.mask(w.integer("sub", "%n", whole)) if t.machine.masked else None
+    with w.loop("0", str(_APART), 1) as first, w.loop(first.index, "%m", _APART) as down:
+        rows = (("%part", "%ldp"), (old, stride), ("%c", "%ldc"))
+        part, before, c = (w.at(x, w.integer("mul", down.index, y)) for x, y in rows)
+        with w.loop("0", whole, t.lanes) as across:
+            j = across.index
+            places = (w.at(part, j), w.at(before, w.integer("mul", j, step)), w.at(c, j))
+            _merge_vector(w, places, alpha, beta, None)
+        if mask is not None:
+            places = (
+                w.at(part, whole),
+                w.at(before, w.integer("mul", whole, step)),
+                w.at(c, whole),
+            )
+            _merge_vector(w, places, alpha, beta, mask)
+        else:
+            with w.loop(whole, "%n", 1) as along:
+                _merge_number(w, part, before, c, along.index, step)
+    return w.define("merge", MERGE)
+
+
+def _merge_vector(
+    w: Writer, places: tuple[str, str, str], alpha: str, beta: str, mask: str | None
+) -> None:
+    part, before, c = places
+    scaled = w.new(f"fmul {w.t.vector} {w.load(before, mask)}, {beta}")
+    w.store(w.multiply_add(w.load(part, mask), alpha, scaled, w.t.vector), c, mask)
+
+
+def _merge_number(w: Writer, part: str, before: str, c: str, j: str, step: str) -> None:
+    number = w.scalar(w.at(before, w.integer("mul", j, step)))
+    scaled = w.new(f"fmul {w.t.float} {number}, %beta")
+    value = w.multiply_add(w.scalar(w.at(part, j)), "%alpha", scaled, w.t.float)
+    w.put(f"store {w.t.float} {value}, ptr {w.at(c, j)}")

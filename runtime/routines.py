@@ -2,7 +2,7 @@
 
 `export_routines` compiles two small LLVM modules per process. With a BLAS each function translates
 its flags and calls it (on one thread when the product is small, see `runtime/blas.py`), but for
-the products that `runtime/tiles.py` makes faster; without, it calls the loops of
+the products that tiles make faster (`runtime/products.py`); without, it calls the loops of
 `runtime/loops.py`, compiled when first needed. Importing this module imports llvmlite.
 """
 
@@ -15,12 +15,15 @@ from functools import cache
 from .blas import THREADED_WORK, Blas, find
 from .kernel import ROUTINES, routine_symbol
 from .link import Linked, assemble, host_features, link
+from .products import products_text
 from .store import Store
-from .tiles import MEASURED, tiles_text
-from .vector_text import LLVM_FLOAT, parameter_types, registers
+from .vector_text import AVX512, LLVM_FLOAT, parameter_types, registers
 
 TILED = ("f32",)
 """The dtypes that have tiles: each costs the first process a tenth of a second."""
+
+MEASURED = AVX512
+"""The registers for which tiles were measured, and won; elsewhere the BLAS makes all products."""
 
 _BLAS_LETTER = {"f32": "s", "f64": "d"}
 _WORK = {
@@ -54,7 +57,7 @@ def _compiled(store: Store | None) -> Linked:
     tiled = TILED if _measured() else ()
     text = "\n".join(_blas_function(blas, tiled, *word.split("_")) for word in routine_words())
     common = "\ndeclare i64 @llvm.umax.i64(i64, i64)\n"
-    images = [assemble(tiles_text(MEASURED, dtype), store) for dtype in tiled]
+    images = [assemble(products_text(MEASURED, dtype), store) for dtype in tiled]
     images.append(assemble(text + common + _with_threads(blas), store))
     return link(images, exports, imports)
 
@@ -107,7 +110,7 @@ def _blas_function(blas: Blas, tiled: Sequence[str], routine: str, dtype: str) -
     function = f"@blas_{_BLAS_LETTER[dtype]}{routine}"
     declared = ", ".join(argument.split()[0] for argument in arguments)
     with_tiles = _tiles_first(dtype) if routine == "gemm" and dtype in tiled else ("", [])
-    body = "\n  ".join([*with_tiles[1], *_work(routine), *lines])
+    body = "\n  ".join([*_work(routine), *with_tiles[1], *lines])
     return f"""{with_tiles[0]}
 declare void {function}({declared})
 {_header(routine, dtype)}
@@ -120,18 +123,16 @@ declare void {function}({declared})
 
 
 def _tiles_first(dtype: str) -> tuple[str, list[str]]:
-    """Declarations, and the start of a function that leaves a product to tiles where they win."""
+    """Declaration, and the instructions that leave a product to tiles, unless it is so large that
+    the BLAS may use several threads."""
     types = parameter_types("gemm", dtype)
-    arguments = [f"{kind} %a{i}" for i, kind in enumerate(types)]
-    chosen, gemm = f"@tiles_chosen_{dtype}", f"@tiles_gemm_{dtype}"
-    declared = f"""
-declare zeroext i1 {chosen}(i64, i64, i64, i64, i64)
-declare void {gemm}({", ".join(types)})"""
-    return declared, [
-        f"%chosen = call zeroext i1 {chosen}({', '.join(arguments[:5])})",
-        "br i1 %chosen, label %tiles, label %blas",
+    gemm = f"@tiles_gemm_{dtype}"
+    arguments = ", ".join(f"{kind} %a{i}" for i, kind in enumerate(types))
+    return f"\ndeclare void {gemm}({', '.join(types)})", [
+        f"%single = icmp ult i64 %work, {THREADED_WORK}",
+        "br i1 %single, label %tiles, label %blas",
         "tiles:",
-        f"call void {gemm}({', '.join(arguments)})",
+        f"call void {gemm}({arguments})",
         "ret void",
         "blas:",
     ]

@@ -1,0 +1,96 @@
+"""A matrix times a vector, as LLVM text for any processor.
+
+A result of at most a panel's width stays in registers as a tile of one row; one that is wider is
+passed through once per `ROWS` rows of the matrix, which so is read row by row. For the matrix that
+is not transposed the vectors lie along the summed axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from .inner_tiles import INNER, inner_heights
+from .tiles import PANEL
+from .vector_text import Target, Writer, parameters
+
+GEMV: Final = parameters("i %ta, i %m, i %n, f %alpha, p %a, i %lda, p %x, f %beta, p %y")
+_SWEEP: Final = parameters("i %n, f %alpha, p %a, i %lda, p %x, f %beta, p %y")
+"""y = alpha A^T x + beta y for `ROWS` rows of A. When beta is 0, y is not read."""
+
+ROWS: Final = (8, 1)
+"""Rows per pass through the result."""
+
+
+def matrix_vector(t: Target) -> Iterator[str]:
+    """Definitions of `tiles_gemv_<t>` and what it calls beside tiles."""
+    yield from (_sweep(t, rows) for rows in ROWS)
+    yield from (_turned(t), _straight(t), _gemv(t))
+
+
+def _gemv(t: Target) -> str:
+    w = Writer(t)
+    for name, condition in (("turned", "%ta != 0"), ("straight", "%ta == 0")):
+        with w.when(w.compare(condition)):
+            w.call(f"gemv_{name}", GEMV, *GEMV.names)
+    return w.define(f"tiles_gemv_{t.dtype}", GEMV, linkage="")
+
+
+def _turned(t: Target) -> str:
+    """y = alpha A^T x + beta y."""
+    w = Writer(t)
+    if t.machine.masked:
+        with w.when(w.both(w.compare("%n != 0"), w.compare(f"%n <= {t.panel}"))):
+            product = ("%m", "%x", 0, 1, "%a", "%lda", "%alpha", "%beta")
+            w.call("panel", PANEL, 1, *product, "%y", 0, "%n")
+            w.leave()
+    with w.when(w.compare("%m == 0")), w.loop("0", "%n", t.panel) as panel:
+        count = w.umin(w.integer("sub", "%n", panel.index), t.panel)
+        y = w.at("%y", panel.index)
+        w.call("sweep_1", _SWEEP, count, "0.0", "@zeros", 0, "@zeros", "%beta", y)
+    for below, rows in w.steps("%m", ROWS):
+        a, x = w.at("%a", w.integer("mul", below, "%lda")), w.at("%x", below)
+        beta = w.choose(w.compare(f"{below} == 0"), "%beta", "1.0", t.float)
+        w.call(f"sweep_{rows}", _SWEEP, "%n", "%alpha", a, "%lda", x, beta, "%y")
+    return w.define("gemv_turned", GEMV)
+
+
+def _straight(t: Target) -> str:
+    """y = alpha A x + beta y."""
+    w = Writer(t)
+    for below, rows in w.steps("%m", inner_heights(t)):
+        a, y = w.at("%a", w.integer("mul", below, "%lda")), w.at("%y", below)
+        w.call(f"inner_{rows}x1", INNER, "%n", a, "%lda", "%x", 0, "%alpha", "%beta", y, 1, 0)
+    return w.define("gemv_straight", GEMV)
+
+
+def _sweep(t: Target, rows: int) -> str:
+    w = Writer(t)
+    old, step = w.unless_zero("%beta", ("%y", "@zeros", "ptr"), (1, 0, "i64"))
+    lines = [w.at("%a", w.integer("mul", r, "%lda")) for r in range(rows)]
+    factors = [w.new(f"fmul {t.float} {w.scalar(w.at('%x', str(r)))}, %alpha") for r in range(rows)]
+    splats = [w.splat(factor, t.float) for factor in factors]
+    beta = w.splat("%beta", t.float)
+    whole = w.integer("and", "%n", -t.lanes)
+
+    def add_vector(j: str, mask: str | None) -> None:
+        total = w.load(w.at(old, w.integer("mul", j, step)), mask)
+        total = w.new(f"fmul {t.vector} {total}, {beta}")
+        for factor, line in zip(splats, lines, strict=True):
+            total = w.multiply_add(factor, w.load(w.at(line, j), mask), total, t.vector)
+        w.store(total, w.at("%y", j), mask)
+
+    def add_number(j: str) -> None:
+        total = w.new(f"fmul {t.float} {w.scalar(w.at(old, w.integer('mul', j, step)))}, %beta")
+        for factor, line in zip(factors, lines, strict=True):
+            total = w.multiply_add(factor, w.scalar(w.at(line, j)), total, t.float)
+        w.put(f"store {t.float} {total}, ptr {w.at('%y', j)}")
+
+    with w.loop("0", whole, t.lanes) as across:
+        add_vector(across.index, None)
+    if t.machine.masked:
+        add_vector(whole, w.mask(w.integer("sub", "%n", whole)))
+    else:
+        with w.loop(whole, "%n", 1) as across:
+            add_number(across.index)
+    return w.define(f"sweep_{rows}", _SWEEP)
