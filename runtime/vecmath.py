@@ -35,6 +35,29 @@ LOG_TAIL = {
         1.479819860511658591e-01,
     ],
 }  # fmt: skip
+LOG_UNIT_TAIL = {
+    "f32": [
+        6.66666673205274125e-1,
+        3.99997063319297174e-1,
+        2.85923579943028377e-1,
+        2.17065758008803726e-1,
+        2.32243292240233488e-1,
+    ],
+    "f64": [
+        6.66666666666666669e-1,
+        3.99999999999995225e-1,
+        2.85714285716000993e-1,
+        2.22222221982367706e-1,
+        1.81818198979627144e-1,
+        1.53845439648605493e-1,
+        1.33351786314492558e-1,
+        1.17342790613031975e-1,
+        1.08451783948800148e-1,
+        7.49214379555076730e-2,
+        1.56305778009228504e-1,
+    ],
+}
+"""Chebyshev fits to (2 atanh(s) / s - 2) / z in z = s*s on [0, 1/9]."""
 TANH_TOP = {
     "f32": [
         -3.33332819422e-1, 1.33314422036e-1, -5.37397155531e-2, 2.06390887954e-2,
@@ -238,8 +261,14 @@ def sigmoid(m: Lanes, x: Lane) -> Lane:
 
 
 def softplus(m: Lanes, x: Lane) -> Lane:
-    """log(1 + exp(x)), finite for every finite x."""
-    return m.select(x > 0.0, x, 0.0) + log1p(m, exp(m, -m.abs(x)))
+    """log(1 + exp(x)), finite for every finite x. log(1 + e) = 2 atanh(s) for s = e / (2 + e): no
+    reduction is needed, as 0 <= e <= 1."""
+    e = exp(m, -m.abs(x))
+    s = e / (e + 2.0)
+    z = s * s
+    return m.select(x > 0.0, x, 0.0) + (
+        e - s * (e - z * polynomial(LOG_UNIT_TAIL[m.format.name], z))
+    )
 
 
 def _quarter_turns(power: int) -> tuple[float, float, float]:
