@@ -36,6 +36,7 @@ from ..passes.fuse import fuse
 from ..passes.jacobian_free import jacobian_free
 from ..passes.layouts import lay_out_windows
 from ..passes.reassociate import reassociate
+from ..passes.recompute import recompute
 from ..passes.rewriting.rules import RulePass
 from ..passes.simplify import simplify
 from ..passes.stable import stable
@@ -80,6 +81,7 @@ STEPS: Final = (
     Step("fused", cse, "they share one copy of the windows"),
     Step("fused", fuse_updates, "an update that is a contraction needs no gradient array"),
     Step("fused", fuse, "what is left runs in few loops over memory"),
+    Step("fused", recompute, "loading a cheap value costs more than computing it again"),
     Step("fused", assemble, "parts of an array are computed where they belong"),
     Step("fused", copy_once, "what is left of moves takes one copy"),
     Step("planned", plan_memory, "order, places in one arena, updates in place", required=True),

@@ -151,13 +151,7 @@ class _Fusion:
         )
 
     def _fits(self, nodes: list[Node]) -> bool:
-        if len(nodes) > MAX_NODES:
-            return False
-        body = self._body(nodes)
-        if len(body.inputs) + len(body.outputs) > MAX_BUFFERS:
-            return False
-        region = as_region(body)
-        return region is not None and region.phases <= MAX_PHASES and not _shares_number(region)
+        return len(nodes) <= MAX_NODES and is_kernel(self._body(nodes))
 
     def _body(self, nodes: list[Node]) -> Graph:
         """The nodes, with the free nodes they read, as a graph over the original values."""
@@ -283,6 +277,15 @@ def _live(graph: Graph) -> set[Node]:
             wanted.update(node.operands)
             live.add(node)
     return live
+
+
+def is_kernel(body: Graph) -> bool:
+    """Whether a body is a region that one kernel of bounded size can run."""
+    work = sum(not is_free(node) for node in body.nodes)
+    if work > MAX_NODES or len(body.inputs) + len(body.outputs) > MAX_BUFFERS:
+        return False
+    region = as_region(body)
+    return region is not None and region.phases <= MAX_PHASES and not _shares_number(region)
 
 
 def _shares_number(region: Region) -> bool:
