@@ -235,7 +235,7 @@ class _Fusion:
         last = unit.nodes[-1]
         with b.at(last.loc, "fuse"):
             names = [v.name for v in outputs]
-            fresh = _fresh_body(body, outputs)
+            fresh = fresh_body(body, outputs)
             node = b.emit(OPS["fused"], operands, {"body": fresh}, names=names)
         env.update(zip(outputs, node.results, strict=True))
 
@@ -297,7 +297,7 @@ def _shares_number(region: Region) -> bool:
     )
 
 
-def _fresh_body(body: Graph, outputs: tuple[Value, ...]) -> Graph:
+def fresh_body(body: Graph, outputs: tuple[Value, ...]) -> Graph:
     """A copy of the body with values of its own."""
     b = Builder()
     env: dict[Value, Value] = {v: Value(v.type, v.name) for v in body.inputs}

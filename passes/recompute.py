@@ -31,7 +31,7 @@ from ..ir.graph import Graph, Node, Value
 from ..ir.op import OPS
 from ..ir.region import EXPENSIVE, body_operands, is_free, node_body
 from .dce import dce
-from .fuse import is_kernel
+from .fuse import fresh_body, is_kernel
 
 MAX_WORK: Final = 4
 """Operations per element that are worth one array less."""
@@ -50,10 +50,12 @@ class _Region:
 
     def __init__(self, graph: Graph, node: Node) -> None:
         body = node_body(graph, node)
+        operands = body_operands(node, body)
+        body = fresh_body(body, body.outputs) if node.op.name != "fused" else body
         self.node = node
         self.nodes = list(body.nodes)
         self.copied: list[Node] = []
-        self.inputs = dict(zip(body_operands(node, body), body.inputs, strict=True))
+        self.inputs = dict(zip(operands, body.inputs, strict=True))
         self.outputs = dict(zip(body.outputs, node.results, strict=True))
         self.size = max(v.type.size for v in (*body.inputs, *body.producer))
         self.copies: dict[Value, Value] = {}
