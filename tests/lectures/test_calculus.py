@@ -329,8 +329,8 @@ def test_C12_vector_input_and_output(every_way):
 
 
 def test_C13_backward_keeps_the_layer_input(agrees, normal):
-    """dL/dV needs the layer's input h, and dL/dW then the slope 1 - h**2, which is computed from it:
-    the plan keeps h until then, and says for which line."""
+    """dL/dV needs the layer's input h, and dL/dW the slope 1 - h**2, which is computed from it: the
+    plan keeps h until then, and says for which line."""
 
     def loss(W, V, x, y):
         h = np.tanh(W @ x)
