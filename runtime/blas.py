@@ -25,6 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .store import Store
+
 THREADED_WORK = 2**23
 """Multiplications from which a product may use several threads. Measured on two idle cores, a
 second thread makes smaller products 1.05 to 1.35 times faster and larger ones up to 1.8 times; when
@@ -56,6 +58,11 @@ class Blas:
         return f"{Path(self.path).name} ({self.pattern.format('sgemm')}, {self.int_bits}-bit)"
 
     @property
+    def has_threads(self) -> bool:
+        """Whether its thread count can be asked and set."""
+        return bool(self.get_threads and self.set_threads)
+
+    @property
     def threads(self) -> int | None:
         """The library's thread count now, None if it cannot be asked."""
         if not self.get_threads:
@@ -69,13 +76,14 @@ def prefers_loops(m: int, n: int, k: int) -> bool:
 
 
 @cache
-def find() -> Blas | None:
-    """The first library that has the routines and multiplies correctly; None without one."""
+def find(store: Store | None = None) -> Blas | None:
+    """The first library that has the routines and multiplies correctly; None without one. The
+    store remembers which did."""
     if os.environ.get("TAPELESS_BLAS", "").lower() in ("off", "0"):
         return None
     for path in _libraries():
         blas = _open(path)
-        if blas is not None and _multiplies(blas):
+        if blas is not None and _is_right(blas, store):
             return blas
     return None
 
@@ -122,6 +130,39 @@ def _thread_function(handle: ctypes.CDLL, pattern: str, verb: str) -> int:
     """OpenBLAS decorates these names as it does the routines."""
     name = pattern.replace("cblas_{}", f"openblas_{verb}_num_threads")
     return _address(handle, name)
+
+
+def _is_right(blas: Blas, store: Store | None) -> bool:
+    """Whether the library multiplies correctly: tested now, or by an earlier process that kept it.
+
+    What was tested is known by its file, down to the time of the last change of the file itself,
+    which nobody can set, and by what it says of its version, integers and processor.
+    """
+    described = _described(blas) if store is not None else None
+    if store is None or described is None:
+        return _multiplies(blas)
+    key = store.key("blas", *described)
+    if store.get(key) is not None:
+        return True
+    right = _multiplies(blas)
+    if right:
+        store.put(key, b"multiplies")
+    return right
+
+
+def _described(blas: Blas) -> tuple[str, ...] | None:
+    """What tells one library from another; None for one that does not describe itself."""
+    name = blas.pattern.replace("cblas_{}", "openblas_get_config")
+    address = _address(blas.handle, name)
+    try:
+        status = os.stat(blas.path)
+    except OSError:  # a system library without a file
+        return None
+    if not address or os.name != "posix":
+        return None
+    said = ctypes.CFUNCTYPE(ctypes.c_char_p)(address)()
+    file = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return blas.path, blas.pattern, str(blas.int_bits), repr(said), repr(file)
 
 
 def _multiplies(blas: Blas) -> bool:

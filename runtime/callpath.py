@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .loading import assemble, link
 from .store import Store
 
 
@@ -189,12 +190,11 @@ def native_entry(store: Store | None = None) -> Callable[[tuple[Any, ...], int],
     """The compiled entry, or None where it does not work."""
     if sys.implementation.name != "cpython" or not _layout_is_known():
         return None
+    text = Path(__file__).with_suffix(".ll").read_text()
     try:
-        from .link import assemble, link  # lazily: llvmlite
+        linked = link([assemble(text, store)], ("tapeless_enter",), {})
     except ImportError:
         return None
-    text = Path(__file__).with_suffix(".ll").read_text()
-    linked = link([assemble(text, store)], ("tapeless_enter",), {})
     kind = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.py_object, ctypes.c_void_p)
     function = kind(linked.addresses["tapeless_enter"])
     function.keep_alive = linked  # type: ignore[attr-defined]

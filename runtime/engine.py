@@ -24,20 +24,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .driver import Callee, translate
 from .kernel import ROUTINES, KernelSpec, routine_symbol
 from .kernels import Kernel, Origin, kernel_symbol, kernel_table
+from .loading import Linked, assemble, link
 from .making import MAKING
+from .matrix import export_routines
 from .places import source_directory
 from .pool import export_pool, thread_cell, thread_count
 from .store import Store, warn_once
-
-if TYPE_CHECKING:
-    from .link import Linked
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,16 +198,12 @@ def load(
 ) -> Linked:
     """Load a driver with the kernels it calls that are not loaded yet, for so many threads.
     RuntimeError if the object code cannot be loaded."""
-    from .link import assemble, link  # lazily: llvmlite
-
     table = kernel_table()
     distinct = {kernel.symbol: kernel for kernel in kernels}
     addresses = {symbol: table.address(kernel) for symbol, kernel in distinct.items()}
     imports = {symbol: address for symbol, address in addresses.items() if address is not None}
     new = [kernel for symbol, kernel in distinct.items() if symbol not in imports]
     if _calls_routines(text) or any(kernel.routines for kernel in new):
-        from .routines import export_routines
-
         imports |= export_routines(store)
     if "@tapeless_threads" in text:
         imports |= export_pool(store)

@@ -25,10 +25,10 @@ from ..ir.errors import TapelessError
 from .canonical import canonical
 from .identity import digest
 from .kernel import KernelSpec
+from .loading import Linked
 from .store import Store
 
 if TYPE_CHECKING:
-    from .link import Linked
     from .lowering import Lowered
 
 Origin = Literal["memory", "cache", "compiled"]

@@ -1,38 +1,44 @@
-"""LLVM text to object code to machine code in this process.
+"""LLVM text to object code, and to machine code in this process.
 
     image = compile_text(text)               object code of text that is to be optimised
-    image = assemble(text, store)            of text that needs no passes; from the store if it can
-    linked = link([image], ("step",), {"k0": address})
+    image = object_code(text)                of text that needs no passes
 
-What runs always comes from object code, so it has the same bits fresh and from the store. Importing
-this module imports llvmlite.
+What of this can be done without llvmlite is in `runtime/loading.py`; importing this module imports
+it.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
 from llvmlite import binding as llvm
 from llvmlite.binding import ffi
 
+from .loading import Linked, assemble, link
 from .making import MAKING, hold_while_forking
-from .store import Store
+
+__all__ = [
+    "LLVM_LOCK",
+    "Linked",
+    "add_symbol",
+    "assemble",
+    "assembly",
+    "compile_text",
+    "host_features",
+    "link",
+    "link_by_llvm",
+    "merged",
+    "object_code",
+    "optimised",
+    "parsed",
+]
 
 LLVM_LOCK: Final = ffi.lib._lock
 
 hold_while_forking(MAKING, LLVM_LOCK)
-
-
-@dataclass(frozen=True)
-class Linked:
-    """Machine code; it lives as long as this object."""
-
-    addresses: Mapping[str, int]
-    tracker: Any
 
 
 @cache
@@ -45,9 +51,10 @@ def _jit() -> Any:
 _numbers = itertools.count()
 
 
-def link(images: Iterable[bytes], exports: Iterable[str], imports: Mapping[str, int]) -> Linked:
-    """Load object code; `imports` gives the addresses of the symbols it takes from elsewhere, the
-    C library's excepted. RuntimeError if it cannot be loaded."""
+def link_by_llvm(
+    images: Iterable[bytes], exports: Iterable[str], imports: Mapping[str, int]
+) -> Linked:
+    """What `link` does, for object code of any form and on any system."""
     jit = _jit()
     builder = llvm.JITLibraryBuilder()
     for image in images:
@@ -62,16 +69,9 @@ def link(images: Iterable[bytes], exports: Iterable[str], imports: Mapping[str, 
     return Linked({symbol: tracker[symbol] for symbol in names}, tracker)
 
 
-def assemble(text: str, store: Store | None) -> bytes:
+def object_code(text: str) -> bytes:
     """The object code of LLVM text as it stands."""
-    if store is None:
-        return _object_code(parsed(text))
-    key = store.key("llvm", text)
-    image = store.get(key)
-    if image is None:
-        image = _object_code(parsed(text))
-        store.put(key, image)
-    return image
+    return _object_code(parsed(text))
 
 
 def compile_text(text: str) -> bytes:

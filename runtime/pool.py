@@ -32,12 +32,10 @@ import platform
 import sys
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from .loading import Linked, assemble, link
 from .store import Store
-
-if TYPE_CHECKING:
-    from .link import Linked
 
 MOST_THREADS: Final = 65
 """The caller and as many workers as `pool.ll` has room for."""
@@ -167,8 +165,6 @@ def export_pool(store: Store | None) -> dict[str, int]:
 
 
 def _link(store: Store | None) -> Linked:
-    from .link import assemble, link  # lazily: llvmlite
-
     if not has_pool():
         return link([assemble(_ALONE, store)], EXPORTS, {})
     linked = link([assemble(pool_text(platform.machine()), store)], (*EXPORTS, *_OWN), {})

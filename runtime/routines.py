@@ -1,6 +1,6 @@
 """Matrix products as C functions: what `gemm_f32` and its kin in generated code call.
 
-`export_routines` compiles two small LLVM modules per process. With a BLAS each function translates
+They are two small LLVM modules, loaded by `runtime/matrix.py`. With a BLAS each function translates
 its flags and calls it (on one thread when the product is small, see `runtime/blas.py`), but for
 the products that tiles make faster (`runtime/products.py`); without, it calls the loops of
 `runtime/loops.py`, compiled when first needed. Importing this module imports llvmlite.
@@ -9,15 +9,14 @@ the products that tiles make faster (`runtime/products.py`); without, it calls t
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Sequence
 
-from .blas import THREADED_WORK, Blas, find
+from .blas import THREADED_WORK, Blas
 from .kernel import ROUTINES, routine_symbol
-from .link import Linked, assemble, host_features, link
+from .link import host_features, object_code
+from .matrix import routine_words
 from .products import products_text
-from .store import Store
-from .vector_text import AVX512, LLVM_FLOAT, parameter_types, registers
+from .vector_text import AVX512, parameter_types, registers
 
 TILED = ("f32",)
 """The dtypes that have tiles: each costs the first process a tenth of a second."""
@@ -35,50 +34,23 @@ _FLAGS = {"gemm": ("a0", "a1"), "gemv": ("a0",), "ger": ()}
 _STRIDES = {"gemm": ("a7", "a9", "a12"), "gemv": ("a5",), "ger": ("a8",)}
 
 
-@cache
-def export_routines(store: Store | None) -> dict[str, int]:
-    """The C functions of the routines; symbol to address."""
-    return dict(_compiled(store).addresses)
-
-
-def routine_words() -> Iterator[str]:
-    """gemm_f32, gemm_f64, gemv_f32, ..."""
-    return (f"{routine}_{dtype}" for routine in ROUTINES for dtype in LLVM_FLOAT)
-
-
-@cache
-def _compiled(store: Store | None) -> Linked:
-    blas = find()
-    exports = tuple(routine_symbol(*word.split("_")) for word in routine_words())
+def routine_images(blas: Blas | None) -> list[bytes]:
+    """The object code of all of them, for a BLAS or without one."""
     if blas is None:
-        return link([_loops_image(word, store) for word in routine_words()], exports, {})
-    imports = {f"blas_{name}": address for name, address in blas.addresses.items()}
-    imports |= {"get_threads": blas.get_threads, "set_threads": blas.set_threads}
+        from .loops import compile_loops  # lazily: seldom needed
+
+        return [compile_loops(*word.split("_")) for word in routine_words()]
     tiled = TILED if _measured() else ()
     text = "\n".join(_blas_function(blas, tiled, *word.split("_")) for word in routine_words())
     common = "\ndeclare i64 @llvm.umax.i64(i64, i64)\n"
-    images = [assemble(products_text(MEASURED, dtype), store) for dtype in tiled]
-    images.append(assemble(text + common + _with_threads(blas), store))
-    return link(images, exports, imports)
+    images = [object_code(products_text(MEASURED, dtype)) for dtype in tiled]
+    return [*images, object_code(text + common + _with_threads(blas))]
 
 
 def _measured() -> bool:
     """Whether tiles are known to win here. Windows wants a probe of a buffer that large on the
     stack, by a function that is not among those that `link` finds."""
     return sys.platform != "win32" and registers(host_features()) == MEASURED
-
-
-def _loops_image(word: str, store: Store | None) -> bytes:
-    """The object code of a routine in loops."""
-    key = store.key("loops", word) if store is not None else ""
-    image = store.get(key) if store is not None else None
-    if image is None:
-        from .loops import compile_loops  # lazily: seldom needed
-
-        image = compile_loops(*word.split("_"))
-        if store is not None:
-            store.put(key, image)
-    return image
 
 
 def _header(routine: str, dtype: str) -> str:
@@ -148,7 +120,7 @@ def _work(routine: str) -> list[str]:
 
 def _with_threads(blas: Blas) -> str:
     """`lower_threads` sets one thread for small work and returns the count to restore, or 0."""
-    if not (blas.get_threads and blas.set_threads):
+    if not blas.has_threads:
         return """
 define internal i32 @lower_threads(i64 %work) { ret i32 0 }
 define internal void @restore_threads(i32 %threads) { ret void }

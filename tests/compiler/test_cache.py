@@ -131,7 +131,7 @@ def test_another_constant_is_another_kernel(run):
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "cut": lambda content: content[:-7],
     "empty": lambda content: b"",
-    "flipped": lambda content: content[:200] + bytes([content[200] ^ 4]) + content[201:],
+    "flipped": lambda content: content[:-1] + bytes([content[-1] ^ 4]),
 }
 
 
@@ -200,6 +200,20 @@ assert "cache" in str(program.timings())
 """
     )
     assert not run(code)[1]
+
+
+LIGHT = """
+modules = dict(sys.modules)
+assert not [n for n in modules if n.startswith(("numba", "llvmlite", "tapeless.passes."))]
+late = [n for n, module in modules.items() if type(module).__name__ == "_Late"]
+unused = "checker codegen eager interpret memory open_jacobians peaks pipeline profile reports"
+unused += " verification zeros"
+assert sorted(late) == ["tapeless.compiler." + n for n in unused.split()], late
+"""
+
+
+def test_a_second_process_loads_neither_passes_nor_code_generation(cold, run):
+    assert run(STEP + LIGHT) == (cold, False, "")
 
 
 NO_PASS = """

@@ -213,7 +213,7 @@ def test_verify_catches_wrong_native_code(monkeypatch):
     right = made.native.call
 
     class Wrong:
-        def call(self, leaves):
+        def call(self, leaves, prepare=None):
             return tuple(x + 1 for x in right(leaves))
 
     monkeypatch.setattr(made, "_native", Wrong())

@@ -16,6 +16,7 @@ from tapeless.runtime.engine import compile_source
 from tapeless.runtime.kernel import routine_symbol
 from tapeless.runtime.link import link
 from tapeless.runtime.loops import compile_loops
+from tapeless.runtime.store import open_store
 
 HEADER = '"""A test."""\nfrom tapeless.runtime.kernel import *\n\n\n'
 needs_blas = pytest.mark.skipif(blas.find() is None, reason="NumPy brought no usable BLAS")
@@ -28,6 +29,38 @@ def test_the_self_test_notices_a_wrong_routine():
     swapped = {**found.addresses, "sgemv": found.addresses["dgemv"]}
     assert blas._multiplies(found)
     assert not blas._multiplies(dataclasses.replace(found, addresses=swapped))
+
+
+@needs_blas
+def test_a_library_is_tested_once_until_it_changes(tmp_path, monkeypatch):
+    monkeypatch.setenv("TAPELESS_CACHE", str(tmp_path))
+    store = open_store()
+    tested, verdict = [], [True]
+
+    def multiplies(library):
+        tested.append(library.path)
+        return verdict[0]
+
+    def found(store=store):
+        return blas.find.__wrapped__(store) is not None
+
+    monkeypatch.setattr(blas, "_multiplies", multiplies)
+    assert [found(), found(), len(tested)] == [True, True, 1]
+    described = blas._described
+
+    def changed(library):
+        *others, file = described(library)
+        return *others, f"{file} changed"
+
+    monkeypatch.setattr(blas, "_described", changed)
+    verdict[0] = False
+    assert not found()
+    count = len(tested)
+    verdict[0] = True
+    assert [found(), found(), len(tested)] == [True, True, count + 1]
+    monkeypatch.setattr(blas, "_described", lambda library: None)
+    assert [found(), found(), len(tested)] == [True, True, count + 3]
+    assert [found(None), found(None), len(tested)] == [True, True, count + 5]
 
 
 def test_it_can_be_switched_off(monkeypatch):

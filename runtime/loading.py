@@ -1,0 +1,54 @@
+"""Object code into this process, without LLVM where that is possible.
+
+    image = assemble(text, store)            object code, from the store if it was made before
+    linked = link([image], ("step",), {"k0": address})
+
+On Linux and x86-64 `runtime/elf.py` loads it; LLVM does elsewhere, and whatever that loader does
+not know. What runs always comes from object code, so it has the same bits fresh and from the store.
+Importing this module does not import llvmlite; what is not in the store does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from . import elf
+from .store import Store
+
+
+@dataclass(frozen=True)
+class Linked:
+    """Machine code; it lives as long as this object."""
+
+    addresses: Mapping[str, int]
+    tracker: Any
+
+
+def link(images: Iterable[bytes], exports: Iterable[str], imports: Mapping[str, int]) -> Linked:
+    """Load object code; `imports` gives the addresses of the symbols it takes from elsewhere, the
+    C library's excepted. RuntimeError if it cannot be loaded."""
+    found, names = tuple(images), tuple(exports)
+    if elf.is_suited():
+        try:
+            image = elf.load(found, names, imports)
+            return Linked(image.addresses, image.memory)
+        except elf.UnsuitedError:  # LLVM loads it, or says what is wrong
+            pass
+    from .link import link_by_llvm  # lazily: llvmlite
+
+    return link_by_llvm(found, names, imports)
+
+
+def assemble(text: str, store: Store | None) -> bytes:
+    """The object code of LLVM text."""
+    key = "" if store is None else store.key("llvm", text)
+    image = None if store is None else store.get(key)
+    if image is None:
+        from .link import object_code  # lazily: llvmlite
+
+        image = object_code(text)
+        if store is not None:
+            store.put(key, image)
+    return image
