@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from .driver import Callee, translate
+from .files import keep
 from .kernel import ROUTINES, KernelSpec, routine_symbol
 from .kernels import Kernel, Origin, kernel_symbol, kernel_table
 from .loading import Linked, assemble, link
@@ -238,8 +239,7 @@ def _write(source: str, path: Path | None) -> str:
     """Put the text where tracebacks, profilers and readers find it; the file's name."""
     try:
         target = path if path is not None else source_directory() / f"{_digest(source)}.py"
-        if not target.exists() or target.read_text() != source:
-            target.write_text(source)
+        keep(target, source.encode())
         return str(target)
     except OSError:
         return _remember(source)

@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from .files import private_folder
+
 
 def cache_directory() -> Path:
     """The folder for files that outlive the process: `TAPELESS_CACHE`, or the user's cache folder.
@@ -28,10 +30,7 @@ def _user_folder() -> Path:
 
 
 def source_directory() -> Path:
-    """The folder for generated source, created private to the user; OSError if it cannot be, or
-    if it belongs to somebody else (what lies there is executed)."""
+    """The folder for generated source, private to the user; OSError if it cannot be."""
     folder = cache_directory() / "source"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
-        raise PermissionError(f"{folder} belongs to another user")
+    private_folder(folder)
     return folder

@@ -22,7 +22,6 @@ import hashlib
 import hmac
 import os
 import secrets
-import stat
 import struct
 import sys
 import time
@@ -33,6 +32,15 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from .files import (
+    TEMPORARY,
+    DefectError,
+    private_folder,
+    read_private,
+    remove,
+    replace,
+    write_temporary,
+)
 from .identity import digest, identity
 from .places import cache_directory
 
@@ -43,13 +51,6 @@ _KEY_BYTES: Final = 32
 LIMIT: Final = 512 * 2**20
 """Bytes the entries may take together."""
 _STALE_SECONDS: Final = 3600
-_TEMPORARY: Final = ".tmp"
-_NO_FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-_BINARY: Final = getattr(os, "O_BINARY", 0)
-
-
-class DefectError(Exception):
-    """Something about a file that makes it unusable."""
 
 
 @dataclass(eq=False)
@@ -74,11 +75,11 @@ class Store:
         if not self.reads:
             return None
         try:
-            content = _read_private(path)
+            content = read_private(path, self.limit)
             payload = self._verified(key, content)
         except FileNotFoundError:
             return None
-        except (OSError, DefectError) as error:
+        except OSError as error:
             warn_once(f"{path}: {error}; it is compiled again and replaced")
             return None
         with contextlib.suppress(OSError):
@@ -91,7 +92,7 @@ class Store:
             return
         header = _HEADER.pack(MAGIC, FORMAT, len(payload), self._mac(key, payload))
         try:
-            _replace(self.folder / key, header + payload)
+            replace(self.folder / key, header + payload)
             self._prune(len(header) + len(payload))
         except OSError as error:
             warn_once(f"{self.folder}: {error}; compiled code is not kept for later runs")
@@ -121,12 +122,13 @@ class Store:
             return
         now, self._held = time.time(), 0
         for path, status in sorted(self._files(), key=lambda file: -file[1].st_mtime):
-            if path.suffix == _TEMPORARY:
+            if path.suffix == TEMPORARY:
                 useless = now - status.st_mtime > _STALE_SECONDS
             else:
                 useless = self._held + status.st_size > self.limit
             if useless:
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # what cannot be removed stays
+                    remove(path)
             else:
                 self._held += status.st_size
 
@@ -154,9 +156,10 @@ def open_store(*, make: bool = True) -> Store | None:
         folder = objects_directory()
         if not make and not folder.exists():
             return None
-        _private_folder(folder)
+        if private_folder(folder):
+            warn_once(f"{folder}: others could enter it; its mode is set to 0700")
         return _store(folder, _secret(folder / "key"), identity())
-    except (OSError, DefectError) as error:
+    except OSError as error:
         warn_once(f"{error}; compiled code is not kept. TAPELESS_CACHE can name another folder")
         return None
 
@@ -164,26 +167,6 @@ def open_store(*, make: bool = True) -> Store | None:
 @cache
 def _store(folder: Path, secret: bytes, identity: str) -> Store:
     return Store(folder, secret, identity)
-
-
-def _private_folder(folder: Path) -> None:
-    """Make the folder, or check that it is the user's own and nobody else's."""
-    try:
-        status = folder.lstat()
-    except FileNotFoundError:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.lstat()
-    if not stat.S_ISDIR(status.st_mode):
-        raise DefectError(f"{folder} is not a folder (links are refused)")
-    _check_owner(status)
-    if os.name == "posix" and status.st_mode & 0o077:
-        warn_once(f"{folder}: others could enter it; its mode is set to 0700")
-        folder.chmod(0o700)
-
-
-def _check_owner(status: os.stat_result) -> None:
-    if hasattr(os, "getuid") and status.st_uid != os.getuid():
-        raise DefectError("the cache belongs to another user")
 
 
 def _secret(path: Path) -> bytes:
@@ -195,12 +178,12 @@ def _secret(path: Path) -> bytes:
         return _first_secret(path)
     except (DefectError, PermissionError) as error:
         warn_once(f"{path}: {error}; a new key is made and everything compiled again")
-    _replace(path, secrets.token_bytes(_KEY_BYTES))
+    replace(path, secrets.token_bytes(_KEY_BYTES))
     return _read_secret(path)
 
 
 def _read_secret(path: Path) -> bytes:
-    secret = _read_private(path)
+    secret = read_private(path, _KEY_BYTES)
     if len(secret) != _KEY_BYTES:
         raise DefectError("not a key")
     return secret
@@ -209,7 +192,7 @@ def _read_secret(path: Path) -> bytes:
 def _first_secret(path: Path) -> bytes:
     """Write a random key. Where several processes do, the first one's is everybody's: a link,
     unlike a rename, does not replace."""
-    temporary = _write_temporary(path, secrets.token_bytes(_KEY_BYTES))
+    temporary = write_temporary(path, secrets.token_bytes(_KEY_BYTES))
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -219,60 +202,6 @@ def _first_secret(path: Path) -> bytes:
     finally:
         temporary.unlink(missing_ok=True)
     return _read_secret(path)
-
-
-def _read_private(path: Path) -> bytes:
-    """The content of a regular file of the user's that others can neither write nor read.
-
-    DefectError for anything else. Opening never waits, whatever lies there.
-    """
-    if not _NO_FOLLOW and path.is_symlink():
-        raise DefectError("a link")
-    try:
-        descriptor = os.open(path, os.O_RDONLY | _NO_FOLLOW | _BINARY)
-    except OSError as error:
-        if path.is_symlink():
-            raise DefectError("a link") from error
-        raise
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise DefectError("not a file")
-        _check_owner(status)
-        if os.name == "posix" and status.st_mode & 0o077:
-            raise DefectError("others may read or write it")
-        with open(descriptor, "rb", closefd=False) as file:
-            return file.read()
-    finally:
-        os.close(descriptor)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = _write_temporary(path, content)
-    try:
-        if path.is_dir() and not path.is_symlink():
-            path.rmdir()
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _write_temporary(path: Path, content: bytes) -> Path:
-    """A new file beside `path` with this content, safely on disk."""
-    name = f".{path.name[:16]}.{os.getpid()}.{secrets.token_hex(4)}{_TEMPORARY}"
-    temporary = path.with_name(name)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
-    descriptor = os.open(temporary, flags, 0o600)
-    try:
-        with open(descriptor, "wb", closefd=True) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    return temporary
 
 
 @cache
