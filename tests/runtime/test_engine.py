@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,6 +90,25 @@ def test_source_lies_in_a_file(tmp_path, monkeypatch):
         assert file.read() == module.source == HEADER + text
     chosen = tmp_path / "chosen.py"
     assert compile_text(text, SPEC, path=chosen).path == str(chosen)
+
+
+SPOILED = {
+    "no text": lambda path: path.write_bytes(b"\xff" * 100),
+    "a pipe": lambda path: os.mkfifo(path),
+    "an endless file": lambda path: path.symlink_to("/dev/zero"),
+    "a folder": lambda path: path.mkdir(),
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and links of POSIX")
+@pytest.mark.parametrize("kind", SPOILED)
+def test_whatever_lies_in_the_place_of_the_source_is_replaced(tmp_path, monkeypatch, kind):
+    monkeypatch.setenv("TAPELESS_CACHE", str(tmp_path))
+    text = DOUBLE + driver("k0(f32_at(t, 0), f32_at(t, 1), 3)")
+    path = Path(compile_text(text, SPEC).path)
+    path.unlink()
+    SPOILED[kind](path)
+    assert Path(compile_text(text, SPEC).path).read_text() == HEADER + text
 
 
 def test_without_a_writable_folder_it_still_compiles(tmp_path, monkeypatch):

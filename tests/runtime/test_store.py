@@ -145,6 +145,32 @@ def test_a_folder_in_the_place_of_a_file(folder, name):
     assert_missing_then_repaired()
 
 
+@pytest.mark.parametrize("name", ["key", KEY])
+def test_a_folder_with_files_in_the_place_of_a_file(folder, name):
+    (folder / name).unlink()
+    (folder / name).mkdir(0o700)
+    (folder / name / "inside").write_text("x")
+    assert_missing_then_repaired()
+
+
+@pytest.mark.parametrize("name", ["key", KEY])
+def test_a_huge_file_is_not_read(folder, name):
+    os.truncate(folder / name, 2**40)
+    assert_missing_then_repaired()
+
+
+def test_folders_of_strangers_are_pruned(folder):
+    strange = folder / ".1.tmp"
+    strange.mkdir()
+    (strange / "inside").write_text("x")
+    os.utime(strange, (0, 0))
+    opened = Store(folder, bytes(32), "")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        opened.put(OTHER, PAYLOAD)
+    assert not strange.exists() and opened.get(OTHER) == PAYLOAD
+
+
 @POSIX
 def test_a_folder_that_others_could_enter(folder):
     folder.chmod(0o777)
