@@ -18,7 +18,8 @@ def soak_faults(count: int, seed: int) -> list[str]:
     made = faults.campaign(count, seed)
     print(", ".join(f"{name}: {n}" for name, n in sorted(made.counts.items())))
     print(f"{made.counts.total()} faults, {len(made.wrong)} wrong")
-    return made.wrong
+    wrong: list[str] = made.wrong
+    return wrong
 
 
 def soak_interrupts(count: int, seed: int) -> list[str]:

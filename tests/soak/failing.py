@@ -102,7 +102,7 @@ def few_descriptors(site: Site) -> None:
 
 def small_store(site: Site) -> None:
     """Entries are pruned while they are used."""
-    store.Store.limit = site.pick.choice([0, 1000, 20000, 60000])  # type: ignore[misc]
+    store.Store.limit = site.pick.choice([0, 1000, 20000, 60000])
     initialise = store.Store.__init__
 
     def limited(self: Any, *args: Any, **options: Any) -> None:
@@ -149,13 +149,13 @@ def no_home(site: Site) -> None:
     if site.pick.random() < 0.5:
         os.environ["HOME"] = site.pick.choice(["/dev/null", "/proc/nowhere", "/nowhere/at/all\n"])
     else:
-        os.path.expanduser = lambda path: path  # type: ignore[assignment]
+        os.path.expanduser = lambda path: path
 
 
 def another_user(site: Site) -> None:
     """What lies there is somebody else's."""
     owned = os.getuid()
-    os.getuid = lambda: owned + 1  # type: ignore[assignment]
+    os.getuid = lambda: owned + 1
 
 
 def given_away(site: Site) -> None:
@@ -188,7 +188,7 @@ def written_under_a_reader(site: Site) -> None:
             os.truncate(name, status.st_size // 2)
         return status
 
-    os.fstat = fstat
+    os.fstat = fstat  # type: ignore[assignment]
 
 
 # --- several at once ----------------------------------------------------------------------------
