@@ -1,5 +1,5 @@
-"""`python -m benchmarks [hessians | WORKLOAD ...]`: race the peers, print the tables, write the
-JSON and the chart."""
+"""`python -m benchmarks [more | hessians | WORKLOAD ...]`: race the peers, print the tables, write
+the JSON and the chart."""
 
 import argparse
 import json
@@ -12,12 +12,17 @@ from .chart import draw
 from .peers import OURS, PEERS
 from .race import installed, race
 from .report import describe_machine, hessian_table, machine, record, table
-from .workloads import HESSIANS, STEPS, WORKLOADS
+from .workloads import HESSIANS, MORE, STEPS, WORKLOADS
 
 HERE = Path(__file__).parent
 BEGIN = "<!-- {}: written by `python -m benchmarks --record` -->"
 END = "<!-- end -->"
-GROUPS = {"results": (STEPS, table), "hessians": (HESSIANS, hessian_table)}
+GROUPS = {
+    "results": (STEPS, table),
+    "more": (MORE, table),
+    "hessians": (HESSIANS, hessian_table),
+}
+NAMED = {"hessians": HESSIANS, "more": MORE}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -28,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"{name}: {WORKLOADS[name].what}", flush=True)
         chosen = [peer for peer in WORKLOADS[name].peers if peer in peers]
         results[name], failed = race(
-            WORKLOADS[name], chosen, args.threads, args.rounds, args.peers_python
+            WORKLOADS[name], chosen, args.threads, args.rounds, args.peers_python, args.limit
         )
         failures += failed
     facts = record(results, args.rounds, args.peers_python)
@@ -72,9 +77,8 @@ def write_results(readme: Path, group: str, text: str) -> None:
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     cores = machine()["cores"] or os.cpu_count() or 1
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "workloads", nargs="*", metavar="WORKLOAD", help="hessians, or of " + ", ".join(WORKLOADS)
-    )
+    every = ", ".join([*NAMED, *WORKLOADS])
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"some of {every}")
     parser.add_argument("--rounds", type=int, default=7, help="rounds per peer (default 7)")
     parser.add_argument(
         "--threads",
@@ -82,6 +86,12 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         nargs="+",
         default=sorted({1, cores}),
         help="thread counts to try; each peer keeps its best (default: 1 and all cores)",
+    )
+    parser.add_argument(
+        "--limit",
+        type=float,
+        default=120,
+        help="seconds after which a peer that is not warm yet is left out (default 120)",
     )
     parser.add_argument("--peers", nargs="+", metavar="PEER", help="only these, of all")
     parser.add_argument(
@@ -93,8 +103,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, default=HERE / "results.json", help="JSON record")
     parser.add_argument("--record", action="store_true", help="put the table into README.md")
     args = parser.parse_args(argv)
-    args.workloads = list(HESSIANS) if args.workloads == ["hessians"] else args.workloads
-    args.workloads = args.workloads or list(STEPS)
+    args.workloads = [w for name in args.workloads for w in NAMED.get(name, [name])] or list(STEPS)
     if unknown := set(args.workloads) - set(WORKLOADS):
         parser.error(f"unknown workload {', '.join(sorted(unknown))}")
     if unknown := set(args.peers or ()) - set(PEERS):

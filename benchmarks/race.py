@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,7 +48,9 @@ class Runner:
     What peers compile they keep in a folder that starts empty: a first call is a first one.
     """
 
-    def __init__(self, workload: str, peer: str, threads: int, python: str) -> None:
+    def __init__(
+        self, workload: str, peer: str, threads: int, python: str, limit: float = 120
+    ) -> None:
         self._caches = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._log = (Path(self._caches.name) / "stderr").open("w+")
         self._process = subprocess.Popen(
@@ -60,11 +63,18 @@ class Runner:
             env=os.environ | self._environment(threads),
         )
         self.run = Run(peer, threads)
+        watch = threading.Timer(limit, self._process.kill)
+        watch.start()
         try:
             ready = self._read()
         except PeerError:
+            late = self._process.returncode < 0 and not watch.is_alive()
             self.stop()
+            if late:
+                raise PeerError(f"{peer} was not warm after {limit:g} s") from None
             raise
+        finally:
+            watch.cancel()
         self.run.first_call_s, self.run.loss = ready["first_call_s"], ready["loss"]
 
     def round(self) -> None:
@@ -118,10 +128,12 @@ def race(
     threads: Sequence[int],
     rounds: int,
     python: str = sys.executable,
+    limit: float = 120,
 ) -> tuple[list[Run], list[str]]:
     """The given peers with every thread count, `rounds` rounds each, and a line for each failure.
 
-    `python` runs all but ours. A peer that fails or computes something else is left out.
+    `python` runs all but ours. A peer that fails, computes something else or is
+    not warm after `limit` seconds is left out.
     """
     runners: list[Runner] = []
     failures: list[str] = []
@@ -130,7 +142,7 @@ def race(
             for count in threads:
                 try:
                     interpreter = sys.executable if peer in OURS else python
-                    runners.append(Runner(workload.name, peer, count, interpreter))
+                    runners.append(Runner(workload.name, peer, count, interpreter, limit))
                 except PeerError as error:
                     failures.append(f"{workload.name}: {error}")
         failures += different(workload, [runner.run for runner in runners])

@@ -19,7 +19,8 @@ class Problem:
     """One training problem.
 
     `loss(nn, p, x, y)` takes its functions from `nn`, a namespace with the names of
-    `torch.nn.functional`; `backprop(p, x, y)` is loss and gradients in hand-written NumPy.
+    `torch.nn.functional`; `backprop(p, x, y)` is loss and gradients in hand-written NumPy,
+    None where nobody would write them.
     """
 
     name: str
@@ -27,6 +28,6 @@ class Problem:
     params: Callable[[np.random.Generator], Params]
     batch: Callable[[np.random.Generator], tuple[Array, Array]]
     loss: Loss
-    backprop: Backprop
+    backprop: Backprop | None = None
     learning_rate: float = 0.01
     optimizer: Literal["sgd", "adam"] = "sgd"

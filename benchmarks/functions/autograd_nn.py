@@ -36,6 +36,17 @@ def binary_cross_entropy_with_logits(z: Any, y: Any) -> Any:
     return np.mean(softplus(z) - z * y)
 
 
+def softmax(x: Any, axis: int) -> Any:
+    e = np.exp(x - np.max(x, axis=axis, keepdims=True))
+    return e / np.sum(e, axis=axis, keepdims=True)
+
+
+def layer_norm(x: Any, shape: Any, w: Any, b: Any) -> Any:
+    """Over the last axis, of that shape."""
+    c = x - np.mean(x, axis=-1, keepdims=True)
+    return c / np.sqrt(np.mean(c * c, axis=-1, keepdims=True) + 1e-5) * w + b
+
+
 def mse_loss(z: Any, y: Any) -> Any:
     return np.mean((z - y) ** 2)
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.nn import elu as elu
 from jax.nn import relu as relu
 from jax.nn import sigmoid as sigmoid
+from jax.nn import softmax as softmax
 from jax.nn import softplus as softplus
 from jax.numpy import tanh as tanh
 
@@ -18,6 +19,12 @@ def cross_entropy(z: Any, labels: Any) -> Any:
 
 def binary_cross_entropy_with_logits(z: Any, y: Any) -> Any:
     return jnp.mean(softplus(z) - z * y)
+
+
+def layer_norm(x: Any, shape: Any, w: Any, b: Any) -> Any:
+    """Over the last axis, of that shape."""
+    mean = jnp.mean(x, axis=-1, keepdims=True)
+    return (x - mean) / jnp.sqrt(jnp.var(x, axis=-1, keepdims=True) + 1e-5) * w + b
 
 
 def mse_loss(z: Any, y: Any) -> Any:

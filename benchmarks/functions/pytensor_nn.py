@@ -4,11 +4,13 @@ from functools import reduce
 from itertools import product
 from typing import Any
 
+import numpy as np
 import pytensor.tensor as pt
 from pytensor.tensor import sigmoid as sigmoid
 from pytensor.tensor import softplus as softplus
 from pytensor.tensor import tanh as tanh
 from pytensor.tensor.special import log_softmax
+from pytensor.tensor.special import softmax as softmax
 
 
 def relu(x: Any) -> Any:
@@ -25,6 +27,12 @@ def cross_entropy(z: Any, labels: Any) -> Any:
 
 def binary_cross_entropy_with_logits(z: Any, y: Any) -> Any:
     return pt.mean(softplus(z) - z * y)
+
+
+def layer_norm(x: Any, shape: Any, w: Any, b: Any) -> Any:
+    """Over the last axis, of that shape."""
+    c = x - pt.mean(x, axis=-1, keepdims=True)
+    return c / pt.sqrt(pt.mean(c * c, axis=-1, keepdims=True) + np.float32(1e-5)) * w + b
 
 
 def mse_loss(z: Any, y: Any) -> Any:

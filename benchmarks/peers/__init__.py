@@ -40,5 +40,9 @@ def workload(problem: Problem) -> Workload:
         learning_rate=problem.learning_rate,
         params=problem.params,
         batch=problem.batch,
-        peers={name: peer(problem) for name, peer in PEERS.items()},
+        peers={
+            name: peer(problem)
+            for name, peer in PEERS.items()
+            if name != "numpy" or problem.backprop is not None
+        },
     )

@@ -59,10 +59,11 @@ def numpy_peer(problem: Problem) -> MakeLoop:
     """Hand-written backprop; the thread count comes from the environment."""
 
     def make(params: Params, batches: Batches, lr: float, threads: int) -> Loop:
-        update = _update(problem.optimizer, params, lr)
+        update, backprop = _update(problem.optimizer, params, lr), problem.backprop
+        assert backprop is not None, f"{problem.name} has no backprop by hand"
 
         def step(x: Any, y: Any) -> Any:
-            loss, g = problem.backprop(params, x, y)
+            loss, g = backprop(params, x, y)
             update(g)
             return loss
 

@@ -2,7 +2,7 @@
 
 from ..peers import workload
 from ..workload import Workload
-from . import elem, lenet
+from . import elem, lenet, sequences
 from .dense import AUTOENCODER, NETWORKS
 from .hessians import HESSIANS as HESSIANS
 
@@ -12,5 +12,7 @@ _PROBLEMS = (
     lenet.problem(),
     AUTOENCODER.problem(),
 )
+_MORE = (sequences.lstm(), sequences.attention(), sequences.experts())
 STEPS: dict[str, Workload] = {problem.name: workload(problem) for problem in _PROBLEMS}
-WORKLOADS: dict[str, Workload] = STEPS | HESSIANS
+MORE: dict[str, Workload] = {problem.name: workload(problem) for problem in _MORE}
+WORKLOADS: dict[str, Workload] = STEPS | MORE | HESSIANS

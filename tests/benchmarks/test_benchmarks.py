@@ -46,6 +46,32 @@ def test_tapeless_trains_as_numpy_does(name: str) -> None:
         assert ours(steps) == pytest.approx(numpys(steps), rel=1e-4)
 
 
+@pytest.mark.parametrize("name", ["lstm", "attention", "experts"])
+def test_networks_of_other_kinds_train(name: str) -> None:
+    """The first loss is the eager one, and training lowers it."""
+    import tapeless as tl
+
+    from benchmarks.peers import workload
+    from benchmarks.workloads import MORE, sequences
+
+    small = {
+        "lstm": sequences.lstm(3, 4, 5, 6),
+        "attention": sequences.attention(2, 5, 8, 2),
+        "experts": sequences.experts(6, 4, 5, 3),
+    }
+    assert set(small) == set(MORE)
+    problem = small[name]
+    rng = np.random.default_rng(0)
+    params, (x, y) = problem.params(rng), problem.batch(rng)
+    expected = problem.loss(tl.nn, params, x, y)
+    loop = workload(problem).loop("tapeless", threads=1)
+    first = loop(1)
+    assert first == pytest.approx(float(expected), rel=1e-5)
+    loop(400)
+    assert loop(1) < first  # every call starts with the same batch
+    assert "numpy" not in workload(problem).peers
+
+
 def test_every_training_step_is_tested_here() -> None:
     from benchmarks.workloads import STEPS as steps
 
@@ -99,6 +125,15 @@ def test_a_peer_that_fails_says_so_and_the_race_goes_on() -> None:
     runs, failures = race(WORKLOADS["xor"], ["numpy", "nobody"], [1], rounds=1)
     assert [run.peer for run in runs] == ["numpy"]
     assert failures == ["xor: nobody with 1 threads ended: KeyError: 'nobody'"]
+
+
+def test_a_peer_that_takes_too_long_is_left_out() -> None:
+    from benchmarks.race import race
+    from benchmarks.workloads import WORKLOADS
+
+    runs, failures = race(WORKLOADS["xor"], ["numpy"], [1], rounds=1, limit=0.01)
+    assert not runs
+    assert failures == ["xor: numpy was not warm after 0.01 s"]
 
 
 def test_another_loss_is_other_mathematics() -> None:
