@@ -6,10 +6,11 @@ meaning.
 
 Threads. OpenBLAS has one thread count per process, which belongs to the user; it also threads
 products too small to gain from it, which costs more than it saves (and a thousand times more when
-the second core is busy). So a product below `THREADED_WORK` multiplications runs with the count set
-to one and restored right after, by native code under the GIL: no other Python code can see it or
-interleave with it. Larger products use the user's count. A NumPy product that another thread
-started at that very moment may run on fewer threads; its result is not affected.
+the second core is busy). So it is called with the count set to one, restored right after, by native
+code under the GIL: no other Python code can see it or interleave with it. Products are shared among
+our own threads instead (`runtime/panels.py`); only where there are none, those of at least
+`THREADED_WORK` multiplications use the user's count. A NumPy product that another thread started at
+that very moment may run on fewer threads; its result is not affected.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ import numpy as np
 from .store import Store
 
 THREADED_WORK = 2**23
-"""Multiplications from which a product may use several threads. Measured on two idle cores, a
-second thread makes smaller products 1.05 to 1.35 times faster and larger ones up to 1.8 times; when
-the second core is busy a threaded product takes many times as long as one on a single thread."""
+"""Multiplications from which a product is always left to the BLAS, and may use several of its
+threads where we have none. Measured on two idle cores, its second thread makes smaller products
+1.05 to 1.35 times faster and larger ones up to 1.8 times; when the second core is busy a threaded
+product takes many times as long as one on a single thread."""
 
 LOOPS_WORK = 2**10
 """Multiplications up to which a loop in a kernel beats a call (measured: a call takes 50 ns, and

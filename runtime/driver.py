@@ -36,12 +36,14 @@ COUNTER = "llvm.readcyclecounter" if _IS_X86 else "llvm.readsteadycounter"
 @dataclass(frozen=True)
 class Callee:
     """A C function the driver calls: its parameters' kinds (`runtime/builder.py`), whether it is a
-    kernel or a routine, and whether it returns a status, an i64, or nothing."""
+    kernel or a routine, whether it returns a status, an i64, or nothing, and whether it uses the
+    pool of threads itself."""
 
     symbol: str
     parameters: tuple[str, ...]
     is_kernel: bool
     returns_status: bool = False
+    uses_pool: bool = False
 
 
 def translate(
@@ -81,6 +83,7 @@ class _Emitter:
         self.segments: list[str] = []
         self.declared: dict[str, str] = {}
         self.tasks: dict[str, str] = {}
+        self.uses_pool = False
         self.context = 0
 
     def end_segment(self, name: str) -> None:
@@ -102,7 +105,7 @@ class _Emitter:
             f"fail{i}:\n  ret i64 %s{i}\ngo{i}:\n"
             for i in range(segments)
         )
-        if self.tasks:
+        if self.uses_pool:
             calls = _USE_THREADS + calls
             self.declared["threads"] = _THREADS
         main = f"define i64 @{name}(ptr %t) {{\n{calls}  ret i64 0\n}}\n"
@@ -175,7 +178,9 @@ class _Emitter:
     def _callee(self, node: ast.Call, name: str) -> Callee:
         if name not in self.callees:
             raise ValueError(f"line {node.lineno}: the driver calls {name}, which is not defined")
-        return self.callees[name]
+        callee = self.callees[name]
+        self.uses_pool |= callee.uses_pool
+        return callee
 
     def _operands(
         self, node: ast.Call, name: str, given: Sequence[ast.expr], kinds: Sequence[str]
@@ -194,6 +199,7 @@ class _Emitter:
                 raise _outside(node)
         if not callee.is_kernel or callee.returns_status or callee.parameters[-1:] != ("i64",):
             raise ValueError(f"line {node.lineno}: {name} cannot be split")
+        self.uses_pool = True
         *kinds, _ = callee.parameters
         for k, argument in enumerate(self._operands(node, name, given, kinds)):
             place = self._new(f"getelementptr i64, ptr %context, i64 {k}")

@@ -190,7 +190,9 @@ class _Making:
         callees = _routine_callees()
         for spec in self.specs:
             kernel = kernels[spec.name]
-            callees[spec.name] = Callee(kernel.symbol, spec.kinds, True, kernel.returns_status)
+            callees[spec.name] = Callee(
+                kernel.symbol, spec.kinds, True, kernel.returns_status, kernel.routines
+            )
         return translate(self.functions[self.driver], callees, self.ticks)
 
 
@@ -231,7 +233,7 @@ def _routine_callees() -> dict[str, Callee]:
             kinds = {"i": "i64", "f": dtype, "p": f"{dtype}*"}
             parameters = tuple(kinds[letter] for letter in layout)
             symbol = routine_symbol(routine, dtype)
-            callees[f"{routine}_{dtype}"] = Callee(symbol, parameters, is_kernel=False)
+            callees[f"{routine}_{dtype}"] = Callee(symbol, parameters, False, uses_pool=True)
     return callees
 
 

@@ -15,6 +15,7 @@ from functools import cache
 from .blas import Blas, find
 from .kernel import ROUTINES, routine_symbol
 from .loading import Linked, link
+from .pool import export_pool
 from .store import Store
 
 DTYPES = ("f32", "f64")
@@ -35,7 +36,9 @@ def _linked(store: Store | None) -> Linked:
     blas = find(store)
     imports: dict[str, int] = {}
     if blas is not None:
-        imports = {f"blas_{name}": address for name, address in blas.addresses.items()}
+        imports = export_pool(store) | {
+            f"blas_{name}": address for name, address in blas.addresses.items()
+        }
         imports |= {"get_threads": blas.get_threads, "set_threads": blas.set_threads}
     exports = tuple(routine_symbol(*word.split("_")) for word in routine_words())
     return link(_images(blas, store), exports, imports)

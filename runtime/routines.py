@@ -1,9 +1,10 @@
 """Matrix products as C functions: what `gemm_f32` and its kin in generated code call.
 
 They are two small LLVM modules, loaded by `runtime/matrix.py`. With a BLAS each function translates
-its flags and calls it (on one thread when the product is small, see `runtime/blas.py`), but for
-the products that tiles make faster (`runtime/products.py`); without, it calls the loops of
-`runtime/loops.py`, compiled when first needed. Importing this module imports llvmlite.
+its flags and calls it, but for the products that tiles make faster (`runtime/products.py`), in
+panels that the threads of the pool share (`runtime/panels.py`). Where there is no pool, large
+products use the BLAS's own threads (`runtime/blas.py`). Without a BLAS the routines are the loops
+of `runtime/loops.py`, compiled when first needed. Importing this module imports llvmlite.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from .blas import THREADED_WORK, Blas
 from .kernel import ROUTINES, routine_symbol
 from .link import host_features, object_code
 from .matrix import routine_words
+from .panels import PANELED, panels_text
+from .pool import has_pool
 from .products import products_text
 from .vector_text import AVX512, parameter_types, registers
 
@@ -41,10 +44,24 @@ def routine_images(blas: Blas | None) -> list[bytes]:
 
         return [compile_loops(*word.split("_")) for word in routine_words()]
     tiled = TILED if _measured() else ()
-    text = "\n".join(_blas_function(blas, tiled, *word.split("_")) for word in routine_words())
-    common = "\ndeclare i64 @llvm.umax.i64(i64, i64)\n"
     images = [object_code(products_text(MEASURED, dtype)) for dtype in tiled]
-    return [*images, object_code(text + common + _with_threads(blas))]
+    return [*images, object_code(_text(blas, tiled, paneled=has_pool()))]
+
+
+def _text(blas: Blas, tiled: Sequence[str], *, paneled: bool) -> str:
+    """The module that calls a BLAS. Without a way to set its threads it gets whole products."""
+    paneled = paneled and blas.has_threads
+    words = [*routine_words()]
+    texts = [_blas_function(blas, tiled, *word.split("_")) for word in words]
+    texts += ["declare i64 @llvm.umax.i64(i64, i64)", _with_threads(blas)]
+    split = [word for word in words if paneled and word.split("_")[0] in PANELED]
+    texts += [_unsplit(*word.split("_"), alone=paneled) for word in words if word not in split]
+    least = {word: THREADED_WORK * _has_tiles(tiled, *word.split("_")) for word in split}
+    return "\n".join([*texts, panels_text(least)])
+
+
+def _has_tiles(tiled: Sequence[str], routine: str, dtype: str) -> bool:
+    return routine == "gemm" and dtype in tiled
 
 
 def _measured() -> bool:
@@ -53,9 +70,24 @@ def _measured() -> bool:
     return sys.platform != "win32" and registers(host_features()) == MEASURED
 
 
-def _header(routine: str, dtype: str) -> str:
-    parameters = ", ".join(f"{t} %a{i}" for i, t in enumerate(parameter_types(routine, dtype)))
-    return f"define void @{routine_symbol(routine, dtype)}({parameters}) {{"
+def _parameters(routine: str, dtype: str) -> str:
+    return ", ".join(f"{t} %a{i}" for i, t in enumerate(parameter_types(routine, dtype)))
+
+
+def _unsplit(routine: str, dtype: str, *, alone: bool) -> str:
+    """A routine that makes its product as a whole; a large one on threads of the BLAS, unless
+    `alone`."""
+    body = "\n  ".join(_work(routine))
+    small = "true" if alone else "%small"
+    return f"""
+define void @{routine_symbol(routine, dtype)}({_parameters(routine, dtype)}) {{
+  {body}
+  %small = icmp ult i64 %work, {THREADED_WORK}
+  %threads = call i32 @lower_threads(i1 {small})
+  call void @whole_{routine}_{dtype}({_parameters(routine, dtype)})
+  call void @restore_threads(i32 %threads)
+  ret void
+}}"""
 
 
 def _blas_function(blas: Blas, tiled: Sequence[str], routine: str, dtype: str) -> str:
@@ -81,22 +113,19 @@ def _blas_function(blas: Blas, tiled: Sequence[str], routine: str, dtype: str) -
         arguments.append(f"{integer if kind == 'i' else llvm} {name}")
     function = f"@blas_{_BLAS_LETTER[dtype]}{routine}"
     declared = ", ".join(argument.split()[0] for argument in arguments)
-    with_tiles = _tiles_first(dtype) if routine == "gemm" and dtype in tiled else ("", [])
+    with_tiles = _tiles_first(dtype) if _has_tiles(tiled, routine, dtype) else ("", [])
     body = "\n  ".join([*_work(routine), *with_tiles[1], *lines])
     return f"""{with_tiles[0]}
 declare void {function}({declared})
-{_header(routine, dtype)}
+define internal void @whole_{routine}_{dtype}({_parameters(routine, dtype)}) {{
   {body}
-  %threads = call i32 @lower_threads(i64 %work)
   call void {function}({", ".join(arguments)})
-  call void @restore_threads(i32 %threads)
   ret void
 }}"""
 
 
 def _tiles_first(dtype: str) -> tuple[str, list[str]]:
-    """Declaration, and the instructions that leave a product to tiles, unless it is so large that
-    the BLAS may use several threads."""
+    """Declaration, and the instructions that leave all but large products to tiles."""
     types = parameter_types("gemm", dtype)
     gemm = f"@tiles_gemm_{dtype}"
     arguments = ", ".join(f"{kind} %a{i}" for i, kind in enumerate(types))
@@ -119,18 +148,17 @@ def _work(routine: str) -> list[str]:
 
 
 def _with_threads(blas: Blas) -> str:
-    """`lower_threads` sets one thread for small work and returns the count to restore, or 0."""
+    """`lower_threads` sets one thread if it should and returns the count to restore, or 0."""
     if not blas.has_threads:
         return """
-define internal i32 @lower_threads(i64 %work) { ret i32 0 }
+define internal i32 @lower_threads(i1 %lowers) { ret i32 0 }
 define internal void @restore_threads(i32 %threads) { ret void }
 """
-    return f"""
+    return """
 declare i32 @get_threads()
 declare void @set_threads(i32)
-define internal i32 @lower_threads(i64 %work) {{
-  %large = icmp uge i64 %work, {THREADED_WORK}
-  br i1 %large, label %keep, label %ask
+define internal i32 @lower_threads(i1 %lowers) {
+  br i1 %lowers, label %ask, label %keep
 ask:
   %threads = call i32 @get_threads()
   %several = icmp sgt i32 %threads, 1
@@ -140,8 +168,8 @@ lower:
   ret i32 %threads
 keep:
   ret i32 0
-}}
-define internal void @restore_threads(i32 %threads) {{
+}
+define internal void @restore_threads(i32 %threads) {
   %changed = icmp ne i32 %threads, 0
   br i1 %changed, label %restore, label %done
 restore:
@@ -149,5 +177,5 @@ restore:
   br label %done
 done:
   ret void
-}}
+}
 """
