@@ -53,10 +53,12 @@ ILL_CONDITIONED: Final = (
 @dataclass(frozen=True)
 class StageCheck:
     """One executor: its largest difference from the first, relative to each array's largest
-    element; None where it was not run. `note` says why not, or why a large difference is fine."""
+    element, and in units in the last place of that; None where it was not run. `note` says why
+    not, or why a large difference is fine."""
 
     stage: str
     error: float | None
+    ulps: float | None
     note: str = ""
 
 
@@ -74,9 +76,10 @@ class VerifyReport:
         return max((row.error for row in self.rows if row.error is not None), default=0.0)
 
     def __str__(self) -> str:
-        table = Table("stage", "difference", "")
+        table = Table("stage", "difference", "ulp", "")
         for row in self.rows:
-            table.add(row.stage, "" if row.error is None else f"{row.error:.1e}", row.note)
+            numbers = ("" if n is None else f"{n:.1e}" for n in (row.error, row.ulps))
+            table.add(row.stage, *numbers, row.note)
         return f"{self.name}: all executors agree\n{table}"
 
 
@@ -106,7 +109,7 @@ def verify(
     for version in stages:
         reason, found = _interpreted(version.graph, leaves)
         if found is None:
-            rows.append(StageCheck(version.name, None, reason))
+            rows.append(StageCheck(version.name, None, None, reason))
             continue
         reference = reference or Reference(version.graph, leaves, found)
         if before is not None and not reference.agrees(found):
@@ -161,7 +164,8 @@ class Reference:
         """The row of an executor that agrees."""
         pairs = list(zip(self.results, found, strict=True))
         note = "" if all(close(a, b) for a, b in pairs) else ILL_CONDITIONED
-        return StageCheck(stage, max((relative(a, b) for a, b in pairs), default=0.0), note)
+        error, last = (max((f(a, b) for a, b in pairs), default=0.0) for f in (relative, ulps))
+        return StageCheck(stage, error, last, note)
 
 
 def moved(leaves: Sequence[Array], graph: Graph) -> list[list[Array]]:
@@ -193,6 +197,14 @@ def close(expected: Array, found: Array, motion: float = 0.0) -> bool:
 def relative(expected: Any, found: Any) -> float:
     """The largest difference, relative to the largest finite element (at least to 1e-30)."""
     return gap(expected, found) / _largest(expected)
+
+
+def ulps(expected: Any, found: Any) -> float:
+    """The largest difference, in units in the last place of the largest finite element; of
+    integers the difference itself."""
+    a = np.asarray(expected)
+    away = gap(a, found)
+    return away / float(np.spacing(a.dtype.type(_largest(a)))) if a.dtype.kind == "f" else away
 
 
 def gap(expected: Any, found: Any) -> float:
@@ -288,7 +300,9 @@ def _difference(graph: Graph, reference: Reference, found: Sequence[Array]) -> s
 
 
 def _amount(expected: Array, found: Array) -> str:
-    return f"{relative(expected, found):.1e} of its largest element"
+    if expected.dtype.kind != "f":
+        return f"{gap(expected, found):.3g}"
+    return f"{relative(expected, found):.1e} of its largest element, {ulps(expected, found):.1e} ulp"
 
 
 def _line(graph: Graph, node: Node) -> str:

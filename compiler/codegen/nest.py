@@ -313,9 +313,11 @@ def _converted(text: str, source: np.dtype, target: np.dtype) -> str:
 
 
 def extreme(dtype: np.dtype, largest: bool) -> Any:
-    """The largest or smallest number of a dtype."""
+    """The largest or smallest element of a dtype."""
     if dtype.kind == "f":
         return np.inf if largest else -np.inf
+    if dtype.kind == "b":
+        return largest
     info = np.iinfo(dtype)
     return info.max if largest else info.min
 

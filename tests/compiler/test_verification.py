@@ -1,10 +1,13 @@
 """`Program.verify` forgives rounding, however much of a result it is, and nothing else."""
 
+import re
+
 import numpy as np
 import pytest
 import tapeless as tl
+from tapeless.compiler.codegen import nest
 from tapeless.compiler.pipeline import STEPS
-from tapeless.compiler.verification import ILL_CONDITIONED, close, gap, moved, relative
+from tapeless.compiler.verification import ILL_CONDITIONED, close, gap, moved, relative, ulps
 from tapeless.ir.builder import rebuild
 from tapeless.ir.errors import VerifyError
 from tapeless.ir.parse import parse
@@ -59,7 +62,7 @@ def test_a_result_that_cancels_is_as_uncertain_as_it_is(dtype):
         (lambda b, n, ops: [b.sin(*ops)] if n.op.name == "tanh" else None, r"%h is wrong .*sin"),
         (
             lambda b, n, ops: [b.mul(b.sub(*ops), 1.0 + 1e-6)] if n.op.name == "sub" else None,
-            r"is wrong by [\d.]+e-0[67] of its largest element",
+            r"is wrong by [\d.]+e-0[67] of its largest element, [\d.]+e\+(09|10) ulp",
         ),
         (
             lambda b, n, ops: (
@@ -92,6 +95,36 @@ def test_a_wrong_gradient_that_cancels_is_caught_where_it_does_not_cancel(monkey
     arguments = symmetric()
     with pytest.raises(VerifyError, match=r"neg.* after pass 'sabotage'"):
         tl.compile(step.function).lower(*arguments).verify(*arguments)
+
+
+def test_wrong_native_code_is_named_with_the_op_the_line_and_the_ulps(monkeypatch):
+    """A call of a step compiled with `check=True` raises, and writes nothing."""
+    right = nest.scalar_expression
+
+    def wrong(node, operands):
+        text = right(node, operands)
+        return f"({text} * 1.0625)" if node.op.name == "tanh" else text
+
+    monkeypatch.setattr(nest, "scalar_expression", wrong)
+    arguments = symmetric()
+    before = tl.tree.map(np.copy, arguments)
+    with pytest.raises(VerifyError) as caught:
+        tl.compile(step.function, check=True, cache=False)(*arguments)
+    message = str(caught.value)
+    amount = re.search(r"is wrong by (\S+) of its largest element, (\S+) ulp", message)
+    assert amount and "native code" in message and "test_verification.py:" in message
+    relative_error, ulps_away = map(float, amount.groups())
+    assert 0.01 < relative_error < 1
+    assert 0.4 < ulps_away * np.finfo(float).eps / relative_error < 2.1
+    assert all(map(np.array_equal, tl.tree.leaves(before), tl.tree.leaves(arguments)))
+
+
+def test_ulps():
+    one = np.float32([1.0, -0.25])
+    assert ulps(one, one) == 0.0 and ulps(one, np.nextafter(one, np.float32(2))) == 1.0
+    assert ulps(np.array([3.0, 0.0]), np.array([3.0, 7 * np.spacing(3.0)])) == 7.0
+    assert ulps(np.array([7, 8]), np.array([7, 3])) == 5.0
+    assert ulps(np.array([np.nan]), np.zeros(1)) == np.inf
 
 
 def test_moved_arguments_are_a_few_units_in_the_last_place_away():

@@ -1,16 +1,7 @@
-"""Fuzzing campaigns.
-
-    python -m tests.fuzz --n 2000 --native 60 --gradients 500 --seed 1
-
-runs so many programs through the interpreter at every stage, so many natively, and so many
-gradients; prints what was found, made minimal, and how often each rewrite rule fired. The exit
-code is 1 if anything was found, or if a rule never fired in 20,000 programs. Every program has its
-own seed, printed with a find; `--seed S --n 1` runs it again. `--record FILE` writes the figures.
-"""
+"""Fuzzing campaigns: so many programs of each kind, each with a seed of its own."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import platform
 import random
@@ -23,18 +14,15 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from datetime import date
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 from tapeless.compiler.pipeline import STEPS
 from tapeless.passes.rewriting.rules import RulePass
 
-from . import texts
 from .check import check
 from .gradients import check_gradient
 from .grow import Program, grow
-from .seeded import hunts
 from .shrink import shrink
 from .training import training_step
 
@@ -126,6 +114,13 @@ def gradients(program: Program, rng: random.Random) -> Counter[str]:
     return Counter(compared=int(check_gradient(program, rng)))
 
 
+def jax(program: Program, rng: random.Random) -> Counter[str]:
+    """Values and gradients by JAX, which must be installed."""
+    from .peer import against_jax
+
+    return against_jax(program, rng)
+
+
 def small(rng: random.Random) -> Program:
     """A program of few steps, whose derivative is known more often."""
     return grow(rng, rng.randint(1, 6))
@@ -136,6 +131,7 @@ KINDS: dict[str, tuple[Run, Callable[[random.Random], Program]]] = {
     "native": (native, grow),
     "gradients": (gradients, small),
     "training": (native, training_step),
+    "jax": (jax, small),
 }
 """How a kind of program is checked, and how it is made."""
 
@@ -193,8 +189,6 @@ def campaign(counts: dict[str, int], seed: int, jobs: int = 1) -> Report:
     return report
 
 
-RECORDED: Final = 20_000
-"""From so many programs on every rule must have fired."""
 CHUNK: Final = 20
 SECONDS: Final = 300
 """A chunk that takes longer counts as hanging."""
@@ -228,44 +222,4 @@ def _crash(kind: str, seed: int) -> Find:
     return Find(kind, seed, "the process died", str(program.graph), program.arguments)
 
 
-def seeded(bugs: list[str], seed: int) -> int:
-    """Hunt the seeded bugs; 1 unless 95 % of them are found."""
-    score, began = [], time.monotonic()
-    for found in hunts(bugs, seed):
-        print(found, flush=True)
-        score.append(found.error is not None)
-    print(f"{sum(score)} of {len(score)} found in {time.monotonic() - began:.0f} s")
-    return int(sum(score) < 0.95 * len(score))
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--n", type=int, default=2000, help="programs for the interpreter")
-    parser.add_argument("--native", type=int, default=0)
-    parser.add_argument("--gradients", type=int, default=0)
-    parser.add_argument("--training", type=int, default=0, help="training steps, natively")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--texts", type=int, default=0, help="damaged texts instead")
-    parser.add_argument("--seeded", action="store_true", help="hunt the seeded bugs instead")
-    parser.add_argument("--bug", action="append", default=[], help="only this one of them")
-    parser.add_argument("--record", type=Path, help="write the figures here, as Markdown")
-    given = parser.parse_args(arguments)
-    if given.texts:
-        return int(texts.run(given.texts, given.seed) > 0)
-    if given.seeded:
-        return seeded(given.bug, given.seed)
-    counts = {
-        "interpreted": given.n,
-        "native": given.native,
-        "gradients": given.gradients,
-        "training": given.training,
-    }
-    report = campaign({k: n for k, n in counts.items() if n}, given.seed, given.jobs)
-    print(report)
-    if given.record:
-        given.record.write_text(report.markdown(given.seed))
-    return 1 if report.finds or (report.never_fired and given.n >= RECORDED) else 0
-
-
-__all__ = ["Find", "Report", "campaign", "main", "one"]
+__all__ = ["KINDS", "Find", "Report", "campaign", "grown", "one"]

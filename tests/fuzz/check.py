@@ -272,22 +272,37 @@ def overflowing(graph: Graph, arguments: Arrays) -> list[Node]:
     return found
 
 
+SYSTEMS: Final = frozenset({"solve", "solve_triangular", "lu", "cholesky", "det_sign", "logabsdet"})
+CONDITION: Final = 1e-3
+"""A matrix is as good as singular if its condition times the machine epsilon is above this."""
+
+
 def indeterminate(graph: Graph, arguments: Arrays) -> bool:
     """Whether a system of equations is solved that has no solution in numbers: whether a matrix
-    with a NaN is singular, the sign of its determinant, and which elements of its inverse are NaN,
-    is LAPACK's own affair."""
+    with a NaN, or one that is singular but for rounding, is singular, the sign of its determinant,
+    and what its inverse is, is LAPACK's own affair."""
     if not any(node.op.kind == "linalg" for node in graph.nodes):
         return False
-    infinite = {v for node in overflowing(graph, arguments) for v in node.results}
-    infinite |= {
-        v for v, a in zip(graph.inputs, arguments, strict=True) if not np.all(np.isfinite(a))
-    }
-    return any(
-        v in infinite
-        for node in graph.nodes
-        if node.op.kind == "linalg"
-        for v in (*node.operands, *node.results)
-    )
+    doubtful = False
+
+    def run(node: Node, operands: list[Any]) -> Any:
+        nonlocal doubtful
+        found = node.op.evaluate(*operands, **node.attrs)
+        if node.op.kind == "linalg":
+            several = found if isinstance(found, tuple) else (found,)
+            doubtful |= not all(np.all(np.isfinite(x)) for x in (*operands, *several))
+            doubtful |= node.op.name in SYSTEMS and nearly_singular(operands[0])
+        return found
+
+    otherwise(graph, arguments, run, lambda x: x)
+    return doubtful
+
+
+def nearly_singular(matrix: Any) -> bool:
+    """Whether rounding may decide if any of these matrices has an inverse."""
+    if matrix.size == 0 or not np.all(np.isfinite(matrix)):
+        return False
+    return bool(np.any(np.linalg.cond(matrix) * np.finfo(matrix.dtype).eps > CONDITION))
 
 
 OPTIONAL: Final = tuple({step.name: step for step in STEPS if not step.required}.values())

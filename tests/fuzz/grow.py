@@ -26,7 +26,7 @@ Update = tuple[Value, Value]
 COMMON: Final = (
     "unary", "unary", "binary", "binary", "binary", "number", "choice", "convert", "reduce",
     "reduce", "contract", "contract", "move", "move", "join", "region", "index", "scatter", "rows",
-    "motif", "motif", "sample", "integers", "counting",
+    "motif", "motif", "sample", "integers", "counting", "mix",
 )  # fmt: skip
 SPECIAL: Final = ("window", "window", "total", "turned", "order", "search", "system", "bits")
 

@@ -1,30 +1,20 @@
-"""Seeded bugs: how many known defects of a compiler does the fuzzer find, and how soon?
+"""Seeded bugs, and the ways to plant one; `hunt.py` looks for them.
 
-    python -m tests.fuzz --seeded
-
-plants one bug at a time, by replacing a function or a table entry of a pass, a rule, an emitter or
-the planner while a worker process lasts, and runs fresh programs until one of them fails. Nothing
-of this is in the product. The bugs are listed in `bugs_in_passes.py` and `bugs_in_code.py`.
+A bug is planted by replacing a function or a table entry of a pass, a rule, an emitter or the
+planner while a process lasts. Nothing of this is in the product. The bugs are listed in
+`bugs_in_passes.py` and `bugs_in_code.py`.
 """
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from multiprocessing import get_context
-from typing import Any, Final
+from typing import Any
 
 from tapeless.ir.op import OPS
 from tapeless.passes.rewriting.rules import Apply, Rule, RulePass
 
 Plant = Callable[[], None]
-
-SECONDS: Final = 40.0
-"""The most processor time a bug may take to be found."""
 
 
 @dataclass(frozen=True)
@@ -34,67 +24,6 @@ class Bug:
     name: str
     kind: str
     plant: Plant
-
-
-@dataclass(frozen=True)
-class Hunt:
-    """How a bug fared: the programs it took, what the failing one said, or None."""
-
-    bug: str
-    kind: str
-    programs: int
-    seconds: float
-    error: str | None
-
-    def __str__(self) -> str:
-        said = "not found" if self.error is None else f"found: {self.error.splitlines()[0][:70]}"
-        took = f"{self.programs:6,} programs {self.seconds:5.1f} s"
-        return f"{self.bug:44} {self.kind:11} {took} {said}"
-
-
-def every_bug() -> tuple[Bug, ...]:
-    """All of them, found late: their modules import this one."""
-    from .bugs_in_code import BUGS as IN_CODE
-    from .bugs_in_passes import BUGS as IN_PASSES
-
-    return (*IN_PASSES, *IN_CODE)
-
-
-def hunt(name: str, seed: int, seconds: float) -> Hunt:
-    """Plant a bug in this process, for good, and look for it."""
-    from .campaign import KINDS, grown
-
-    bug = next(b for b in every_bug() if b.name == name)
-    bug.plant()
-    run, began, count = KINDS[bug.kind][0], time.process_time(), 0
-    while time.process_time() - began < seconds:
-        program, rng = grown(bug.kind, seed + count)
-        count += 1
-        try:
-            run(program, random.Random(rng.getrandbits(64)))
-        except Exception as error:
-            said = f"{type(error).__name__}: {error}"
-            return Hunt(name, bug.kind, count, time.process_time() - began, said)
-    return Hunt(name, bug.kind, count, seconds, None)
-
-
-def ready() -> None:
-    """What a worker does first."""
-
-
-def hunts(bugs: Sequence[str] = (), seed: int = 0, seconds: float = SECONDS) -> Iterator[Hunt]:
-    """Every bug (or those named) in a process of its own; a process that dies has found it."""
-    for bug in every_bug():
-        if bugs and bug.name not in bugs:
-            continue
-        began = time.monotonic()
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            pool.submit(ready).result()  # a process that cannot even start has found nothing
-            try:
-                yield pool.submit(hunt, bug.name, seed, seconds).result()
-            except BrokenProcessPool:
-                spent = time.monotonic() - began
-                yield Hunt(bug.name, bug.kind, 0, spent, "the process died")
 
 
 # Ways to plant one
@@ -166,6 +95,5 @@ def spoiled(where: RulePass, name: str, spoil: Callable[[Any, Any], Any]) -> Pla
 
 
 __all__ = [
-    "Bug", "Hunt", "around", "hunts", "instead", "scalar", "spoiled", "table", "together",
-    "wrong_rule",
+    "Bug", "around", "instead", "scalar", "spoiled", "table", "together", "wrong_rule",
 ]  # fmt: skip

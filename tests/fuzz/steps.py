@@ -201,6 +201,22 @@ class Steps(Growing):
         spec = f"{''.join(lhs)},{''.join(rhs)}->{''.join(kept)}"
         return self.bounded(self.dot(x, y, spec))
 
+    def mix(self) -> Value | None:
+        """A square matrix along an axis, and the result combined with what it is of."""
+        x = self.floating(rank=1)
+        axis = self.rng.randrange(x.type.rank)
+        n = x.shape[axis]
+        if n * x.type.size > MAX_WORK:
+            return None
+        matrix = Type(x.type.dtype, (n, n))
+        letters = LETTERS[: x.type.rank]
+        a, z = letters[axis], LETTERS[x.type.rank]
+        spec = f"{a}{z},{letters}->{letters.replace(a, z)}"
+        y = self.dot(self.of_type(matrix) or self.fresh(matrix), x, spec)
+        if self.rng.random() < 0.3:
+            return self.bounded(y)
+        return self.bounded(self.emit(self.rng.choice(("mul", "mul", "add", "sub")), x, y))
+
     def dot(self, x: Value, y: Value, spec: str) -> Value:
         return self.emit("dot", x, y, spec=canonical_spec(spec))
 
@@ -259,17 +275,23 @@ class Steps(Growing):
     def indices(self, shape: tuple[int, ...], n: int) -> Value:
         """Indices of an axis of n elements: of another axis if they fit. In a careless program one
         does not."""
-        wrong = self.careless and self.rng.random() < 0.4
-        used = [v for v, m in self.reach.items() if m > n if wrong] or [
-            v for v, m in self.reach.items() if m <= n
-        ]
-        used = [v for v in used if v.shape == shape]
-        if used and self.rng.random() < 0.4:
+        wrong = self.careless and self.rng.random() < 0.5
+        used = [v for v, m in self.reach.items() if v.shape == shape and (m > n) == wrong]
+        if used and self.rng.random() < (0.7 if wrong else 0.4):
             value = self.rng.choice(used)
         else:
-            value = self.fresh(Type(self.rng.choice((I64, I64, I32)), shape), n + wrong)
-            self.reach[value] = n
+            value = self.at_the_ends(shape, n + wrong)
+            self.reach[value] = n + wrong
         self.careless = self.careless and not wrong
+        return value
+
+    def at_the_ends(self, shape: tuple[int, ...], n: int) -> Value:
+        """Indices of an axis of n elements, one of them the first or the last."""
+        value = self.fresh(Type(I64, shape), n)
+        if n:
+            self.arguments[-1].flat[self.rng.randrange(value.type.size)] = self.rng.choice(
+                (n - 1, n - 1, -n, 0)
+            )
         return value
 
     def index(self) -> Value:
@@ -301,11 +323,14 @@ class Steps(Growing):
     def motif(self) -> Value | None:
         """The graph a rule is documented with, on values of the program where types agree."""
         graph = self.rng.choice(motif_graphs())
+        jumps = any(node.op.name in JUMPS for node in graph.nodes)
         operands = []
         for v in graph.inputs:
             # Indices of a motif must be in range, so they are its own.
             found = None if v.type.is_integer else self.of_type(v.type)
-            operands.append(found or self.fresh(v.type, 2 if v.type.is_integer else None))
+            if found is None or (jumps and found not in self.exact):
+                found = self.fresh(v.type, 2 if v.type.is_integer else None)
+            operands.append(found)
         results = self.copied(graph, operands)
         self.values += [v for v in results[1:] if v not in self.values]
         return results[0]

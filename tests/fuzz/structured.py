@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from tapeless.ir.dotspec import LETTERS
 from tapeless.ir.graph import Value
 from tapeless.ir.types import I32, I64, Type
 
@@ -58,7 +59,7 @@ class Structured(Steps):
 
     def convolution(self, w: Value, inside: tuple[int, ...]) -> Value | None:
         """Contract the axes inside the windows, and now and then one axis of channels."""
-        letters = "abcdefgh"[: w.type.rank]
+        letters = LETTERS[: w.type.rank]
         summed = [letters[k] for k in inside]
         if self.rng.random() < 0.5:
             summed.insert(0, letters[self.rng.randrange(w.type.rank - len(inside))])
@@ -129,7 +130,7 @@ class Structured(Steps):
             x = self.b.transpose(x, perm=tuple(self.rng.sample(range(x.type.rank), x.type.rank)))
         if self.rng.random() < 0.5:
             return x
-        letters = "abcdefgh"[: x.type.rank]
+        letters = LETTERS[: x.type.rank]
         k = self.rng.randrange(x.type.rank)
         kernel = self.fresh(Type(x.type.dtype, (x.shape[k], 3)))
         return self.dot(x, kernel, f"{letters},{letters[k]}z->{letters.replace(letters[k], 'z')}")
@@ -147,9 +148,12 @@ class Structured(Steps):
             a = self.fresh(Type(self.dtype, (n, n) if self.rng.random() < 0.7 else (2, n, n)))
         n = a.shape[-1]
         a = self.b.add(self.b.tanh(a), self.b.constant(2 * n * np.eye(n), a.type.dtype))
-        if self.rng.random() < 0.4:
+        kind = self.rng.random()
+        if kind < 0.2:
             whole = tuple((0, m, 1) for m in a.shape[:-2])
             a = self.b.slice(a, spec=(*whole, (n - 1, -1, -1), (0, n, 1)))
+        elif kind < 0.5 and a.type.rank == 2:
+            a = self.b.gather(a, self.given(np.array(self.rng.sample(range(n), n))), axes=(0,))
         return a
 
     def right_side(self, a: Value) -> Value:
