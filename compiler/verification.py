@@ -302,7 +302,9 @@ def _difference(graph: Graph, reference: Reference, found: Sequence[Array]) -> s
 def _amount(expected: Array, found: Array) -> str:
     if expected.dtype.kind != "f":
         return f"{gap(expected, found):.3g}"
-    return f"{relative(expected, found):.1e} of its largest element, {ulps(expected, found):.1e} ulp"
+    return (
+        f"{relative(expected, found):.1e} of its largest element, {ulps(expected, found):.1e} ulp"
+    )
 
 
 def _line(graph: Graph, node: Node) -> str:

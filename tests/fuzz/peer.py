@@ -111,7 +111,8 @@ def along(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 OTHER_NAMES: Final = {
-    "sub": "subtract", "mul": "multiply", "div": "true_divide", "neg": "negative", "lt": "less", "le": "less_equal", "gt": "greater",
+    "sub": "subtract", "mul": "multiply", "div": "true_divide", "neg": "negative",
+    "lt": "less", "le": "less_equal", "gt": "greater",
     "ge": "greater_equal", "eq": "equal", "ne": "not_equal", "and": "logical_and",
     "or": "logical_or", "xor": "logical_xor", "not": "logical_not", "bit_and": "bitwise_and",
     "bit_or": "bitwise_or", "bit_xor": "bitwise_xor", "bit_not": "bitwise_not",
