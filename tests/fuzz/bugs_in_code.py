@@ -237,7 +237,7 @@ BUGS: Final = (
         "maximum", "({0} if {0} > {1} else ({1} if {1} == {1} else {0}))")),
     Bug("max starts at 0", NATIVE, around(nest.Fold, "_start", starts_at_zero)),
     Bug("wrong tie: argmax takes the last", NATIVE,
-        around(nest._Emitter, "_arg_reduction", last_extremum)),
+        around(nest.RegionEmitter, "_arg_reduction", last_extremum)),
     Bug("wrong order of axes in an index", NATIVE, around(kernel.KernelWriter, "index", backwards)),
     Bug("wrong stride: steps ignored", NATIVE,
         instead(kernel.KernelWriter, "_step", lambda self, loop, step: kernel.loop_name(loop))),
