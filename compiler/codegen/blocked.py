@@ -23,6 +23,7 @@ ones, added in f64:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -52,21 +53,22 @@ def product_call(
     if 1 in (p.m, p.n):
         return "gemv", _gemv(p, k, alpha, a, b, beta, c)
     m, n, ta, tb = p.m, p.n, p.ta, p.tb
-    lda, ldb = (m if ta else p.k), (p.k if tb else n)
+    lda, ldb, ldc = p.strides
     if p.swap:  # C^T = op(B)^T op(A)^T
         a, b, m, n, ta, tb, lda, ldb = b, a, n, m, not tb, not ta, ldb, lda
-    return "gemm", (ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, n)
+    return "gemm", (ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
 
 
 def _gemv(
     p: Matmul, k: object, alpha: str, a: str, b: str, beta: str, c: str
 ) -> tuple[object, ...]:
     """The matrix is the operand with two axes; y = B^T x when it is the right one."""
+    lda, ldb, _ = p.strides
     if p.n == 1:
-        matrix, vector, size, summed_first = a, b, p.m, p.ta
+        matrix, vector, size, summed_first, stride = a, b, p.m, p.ta, lda
     else:
-        matrix, vector, size, summed_first = b, a, p.n, not p.tb
-    rows, columns, stride = (k, size, size) if summed_first else (size, k, p.k)
+        matrix, vector, size, summed_first, stride = b, a, p.n, not p.tb, ldb
+    rows, columns = (k, size) if summed_first else (size, k)
     return summed_first, rows, columns, alpha, matrix, stride, vector, 1, beta, c, 1
 
 
@@ -110,7 +112,7 @@ def emit_looped(
 def _emit_blocked(
     module: Module, node: Node, p: Matmul, operands: tuple[Value, Value], scale: Scale
 ) -> None:
-    """The f32 products in blocks, added up in f64."""
+    """The f32 products in blocks, added up in f64; the rows of each follow one another."""
     result, size, loops = place_of(node.result), p.m * p.n, (*p.outer, *p.adding)
     total, part = "scratch+0", f"scratch+{8 * size}"
     module.scratch = max(module.scratch, 12 * size)
@@ -137,11 +139,13 @@ def _add_block(
     count = blocks(p, F32)
     length = -(-p.k // count)
     x, y = (w.buffer(place_of(v), F32) for v in operands)
-    step_a, step_b = (p.m if p.ta else 1), (1 if p.tb else p.n)
+    lda, ldb, _ = p.strides
+    step_a, step_b = (lda if p.ta else 1), (1 if p.tb else ldb)
     a = _at(x, _joined(_offset(loops, "a"), f"w0 * {step_a}"))
     b = _at(y, _joined(_offset(loops, "b"), f"w0 * {step_b}"))
     rows = f"minimum_i64({length}, {p.k} - w0)"
-    routine, arguments = product_call(p, rows, "1.0", a, b, "0.0", w.buffer(part, F32))
+    whole = replace(p, rows=(lda, ldb, p.dense[2]))
+    routine, arguments = product_call(whole, rows, "1.0", a, b, "0.0", w.buffer(part, F32))
     first = f"w0 = {loop_name(len(loops) + 1)} * {length}"
     return [first, f"{routine}_f32({', '.join(map(str, arguments))})"]
 

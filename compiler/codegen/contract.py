@@ -32,10 +32,16 @@ def emit_dot(module: Module, graph: Graph, node: Node) -> None:
     extents = letter_extents(node.attrs["spec"], (x.type, y.type))
     product = as_matmul(parse_spec(node.attrs["spec"]), extents)
     work = math.prod(extents.values())
-    if product is None or work < SMALL or not x.type.is_float:
+    if product is None or work < SMALL or not x.type.is_float or _is_awkward(product, x):
         _emit_loops(module, graph, node, extents)
     else:
         _emit_routine(module, graph, node, product)
+
+
+def _is_awkward(p: Matmul, x: Value) -> bool:
+    """A long sum is added up in parts as large as the result, whose rows then must not lie
+    apart."""
+    return p.strides[2] != p.dense[2] and p.length > longest_sum(p, x.type.dtype)
 
 
 def _emit_routine(module: Module, graph: Graph, node: Node, p: Matmul) -> None:

@@ -60,6 +60,28 @@ def test_batches():
     np.testing.assert_allclose(tl.compile(np.matmul)(a, b), a.astype(np.float64) @ b, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("long", [40, 1300])
+@pytest.mark.parametrize("spec", ["qhd,khd->hqk", "hqk,khd->qhd", "hqk,qhd->khd", "hqd,qhk->dhk"])
+def test_batches_between_rows_and_columns(spec, long, dtype):
+    """Heads of attention, where they lie; the long sums of f32 too."""
+    summed = (set(spec[:3]) & set(spec[4:7]) - set(spec[9:])).pop()
+    extents = {"q": 11, "h": 3, "d": 8, "k": 10} | {summed: long}
+    random = np.random.default_rng(0)
+    x, y = (
+        random.random([extents[c] for c in letters]).astype(dtype)
+        for letters in (spec[:3], spec[4:7])
+    )
+    exact = np.einsum(spec, x.astype(np.float64), y.astype(np.float64))
+    program = tl.compile(lambda x, y: np.einsum(spec, x, y)).lower(x, y)
+    np.testing.assert_allclose(
+        program.run(x, y), exact, rtol=1e-6 if dtype == np.float32 else 1e-13
+    )
+    assert_runs_alike(program.graph("fused"), [x, y])
+    if long == 40:
+        assert "gemm_" in str(program.source())
+
+
 @pytest.mark.parametrize(
     ("m", "n", "k", "dtype", "count"),
     [

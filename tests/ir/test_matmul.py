@@ -40,9 +40,19 @@ def test_loops() -> None:
     )
 
 
-@pytest.mark.parametrize("spec", ["oc,wg->ocwg", "nco,cnw->ow", "cw,ncw->ncw", "ocn,cnw->wno"])
+@pytest.mark.parametrize(
+    "spec", ["oc,wg->ocwg", "nco,cnw->ow", "cw,ncw->ncw", "ocn,cnw->wno", "cg,cgw->gw"]
+)
 def test_what_is_no_product(spec: str) -> None:
     assert product(spec) is None
+
+
+def test_a_letter_in_the_middle_is_a_loop_over_rows_that_lie_apart() -> None:
+    heads = product("ogc,wgc->gow")
+    assert heads == Matmul(4, 6, 5, False, True, False, (Loop(2, 5, 5, 24),), (10, 10, 6))
+    mixed = product("ngow,nwgc->nogc")
+    assert mixed is not None and mixed.rows == (6, 10, 10)
+    assert mixed.loops == (Loop(3, 48, 60, 40), Loop(2, 24, 5, 5))
 
 
 def test_many_small_products_are_better_loops() -> None:
@@ -50,8 +60,21 @@ def test_many_small_products_are_better_loops() -> None:
     assert product("noc,ncw->now", n=1000, c=SMALL) is not None
 
 
+def matrix(flat: np.ndarray, start: int, shape: tuple[int, ...], rows: int) -> np.ndarray:
+    """A view of flat memory, which must reach that far."""
+    last = start + (shape[0] - 1) * rows + shape[1]
+    assert last <= flat.size
+    view = flat.reshape(-1)[start:]
+    return np.lib.stride_tricks.as_strided(view, shape, (rows * flat.itemsize, flat.itemsize))
+
+
 @pytest.mark.parametrize(
-    "spec", ["noc,ncw->now", "ncw,oc->now", "now,ncw->oc", "ngcw,goc->ngow", "ngow,ngcw->goc"]
+    "spec",
+    [
+        *("noc,ncw->now", "ncw,oc->now", "now,ncw->oc", "ngcw,goc->ngow", "ngow,ngcw->goc"),
+        *("ogc,wgc->gow", "ngow,nwgc->nogc", "cgo,cgw->ogw", "ongc,wngc->gnwo", "ngo,wgo->ngw"),
+        "ogc,gc->go",
+    ],
 )
 def test_the_steps_are_where_the_operands_lie(spec: str) -> None:
     """The products, made one by one from flat memory, are the contraction."""
@@ -67,8 +90,10 @@ def test_the_steps_are_where_the_operands_lie(spec: str) -> None:
             sum(k * getattr(loop, side) for k, loop in zip(step, p.loops, strict=True))
             for side in "abc"
         )
-        left = x.reshape(-1)[a : a + p.m * p.k].reshape((p.k, p.m) if p.ta else (p.m, p.k))
-        right = y.reshape(-1)[b : b + p.k * p.n].reshape((p.n, p.k) if p.tb else (p.k, p.n))
+        left = matrix(x, a, (p.k, p.m) if p.ta else (p.m, p.k), p.strides[0])
+        right = matrix(y, b, (p.n, p.k) if p.tb else (p.k, p.n), p.strides[1])
         single = (left.T if p.ta else left) @ (right.T if p.tb else right)
-        out[c : c + p.m * p.n] += (single.T if p.swap else single).reshape(-1)
+        single = single.T if p.swap else single
+        target = matrix(out, c, single.shape, p.strides[2])
+        target += single
     np.testing.assert_allclose(out.reshape(expected.shape), expected)
