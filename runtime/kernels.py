@@ -159,6 +159,8 @@ def _lowered(symbol: str, function: ast.FunctionDef, spec: KernelSpec, path: str
         from .numba_kernels import lower_by_numba  # lazily: numba
 
         return lower_by_numba(function, spec, symbol, path)
+    from .link import host_features  # lazily: llvmlite
     from .lowering import lower  # lazily: a cached program does without
+    from .vector_text import registers
 
-    return lower(function, spec.kinds, symbol)
+    return lower(function, spec.kinds, symbol, registers(host_features()))

@@ -14,12 +14,14 @@ Numba compiles the same functions as plain Python, to the same bits (`runtime/nu
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .builder import Builder, Value, constant, llvm_type
 from .expressions import Expressions, line, literal, outside
 from .kernel import ROUTINES
+from .vector_text import PLAIN, Registers
+from .vectors import vectors
 
 
 @dataclass(frozen=True)
@@ -32,25 +34,32 @@ class Lowered:
     routines: bool
 
 
-def lower(function: ast.FunctionDef, kinds: Sequence[str], symbol: str) -> Lowered:
-    """The LLVM text of a function, to be called `symbol`; `kinds` are those of its parameters.
+def lower(
+    function: ast.FunctionDef, kinds: Sequence[str], symbol: str, registers: Registers = PLAIN
+) -> Lowered:
+    """The LLVM text of a function, to be called `symbol`; `kinds` are those of its parameters,
+    `registers` those that its loops may be vectorised for.
 
     ValueError, with the line, for what is outside the grammar.
     """
-    return _Function(function, kinds).lowered(symbol)
+    return _Function(function, kinds, registers).lowered(symbol)
 
 
 class _Function:
     """The way through one function, statement by statement."""
 
-    def __init__(self, function: ast.FunctionDef, kinds: Sequence[str]) -> None:
+    def __init__(
+        self, function: ast.FunctionDef, kinds: Sequence[str], registers: Registers
+    ) -> None:
         self.b = Builder()
+        self.registers = registers
         self.body = function.body
         names = [argument.arg for argument in function.args.args]
         self.parameters = [Value(k, f"%{n}.in") for k, n in zip(kinds, names, strict=True)]
         self.fixed = dict(zip(names, self.parameters, strict=True))
         self.variables: dict[str, Value] = {}
         self.loops: list[tuple[str, str]] = []
+        self.hinted: list[str] = []
         self.returns_status = any(
             isinstance(node, ast.Return) and node.value is not None for node in ast.walk(function)
         )
@@ -73,7 +82,8 @@ class _Function:
         result = "i64" if self.returns_status else "void"
         text = b.function("", result, symbol, parameters)
         routines = any(f"tapeless_{name}_" in known for known in b.symbols for name in ROUTINES)
-        return Lowered("\n".join([*b.symbols.values(), text]), self.returns_status, routines)
+        whole = "\n".join([*b.symbols.values(), text, *self.hinted])
+        return Lowered(whole, self.returns_status, routines)
 
     # --- statements
 
@@ -138,8 +148,28 @@ class _Function:
         self.b.lines.append(f"store {value.typed}, ptr {place.text}")
 
     def _for(self, node: ast.For, name: str, bounds: ast.Call) -> None:
-        """The counter is the loop's own: assigning to the variable does not change it."""
         start, stop, step = self._range(bounds)
+        plan = vectors(node, self.registers) if step == 1 else None
+        if plan is None:
+            self._loop(node, name, start, stop, step)
+            return
+        b = self.b
+        count = b.sub(stop, start)
+        count = b.select(b.compare("<", count, constant("i64", 0)), constant("i64", 0), count)
+        middle = b.add(start, b.and_(count, constant("i64", -plan.block)))
+        self._loop(node, name, start, middle, step, plan.first)
+        self._loop(node, name, middle, stop, step, plan.rest)
+
+    def _loop(
+        self,
+        node: ast.For,
+        name: str,
+        start: Value,
+        stop: Value,
+        step: int,
+        hints: Callable[[int], str] | None = None,
+    ) -> None:
+        """The counter is the loop's own: assigning to the variable does not change it."""
         before, head, body, latch, after = self.x.labels("for", "test", "body", "next", "end")
         b = self.b
         b.branch(before)
@@ -160,6 +190,10 @@ class _Function:
         b.label(latch)
         b.lines.append(f"%{latch}.i = add nsw i64 {counter.text}, {step}")
         b.branch(head)
+        if hints is not None:
+            number = 8 * len(self.hinted)
+            self.hinted.append(hints(number))
+            b.lines[-1] += f", !llvm.loop !{number}"
         b.label(after)
 
     def _range(self, node: ast.Call) -> tuple[Value, Value, int]:

@@ -1,0 +1,147 @@
+"""How loops full of elementary functions are vectorised.
+
+    for i in range(n):               for i in range(n - n % 64):      four vectors of 16 at once
+        y0[i] = tanh_f32(x0[i])  =>      ..
+                                     for i in range(n - n % 64, n):   one vector at a time, masked
+                                         ..
+
+LLVM by itself takes narrow vectors where the loop also adds in f64, one vector at a time, so that
+each waits for the long chain of its own operations, and does what is left over number by number: a
+row of ten costs as much as one of a hundred. So such a loop runs in two parts, and says how each is
+to be vectorised. This pays with masked vectors and 32 registers, and is only said of loops that
+LLVM can vectorise for certain: it complains about others.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from .kernel import VECMATH
+from .vector_text import SIZE, Registers
+
+Kind = TypeVar("Kind", bound=ast.AST)
+
+LONG_CHAIN: Final = 3
+"""Elementary functions in a loop from which on four vectors at once are faster than two."""
+
+PLATFORM: Final = frozenset({"sin_f64", "cos_f64"})
+SCALAR: Final = frozenset({"power", "arctan2", "floor_divide", "remainder", "fmod"})
+"""Words that are functions of the platform, called number by number."""
+
+FOLDS: Final = frozenset({"add_reassoc", "maximum", "minimum"})
+"""Words that a sum or an extremum is accumulated with."""
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """The numbers in a vector, and the vectors that the first part of the loop takes at once."""
+
+    width: int
+    count: int
+
+    @property
+    def block(self) -> int:
+        """Iterations at once; a power of two."""
+        return self.width * self.count
+
+    def first(self, number: int) -> str:
+        """What LLVM is told of the first part of a loop, as metadata from this number on."""
+        return _metadata(
+            number,
+            [("vectorize.width", f"i32 {self.width}"), ("interleave.count", f"i32 {self.count}")],
+        )
+
+    def rest(self, number: int) -> str:
+        """What LLVM is told of the second part."""
+        return _metadata(
+            number,
+            [
+                ("vectorize.width", f"i32 {self.width}"),
+                ("interleave.count", "i32 1"),
+                ("vectorize.predicate.enable", "i1 true"),
+            ],
+        )
+
+
+def _metadata(number: int, hints: list[tuple[str, str]]) -> str:
+    names = [f"!{number + k}" for k in range(len(hints) + 1)]
+    lines = [f"{names[0]} = distinct !{{{', '.join(names)}}}"]
+    lines += [
+        f'{n} = !{{!"llvm.loop.{key}", {value}}}'
+        for n, (key, value) in zip(names[1:], hints, strict=True)
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def vectors(loop: ast.For, registers: Registers) -> Vectors | None:
+    """How a loop runs in two parts; None if it is left to LLVM."""
+    words = [node.id for node in _inside(loop, ast.Name)]
+    operations = [word.rpartition("_") for word in words]
+    functions = [dtype for op, _, dtype in operations if op in VECMATH]
+    slow = PLATFORM & set(words) or any(op in SCALAR for op, *_ in operations)
+    if not (registers.masked and functions) or slow or not _is_parallel(loop):
+        return None
+    width = min(registers.bytes // SIZE[dtype] for dtype in functions)
+    return Vectors(width, 4 if len(functions) >= LONG_CHAIN else 2)
+
+
+def _is_parallel(loop: ast.For) -> bool:
+    """Whether iterations depend on each other through sums and extrema alone."""
+    single = all(
+        isinstance(s, ast.Assign) and isinstance(s.targets[0], ast.Name | ast.Subscript)
+        for s in loop.body
+    )
+    named = isinstance(loop.target, ast.Name) and loop.target.id
+    return single and _folds_only(loop) and _writes_apart(loop, str(named))
+
+
+def _folds_only(loop: ast.For) -> bool:
+    """Whether a variable that is read before it is assigned is only accumulated into."""
+    reads = Counter(n.id for n in _inside(loop, ast.Name) if isinstance(n.ctx, ast.Load))
+    assigned = Counter(n.id for n in _inside(loop, ast.Name) if isinstance(n.ctx, ast.Store))
+    known: set[str] = set()
+    for statement in loop.body:
+        assert isinstance(statement, ast.Assign)
+        used = {n.id for n in ast.walk(statement.value) if isinstance(n, ast.Name)}
+        (target,) = statement.targets
+        name = target.id if isinstance(target, ast.Name) else ""
+        carried = (used & assigned.keys()) - known
+        once = reads[name] == assigned[name] == 1
+        if carried and not (carried == {name} and once and _is_fold(statement.value)):
+            return False
+        known.add(name)
+    return True
+
+
+def _is_fold(value: ast.expr) -> bool:
+    """add_reassoc_t(s, x), maximum_t(s, x), minimum_t(s, x)"""
+    match value:
+        case ast.Call(func=ast.Name(id=word), args=[ast.Name(), _]):
+            return word.rpartition("_")[0] in FOLDS
+    return False
+
+
+def _writes_apart(loop: ast.For, counter: str) -> bool:
+    """Whether every iteration writes elements of its own, and reads those alone of what it
+    writes."""
+    written: dict[str, str] = {}
+    for place in _inside(loop, ast.Subscript):
+        if isinstance(place.ctx, ast.Store):
+            names = {n.id for n in ast.walk(place.slice) if isinstance(n, ast.Name)}
+            buffer = ast.dump(place.value)
+            if counter not in names or buffer in written:
+                return False
+            written[buffer] = ast.dump(place.slice)
+    return all(
+        written.get(ast.dump(place.value), ast.dump(place.slice)) == ast.dump(place.slice)
+        for place in _inside(loop, ast.Subscript)
+    )
+
+
+def _inside(loop: ast.For, kind: type[Kind]) -> Iterator[Kind]:
+    for statement in loop.body:
+        yield from (node for node in ast.walk(statement) if isinstance(node, kind))
