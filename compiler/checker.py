@@ -145,6 +145,9 @@ def _may_overwrite(node: Node, result: Value, touched: set[Value]) -> bool:
         return False
     body = node.attrs["body"]
     inside = body.outputs[node.results.index(result)]
+    accumulated = [n.operands[0] for n in body.nodes if n.op.name == "dot_acc"]
+    if [body.inputs[k] for k in positions] == accumulated:
+        return bool(body.outputs == body.nodes[-1].results)
     return _elementwise_in(body, {body.inputs[k] for k in positions}, inside)
 
 

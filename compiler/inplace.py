@@ -21,8 +21,9 @@ NESTS: Final = frozenset({"elementwise", "fused"})
 def inplace_operands(graph: Graph, node: Node, result: Value) -> tuple[Value, ...]:
     """The operands whose memory `result` may take over: the node reads each of their elements
     only at the index at which it writes the result, and before it does."""
-    if node.op.name in INTO:
-        target = node.operands[INTO[node.op.name]]
+    position = _works_on(node)
+    if position is not None:
+        target = node.operands[position]
         return (target,) if result is node.results[0] and node.operands.count(target) == 1 else ()
     if node.op.kind == "scan":
         return node.operands
@@ -46,6 +47,16 @@ def inplace_operands(graph: Graph, node: Node, result: Value) -> tuple[Value, ..
             if outer is operand
         )
     )
+
+
+def _works_on(node: Node) -> int | None:
+    """The operand the node works on in place: its own, or that of the last node of its body."""
+    if node.op.name != "fused":
+        return INTO.get(node.op.name)
+    body: Graph = node.attrs["body"]
+    target = body.nodes[-1].operands[:1]
+    adds = body.nodes[-1].op.name == "dot_acc" and target[0] in body.inputs
+    return body.inputs.index(target[0]) if adds else None
 
 
 def _single_sweep(region: Region, result: Value) -> bool:

@@ -27,6 +27,7 @@ from ..ir.graph import Graph
 from ..ir.verify import verify as verify_graph
 from ..passes.assemble import assemble
 from ..passes.autodiff import autodiff
+from ..passes.convolutions import join_convolutions
 from ..passes.copies import copy_once
 from ..passes.cse import cse
 from ..passes.dce import dce
@@ -83,6 +84,7 @@ STEPS: Final = (
     Step("fused", fuse, "what is left runs in few loops over memory"),
     Step("fused", recompute, "loading a cheap value costs more than computing it again"),
     Step("fused", assemble, "parts of an array are computed where they belong"),
+    Step("fused", join_convolutions, "windows are used up as they are made"),
     Step("fused", copy_once, "what is left of moves takes one copy"),
     Step("planned", plan_memory, "order, places in one arena, updates in place", required=True),
 )

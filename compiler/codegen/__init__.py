@@ -13,12 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from ...ir.convolution import as_convolution
 from ...ir.errors import UnsupportedError
 from ...ir.graph import Graph, Node
 from ...runtime.executable import Layout
 from ...runtime.kernel import KernelSpec
 from ..memory import layout_of
 from .contract import emit_dot
+from .convolution import emit_convolution
 from .indexed import emit_indexed
 from .linalg import emit_linalg
 from .module import Call, Check, Module
@@ -42,12 +44,21 @@ def _emit_nothing(module: Module, graph: Graph, node: Node) -> None:
     """Constants lie in the pointer table."""
 
 
+def _emit_fused(module: Module, graph: Graph, node: Node) -> None:
+    """A contraction of windows, or nests."""
+    convolution = as_convolution(node.attrs["body"])
+    if convolution is None:
+        emit_fused(module, graph, node)
+    else:
+        emit_convolution(module, node, convolution)
+
+
 BY_KIND: Mapping[str, Emit] = {
     "random": emit_random_bits,
     "elementwise": emit_nest,
     "reduce": emit_nest,
     "argreduce": emit_nest,
-    "fused": emit_fused,
+    "fused": _emit_fused,
     "dot": emit_dot,
     "scan": emit_scan,
     "sort": emit_argsort,

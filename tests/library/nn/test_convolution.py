@@ -135,8 +135,8 @@ def test_forward_and_both_gradients_are_matrix_products(x, w, groups):
         return np.sum(np.tanh(nn.conv2d(x, w, padding=1, groups=groups)))
 
     program = tl.compile(lambda x, w: tl.value_and_grad(loss, argnums=(0, 1))(x, w)).lower(x, w)
-    dots = [n for n in program.graph("planned").nodes if n.op.kind == "dot"]
-    assert len(dots) == 3
+    names = [n.op.name for n in program.graph("planned").nodes]
+    assert not {"dot", "windows", "windows_add"} & set(names)  # all inside of three kernels
     assert str(program.source()).count("gemm_f32(") == 3
 
 

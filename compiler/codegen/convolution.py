@@ -1,0 +1,346 @@
+"""Convolutions and their gradients: windows are copied into scratch memory a few columns at a time,
+multiplied while they are in the cache, and never exist as a whole.
+
+    def k0(y0, y1, x0, x1, a0):                       # y[n][o, p] = W[o, r] w[n][r, p]
+        for i in range(a0):                           # images
+            for j in range(8):                        # channel, place inside the window
+                for k in range(5):
+                    for l in range(5):
+                        for m in range(8):            # position
+                            for o in range(8):
+                                y1[1600 * j + ..] = x0[1152 * i + 144 * j + 12 * k + 12 * m + ..]
+            gemm_f32(False, False, 16, 64, 200, 1.0, x1, 200, y1, 64, 0.0, at(y0, 1024 * i), 64)
+
+Several small images are one tile, a large one is cut into strips along its first axis of positions.
+The gradient of the weights adds up tiles in the result's dtype for as long as that is exact enough
+(`blocked.longest_sum`), and these sums in f64. The gradient of the input multiplies first and then
+adds the windows where they belong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ...ir.convolution import Convolution, Place
+from ...ir.graph import Node, Value
+from ...ir.matmul import Matmul
+from ...ir.types import F32, F64, dtype_name
+from .blocked import longest_sum
+from .kernel import KernelWriter, indent, loop_name
+from .module import Module, place_of
+from .regions import copy_all
+
+CACHE: Final = 256 * 1024
+"""Bytes of windows that stay in the second-level cache."""
+
+FEWEST: Final = 64
+"""Columns worth a product, whatever the cache."""
+
+LONG: Final = 256
+"""Columns of a tile whose columns are summed."""
+
+TILE, STRIP = "tile", "strip"
+BLOCK, ELEMENT = "b", "e"  # no letter is a variable of that name
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """`images` images, or a strip of `strip` steps of the first letter of the columns; `sums` are
+    as many columns as may be added up in the result's dtype."""
+
+    images: int
+    strip: int
+    sums: int
+
+
+def choose_tiling(c: Convolution, dtype: np.dtype) -> Tiling:
+    """Whole images while their windows fit the cache."""
+    size, step = c.count(c.columns), c.count(c.columns[1:])
+    whole = Matmul(c.count(c.free), c.count(c.rows), c.count(c.images) * size, False, True, False)
+    sums = longest_sum(whole, dtype) if c.kind == "weights" else size
+    fitting = min(max(FEWEST, CACHE // (dtype.itemsize * c.count(c.rows))), max(sums, step))
+    first = c.extents[c.columns[0]]
+    if size > fitting:
+        strips = -(-first // max(1, fitting // step))
+        return Tiling(1, -(-first // strips), sums)
+    wanted = -(-(LONG if c.kind == "weights" else FEWEST) // size)
+    images = min(wanted, fitting // size, c.count(c.images)) if _are_joinable(c) else 1
+    return Tiling(max(1, images), first, sums)
+
+
+def _are_joinable(c: Convolution) -> bool:
+    """Whether several images may be one tile."""
+    by_column = c.right.first == c.columns
+    dense = c.right.place.steps.get(c.images) == c.count(c.columns + c.free)
+    return len(c.images) == 1 and (dense or not by_column)
+
+
+def emit_convolution(module: Module, node: Node, c: Convolution) -> None:
+    """The kernel of a contraction of windows."""
+    if c.kind == "input":
+        module.routine(node, "zero", module.value(node.result), node.result.type.size)
+    if c.dot.op.name == "dot_acc":
+        copy_all(module, node, node.operands[node.attrs["body"].inputs.index(c.dot.operands[0])])
+    _Emitter(module, node, c).emit()
+
+
+@dataclass(frozen=True)
+class _Outer:
+    """A loop around the tiles: its variable, its count, the text of that, and what follows."""
+
+    variable: str
+    count: int
+    bound: str
+    setup: list[str]
+
+
+class _Emitter:
+    """Writes one kernel. `w0` and `w1` are the images in a tile and the steps in a strip."""
+
+    def __init__(self, module: Module, node: Node, c: Convolution) -> None:
+        self.module, self.node, self.c = module, node, c
+        self.dtype, body = node.result.type.dtype, node.attrs["body"]
+        self.tiling = choose_tiling(c, self.dtype)
+        self.m, self.r = c.count(c.free), c.count(c.rows)
+        self.step, self.size = c.count(c.columns[1:]), c.count(c.columns)
+        self.width = self.tiling.images * self.tiling.strip * self.step
+        self.tiled = c.images if self.tiling.images > 1 else ""
+        self.cut = c.columns[0] if self.tiling.strip < c.extents[c.columns[0]] else ""
+        self.packs = bool(self.tiled) and c.right.first == c.free
+        self.places = dict(zip(body.inputs, map(place_of, node.operands), strict=True))
+        (self.output,) = body.outputs
+        self.places[self.output] = place_of(node.result)
+        letters = [*c.images, *c.groups, *c.rows, *c.columns, *c.free, TILE, STRIP]
+        self.variable = {x: loop_name(k) for k, x in enumerate(letters)}
+        self.scratch = self._scratch()
+        self.w = KernelWriter((), {place_of(node.result), *self.scratch})
+        self._outer = list(self._outer_loops())
+
+    def _scratch(self) -> list[str]:
+        """Places in scratch memory: windows, packed columns; a sum of tiles and the sum of all."""
+        sums = self.node.result.type.size if self.c.kind == "weights" else 0
+        itemsize = self.dtype.itemsize
+        counts = [self.r * self.width, self.packs * self.m * self.width, sums, sums]
+        places, offset = [], 0
+        for count, size in zip(counts, (itemsize, itemsize, itemsize, 8), strict=True):
+            places.append(f"scratch+{offset}")
+            offset += -(-count * size // 64) * 64
+        self.module.scratch = max(self.module.scratch, offset)
+        return places
+
+    def emit(self) -> None:
+        kinds = {"forward": self._forward, "weights": self._weights, "input": self._input}
+        self.module.call(self.node, self.w.finish(kinds[self.c.kind]()))
+
+    # The three kinds
+
+    def _forward(self) -> list[str]:
+        c, lines = self.c, self._pack_windows()
+        left, right = self._left(), self._right()
+        if c.right.first == c.free:
+            flags = f"{c.left.first != c.free}, False, {self.m}, {self._columns()}, {self.r}"
+            factors = f"{left}, {self._windows()}, {self.width}"
+        else:
+            flags = f"True, {c.left.first == c.free}, {self._columns()}, {self.m}, {self.r}"
+            factors = f"{self._windows()}, {self.width}, {left}"
+        lines.append(f"{self._gemm}({flags}, 1.0, {factors}, 0.0, {right})")
+        if self.packs:
+            lines += self._move_right("{0} = {1}")
+        return self._around(lines)
+
+    def _input(self) -> list[str]:
+        c, lines = self.c, self._pack_right()
+        flags = f"{c.left.first == c.free}, {c.right.first != c.free}"
+        sizes = f"{self.r}, {self._columns()}, {self.m}"
+        factors = f"1.0, {self._left()}, {self._right()}, 0.0, {self._windows()}, {self.width}"
+        lines.append(f"{self._gemm}({flags}, {sizes}, {factors})")
+        lines += self._move_windows("{0} = {0} + {1}")
+        return self._around(lines)
+
+    def _weights(self) -> list[str]:
+        """`part` is the sum of some tiles, `total` of all; without `total` if that is exact."""
+        c, size = self.c, self.node.result.type.size
+        lines = [*self._pack_windows(), *self._pack_right(), self._weights_product()]
+        every, sums = c.count(c.images) * self.size, self.tiling.sums
+        part = self._part()
+        clear = f"zero({part}, {size})"
+        if every <= sums:
+            return [clear, *self._around(lines), *self._finish(part)]
+        total, element = self._total(), ELEMENT
+        loop = f"for {element} in range({size}):"
+        flush = [loop, f"    {total}[{element}] = {total}[{element}] + f64({part}[{element}])"]
+        steps = self._outer[0].count if self._outer else 1
+        together = sums * steps // every
+        if together > 1:
+            lines = [clear, *self._around(lines, together), *flush]
+            lines = [f"for {BLOCK} in range({-(-steps // together)}):", *indent(lines)]
+        else:
+            lines = self._around([clear, *lines, *flush])
+        return [loop, f"    {total}[{element}] = 0.0", *lines, *self._finish(total)]
+
+    def _weights_product(self) -> str:
+        c = self.c
+        by_free = self.packs or c.right.first == c.free
+        if c.left.first == c.free:
+            flags = f"{not by_free}, True, {self.m}, {self.r}, {self._columns()}"
+            factors = f"{self._right()}, {self._windows()}, {self.width}"
+        else:
+            flags = f"False, {by_free}, {self.r}, {self.m}, {self._columns()}"
+            factors = f"{self._windows()}, {self.width}, {self._right()}"
+        offset, ld = self._index(c.left.place, self._outer_terms), c.count(c.left.last)
+        target = f"at({self._part()}, {offset}), {ld}"
+        return f"{self._gemm}({flags}, 1.0, {factors}, 1.0, {target})"
+
+    def _finish(self, total: str) -> list[str]:
+        """The sum as the result, or added to it."""
+        e, dot = ELEMENT, self.c.dot
+        result = self._buffer(self.output)
+        value = f"{total}[{e}]"
+        if dot.op.name == "dot_acc":
+            wide = total != self._part()
+            alpha = f"{self._buffer(dot.operands[3])}[0]"
+            old = f"{result}[{e}]"
+            value = f"f64({old}) + f64({alpha}) * {value}" if wide else f"{old} + {alpha} * {value}"
+        if self.dtype == F32:
+            value = f"f32({value})"
+        return [f"for {e} in range({self.node.result.type.size}):", f"    {result}[{e}] = {value}"]
+
+    # Loops around the tiles
+
+    def _outer_loops(self) -> Iterator[_Outer]:
+        c, tiling = self.c, self.tiling
+        for x in c.images:
+            n = self.w.number(c.extents[x])
+            if x == self.tiled:
+                t, count = self.variable[TILE], -(-c.extents[x] // tiling.images)
+                setup = f"w0 = minimum_i64({tiling.images}, {n} - {tiling.images} * {t})"
+                yield _Outer(t, count, self.w.number(count), [setup])
+            else:
+                yield _Outer(self.variable[x], c.extents[x], n, [])
+        for x in c.groups:
+            yield _Outer(self.variable[x], c.extents[x], str(c.extents[x]), [])
+        if self.cut:
+            s, length = self.variable[STRIP], c.extents[self.cut]
+            setup = f"w1 = minimum_i64({tiling.strip}, {length} - {tiling.strip} * {s})"
+            count = -(-length // tiling.strip)
+            yield _Outer(s, count, str(count), [setup])
+
+    def _around(self, lines: list[str], together: int = 0) -> list[str]:
+        """The outer loops around the lines; of the outermost one `together` steps, the block `b`
+        of them."""
+        for k, outer in reversed(list(enumerate(self._outer))):
+            bounds = outer.bound
+            if together and k == 0:
+                first = f"{together} * {BLOCK}"
+                bounds = f"{first}, minimum_i64({first} + {together}, {outer.bound})"
+            lines = [f"for {outer.variable} in range({bounds}):", *indent([*outer.setup, *lines])]
+        return lines
+
+    # Inside a tile
+
+    @property
+    def _gemm(self) -> str:
+        return f"gemm_{dtype_name(self.dtype)}"
+
+    def _columns(self) -> str:
+        """How many columns the tile has."""
+        if self.tiled:
+            return f"w0 * {self.size}"
+        return f"w1 * {self.step}" if self.cut else str(self.size)
+
+    def _left(self) -> str:
+        left = self.c.left
+        offset = self._index(left.place, self._outer_terms)
+        return f"at({self._buffer(left.value)}, {offset}), {self.c.count(left.last)}"
+
+    def _right(self) -> str:
+        right = self.c.right
+        if self.packs:
+            return f"{self._scratch_buffer(1)}, {self.width}"
+        offset = self._index(right.place, self._outer_terms)
+        return f"at({self._buffer(right.value)}, {offset}), {self.c.count(right.last)}"
+
+    def _pack_windows(self) -> list[str]:
+        return self._move_windows("{1} = {0}")
+
+    def _move_windows(self, statement: str) -> list[str]:
+        c = self.c
+        return self._move(c.image, c.windows, self._windows(), c.rows, statement)
+
+    def _pack_right(self) -> list[str]:
+        return self._move_right("{1} = {0}") if self.packs else []
+
+    def _move_right(self, statement: str) -> list[str]:
+        right = self.c.right
+        packed = self._scratch_buffer(1)
+        return self._move(right.value, right.place, packed, self.c.free, statement)
+
+    def _move(
+        self, value: Value, place: Place, packed: str, lines_of: str, statement: str
+    ) -> list[str]:
+        """Elements of a value (0) and of the tile's columns (1), a line for each of the letters
+        `lines_of`."""
+        c = self.c
+        inner = [*lines_of, *self.tiled, *c.columns]
+        there = f"{self._buffer(value)}[{self._index(place, self._inner_terms)}]"
+        here = f"{packed}[{self._index(self._tile_place(lines_of), self._own_term)}]"
+        lines = [statement.format(there, here)]
+        for x in reversed(inner):
+            bound = {self.tiled: "w0", self.cut: "w1"}.get(x, str(c.extents[x]))
+            lines = [f"for {self.variable[x]} in range({bound}):", *indent(lines)]
+        return lines
+
+    def _tile_place(self, lines_of: str) -> Place:
+        steps, step = {}, 1
+        for x in reversed(self.c.columns):
+            steps[x] = step
+            step *= self.c.extents[x]
+        steps |= dict.fromkeys(self.tiled, self.size)
+        step = self.width
+        for x in reversed(lines_of):
+            steps[x] = step
+            step *= self.c.extents[x]
+        return Place(0, steps)
+
+    # Where elements are
+
+    def _index(self, place: Place, terms: Callable[[str], list[tuple[int, str]]]) -> str:
+        found = [(step * n, name) for x, step in place.steps.items() for n, name in terms(x)]
+        texts = [name if n == 1 else f"{n} * {name}" for n, name in found]
+        return " + ".join([*texts, *([str(place.start)] if place.start else [])]) or "0"
+
+    def _outer_terms(self, x: str) -> list[tuple[int, str]]:
+        """What the loops around the tiles add to a letter."""
+        if x == self.tiled:
+            return [(self.tiling.images, self.variable[TILE])]
+        if x == self.cut:
+            return [(self.tiling.strip, self.variable[STRIP])]
+        return self._own_term(x) if x in self.c.images + self.c.groups else []
+
+    def _own_term(self, x: str) -> list[tuple[int, str]]:
+        return [(1, self.variable[x])]
+
+    def _inner_terms(self, x: str) -> list[tuple[int, str]]:
+        outer = self._outer_terms(x)
+        return outer if outer == self._own_term(x) else [*outer, *self._own_term(x)]
+
+    # Buffers
+
+    def _buffer(self, value: Value) -> str:
+        return self.w.buffer(self.places[value], value.type.dtype)
+
+    def _scratch_buffer(self, k: int) -> str:
+        return self.w.buffer(self.scratch[k], F64 if k == 3 else self.dtype)
+
+    def _windows(self) -> str:
+        return self._scratch_buffer(0)
+
+    def _part(self) -> str:
+        return self._scratch_buffer(2)
+
+    def _total(self) -> str:
+        return self._scratch_buffer(3)

@@ -1,0 +1,102 @@
+"""Kernels of convolutions and their gradients, in whole images, in several and in strips."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tapeless as tl
+from running import assert_runs_alike, random_arguments
+from tapeless.compiler.codegen import convolution
+
+GEOMETRIES = {
+    "plain": ((3, 2, 7, 6), (4, 2, 3, 2), {}),
+    "stride, padding": ((3, 2, 7, 6), (4, 2, 3, 2), {"stride": (2, 1), "padding": (1, 2)}),
+    "dilation": ((2, 3, 8, 9), (2, 3, 3, 2), {"stride": (1, 2), "dilation": (2, 3)}),
+    "groups": ((3, 4, 5, 5), (6, 2, 2, 3), {"groups": 2}),
+    "one image, one channel": ((1, 1, 6, 5), (3, 1, 2, 2), {}),
+    "one row of positions": ((4, 2, 3, 6), (3, 2, 3, 3), {}),
+}
+TILINGS = {  # CACHE, FEWEST, LONG
+    "whole images": (10**6, 1, 1),
+    "several images": (10**6, 30, 70),
+    "strips": (1, 9, 9),
+}
+
+
+def planned(shape, weight, options, dtype):
+    """The step y = conv(x, k), then k -= lr gk, and what it was made of."""
+    rng = np.random.default_rng(0)
+    x, k = (rng.standard_normal(s).astype(dtype) for s in (shape, weight))
+
+    def loss(k, x):
+        return np.sum(np.sin(tl.nn.conv2d(x, k, **options)))
+
+    @tl.compile
+    def step(k, x, lr):
+        value, (gk, gx) = tl.value_and_grad(loss, argnums=(0, 1))(k, x)
+        k -= lr * gk
+        return value, gx
+
+    return step.lower(k, x, 0.1).graph("fused")
+
+
+def convolutions(graph):
+    bodies = [n.attrs["body"].nodes for n in graph.nodes if n.op.name == "fused"]
+    kinds = [[n.op.name for n in body if n.op.kind == "dot"] for body in bodies]
+    return sorted(name for kind in kinds for name in kind)
+
+
+@pytest.fixture
+def tiling(request, monkeypatch):
+    for name, value in zip(("CACHE", "FEWEST", "LONG"), TILINGS[request.param], strict=True):
+        monkeypatch.setattr(convolution, name, value)
+
+
+@pytest.mark.parametrize("tiling", TILINGS, indirect=True)
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_all_three_as_plain_python(geometry, tiling):
+    graph = planned(*GEOMETRIES[geometry], np.float64)
+    alike = "channel" not in geometry and "groups" not in geometry  # no reshape before the update
+    assert convolutions(graph) == ["dot", "dot", "dot_acc" if alike else "dot"]
+    assert_runs_alike(graph, random_arguments(graph), native=False)
+
+
+@pytest.mark.parametrize("tiling", TILINGS, indirect=True)
+@pytest.mark.parametrize("sums", [5, 40, 10**6])
+def test_sums_of_f32_in_blocks(sums, tiling, monkeypatch):
+    """Over some positions, over some images, over all."""
+    monkeypatch.setattr(convolution, "longest_sum", lambda p, dtype: sums)
+    graph = planned(*GEOMETRIES["stride, padding"], np.float32)
+    assert_runs_alike(graph, random_arguments(graph), native=False)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_native(dtype):
+    graph = planned((5, 3, 12, 11), (8, 3, 3, 3), {"padding": 1}, dtype)
+    assert_runs_alike(graph, random_arguments(graph))
+
+
+@pytest.mark.parametrize("spec", ["nchwij,ijco->nhwo", "nchwij,ocij->nohw", "nchwij,cijo->nhwo"])
+def test_other_orders_of_axes(spec):
+    def windows(x):
+        return np.lib.stride_tricks.sliding_window_view(x, (2, 3), axis=(2, 3))
+
+    @tl.compile
+    def step(k, x):
+        def loss(k, x):
+            return np.sum(np.cos(np.einsum(spec, windows(x), k)))
+
+        return tl.grad(loss, argnums=(0, 1))(k, x)
+
+    extents = {"n": 3, "c": 2, "h": 4, "w": 3, "i": 2, "j": 3, "o": 5}
+    k = np.ones([extents[c] for c in spec.split(",")[1].split("->")[0]])
+    graph = step.lower(k, np.ones((3, 2, 5, 5))).graph("fused")
+    assert convolutions(graph) == ["dot", "dot", "dot"]
+    assert_runs_alike(graph, random_arguments(graph), native=False)
+
+
+def test_no_array_of_all_windows():
+    step = tl.compile(tl.grad(lambda k, x: np.sum(tl.nn.conv2d(x, k) ** 2)))
+    x, k = np.ones((8, 4, 20, 20)), np.ones((6, 4, 5, 5))
+    buffers = step.lower(k, x).memory().buffers
+    assert max(buffer.nbytes for buffer in buffers) == 8 * (8 * 6 * 16 * 16)  # one array of outputs
