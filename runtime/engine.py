@@ -168,10 +168,11 @@ class _Making:
         kernels: dict[str, Kernel] = {}
         distinct: dict[str, Kernel] = {}
         origins: Counter[Origin] = Counter()
+        lines = self.source.splitlines()
         for spec in self.specs:
             function = self.functions[spec.name]
             origin: Origin = "memory"
-            symbol = kernel_symbol(function, spec)
+            symbol = kernel_symbol(_text(function, lines), spec)
             if symbol not in distinct:
                 found = kernel_table().get(symbol, function, spec, self.path, store)
                 distinct[symbol], origin = found
@@ -224,6 +225,11 @@ def _calls_routines(text: str) -> bool:
 def _functions(source: str, path: str) -> dict[str, ast.FunctionDef]:
     tree = ast.parse(source, path)
     return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def _text(function: ast.FunctionDef, lines: Sequence[str]) -> str:
+    """The source of a function among the lines of its file."""
+    return "\n".join(lines[function.lineno - 1 : function.end_lineno])
 
 
 def _routine_callees() -> dict[str, Callee]:

@@ -136,9 +136,10 @@ def engine() -> str:
     return name
 
 
-def kernel_symbol(function: ast.FunctionDef, spec: KernelSpec) -> str:
-    """A name that says what the kernel computes, on whatever machine, and what translates it."""
-    return f"kernel_{digest(engine(), canonical(function), *spec.kinds)[:32]}"
+def kernel_symbol(text: str, spec: KernelSpec) -> str:
+    """A name that says what the kernel of this source computes, on whatever machine, and what
+    translates it."""
+    return f"kernel_{digest(engine(), canonical(text), *spec.kinds)[:32]}"
 
 
 def _compile(symbol: str, function: ast.FunctionDef, spec: KernelSpec, path: str) -> Kernel:
