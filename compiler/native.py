@@ -6,13 +6,13 @@ outputs = program.call((W1, b1, x, y, 0.1))
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
 
 from ..ir.graph import Graph
+from ..runtime.clock import Clock
 from ..runtime.engine import NativeModule, compile_source, load_source
 from ..runtime.executable import Executable, Prepare
 from ..runtime.poison import make_executable
@@ -66,19 +66,6 @@ def is_planned(graph: Graph) -> bool:
     )
 
 
-class _Clock:
-    """Notes how long each phase took."""
-
-    def __init__(self) -> None:
-        self.phases: list[tuple[str, float]] = []
-        self._last = time.perf_counter()
-
-    def done(self, name: str) -> None:
-        now = time.perf_counter()
-        self.phases.append((name, now - self._last))
-        self._last = now
-
-
 def build(
     graph: Graph, *, keep: bool = True, key: str | None = None, threads: int | None = None
 ) -> NativeProgram:
@@ -90,7 +77,7 @@ def build(
     UnsupportedError for an op without code, naming it and the user's line; VerifyError if the
     memory plan cannot be proved sound.
     """
-    clock = _Clock()
+    clock = Clock()
     if not is_planned(graph):
         graph = memory.plan_memory(graph)
     checker.check_plan(graph)
@@ -104,7 +91,7 @@ def build(
     product = Product.of(generated, module)
     if store is not None and key is not None:
         store.put(store.key("program", key), pack(product))
-    clock.done("cache" if module.origins.get("cache") else "compile")
+    clock.split(module.timings, "store")
     return _bound(graph, product, module, store, clock)
 
 
@@ -117,7 +104,7 @@ def find(key: str) -> Product | None:
 
 def restore(product: Product, *, threads: int | None = None) -> NativeProgram:
     """A step made of its product; kernels that are not in the cache any more are compiled."""
-    clock = _Clock()
+    clock = Clock()
     store = open_store()
     module = None
     if store is not None:
@@ -135,8 +122,8 @@ def _bound(
     product: Product,
     module: NativeModule,
     store: Store | None,
-    clock: _Clock,
+    clock: Clock,
 ) -> NativeProgram:
     executable = make_executable(module, product.layout, product.scratch, product.failed, store)
     clock.done("bind")
-    return NativeProgram(graph, product, module, executable, tuple(clock.phases))
+    return NativeProgram(graph, product, module, executable, tuple(clock.phases.items()))

@@ -18,7 +18,6 @@ import ast
 import ctypes
 import hashlib
 import linecache
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,10 +27,11 @@ from typing import Any
 
 import numpy as np
 
+from .clock import Clock
 from .driver import Callee, translate
 from .files import keep
 from .kernel import ROUTINES, KernelSpec, routine_symbol
-from .kernels import Kernel, Origin, kernel_symbol, kernel_table
+from .kernels import Kernel, Origin, compiled, engine, kernel_symbol, kernel_table, lowered
 from .loading import Linked, assemble, link
 from .making import MAKING
 from .matrix import export_routines
@@ -44,7 +44,8 @@ from .store import Store, warn_once
 class NativeModule:
     """A compiled step. Its machine code lives as long as this object.
 
-    timings     seconds per part: "kernels" and "driver"
+    timings     seconds per phase: "find" the kernels ("cache" if some were stored), "lower" them
+                to LLVM text ("numba" if it does), "llvm", "store", "routines", "link"
     origins     how many kernels were in "memory", came from the "cache", or were "compiled"
     """
 
@@ -129,7 +130,7 @@ def load_source(
 ) -> NativeModule | None:
     """The module of a source that was compiled before, found by the symbols of its kernels and the
     driver's LLVM text: the source is not even read. None if a kernel is not there any more."""
-    started = time.perf_counter()
+    clock = Clock()
     count = thread_count(threads)
     location = _write(source, None)
     kernels: dict[str, Kernel] = {}
@@ -141,13 +142,14 @@ def load_source(
                 return None
             kernels[name], origin = found
             origins[origin] += 1
-        read = time.perf_counter()
+        clock.done("cache")
         try:
-            linked = load(driver_text, driver, kernels.values(), store, count)
+            linked = load(driver_text, driver, kernels.values(), store, count, clock)
         except RuntimeError:  # `compile_source` finds out what cannot be loaded
             return None
-    timings = {"kernels": read - started, "driver": time.perf_counter() - read}
-    return NativeModule(source, location, kernels, driver, driver_text, linked, timings, origins)
+    return NativeModule(
+        source, location, kernels, driver, driver_text, linked, clock.phases, origins
+    )
 
 
 @dataclass
@@ -164,28 +166,56 @@ class _Making:
 
     def module(self, store: Store | None) -> NativeModule:
         """Find or compile the kernels, then link them with the driver."""
-        started = time.perf_counter()
+        clock, origins = Clock(), Counter[Origin]()
+        symbols = self._symbols()
         kernels: dict[str, Kernel] = {}
-        distinct: dict[str, Kernel] = {}
-        origins: Counter[Origin] = Counter()
-        lines = self.source.splitlines()
+        new: dict[str, KernelSpec] = {}
         for spec in self.specs:
-            function = self.functions[spec.name]
+            symbol = symbols[spec.name]
             origin: Origin = "memory"
-            symbol = kernel_symbol(_text(function, lines), spec)
-            if symbol not in distinct:
-                found = kernel_table().get(symbol, function, spec, self.path, store)
-                distinct[symbol], origin = found
-            kernels[spec.name] = distinct[symbol]
+            if symbol not in kernels and symbol not in new:
+                found = kernel_table().find(symbol, store)
+                if found is None:
+                    new[symbol], origin = spec, "compiled"
+                else:
+                    kernels[symbol], origin = found
             origins[origin] += 1
-        compiled = time.perf_counter()
-        text = self._driver_text(kernels)
+        clock.done("cache" if origins["cache"] else "find")
+        kernels |= self._compiled(new, store, clock)
+        named = {spec.name: kernels[symbols[spec.name]] for spec in self.specs}
+        text = self._driver_text(named)
         kept = None if self.ticks else store
-        linked = load(text, self.driver, kernels.values(), kept, self.threads)
-        timings = {"kernels": compiled - started, "driver": time.perf_counter() - compiled}
+        linked = load(text, self.driver, named.values(), kept, self.threads, clock)
         return NativeModule(
-            self.source, self.path, kernels, self.driver, text, linked, timings, origins
+            self.source, self.path, named, self.driver, text, linked, clock.phases, origins
         )
+
+    def _symbols(self) -> dict[str, str]:
+        """The symbol of each kernel, by its name in the source."""
+        lines = self.source.splitlines()
+        return {
+            spec.name: kernel_symbol(_text(self.functions[spec.name], lines), spec)
+            for spec in self.specs
+        }
+
+    def _compiled(
+        self, new: Mapping[str, KernelSpec], store: Store | None, clock: Clock
+    ) -> dict[str, Kernel]:
+        """Kernels made now, by symbol, and stored."""
+        if not new:
+            return {}
+        texts = {
+            symbol: lowered(symbol, self.functions[spec.name], spec, self.path)
+            for symbol, spec in new.items()
+        }
+        clock.done("lower" if engine() == "direct" else engine())
+        kernels = {symbol: compiled(symbol, text) for symbol, text in texts.items()}
+        clock.done("llvm")
+        if store is not None:
+            for symbol, kernel in kernels.items():
+                store.put(store.key(symbol), kernel.pack())
+            clock.done("store")
+        return kernels
 
     def _driver_text(self, kernels: Mapping[str, Kernel]) -> str:
         callees = _routine_callees()
@@ -198,7 +228,12 @@ class _Making:
 
 
 def load(
-    text: str, name: str, kernels: Iterable[Kernel], store: Store | None, threads: int
+    text: str,
+    name: str,
+    kernels: Iterable[Kernel],
+    store: Store | None,
+    threads: int,
+    clock: Clock,
 ) -> Linked:
     """Load a driver with the kernels it calls that are not loaded yet, for so many threads.
     RuntimeError if the object code cannot be loaded."""
@@ -208,13 +243,16 @@ def load(
     imports = {symbol: address for symbol, address in addresses.items() if address is not None}
     new = [kernel for symbol, kernel in distinct.items() if symbol not in imports]
     if _calls_routines(text) or any(kernel.routines for kernel in new):
+        clock.done("link")
         imports |= export_routines(store)
+        clock.done("routines")
     if "@tapeless_threads" in text:
         imports |= export_pool(store)
         imports["tapeless_threads"] = ctypes.addressof(thread_cell(threads))
     images = [*(kernel.image for kernel in new), assemble(text, store)]
     linked = link(images, (name, *(kernel.symbol for kernel in new)), imports)
     table.add(new, linked)
+    clock.done("link")
     return linked
 
 

@@ -1,9 +1,10 @@
 """Kernels: object code that functions of generated source were made into, kept by content.
 
-    kernel, origin = kernel_table().get(symbol, function, spec, path, store)
+    found = kernel_table().find(kernel_symbol(text, spec), store)
+    kernel = compiled(symbol, lowered(symbol, function, spec, path))
 
 A kernel is found by its canonical source and its buffer types: in this process, then in the store,
-else it is compiled and stored. Two that differ only in names share machine code, and so do all
+else it is compiled. Two that differ only in names share machine code, and so do all
 layers of a network that have the same form. `runtime/lowering.py` translates a function to LLVM
 text; with `TAPELESS_ENGINE=numba` Numba does. Importing this module imports neither numba nor
 llvmlite; compiling does.
@@ -85,23 +86,6 @@ class KernelTable:
     def __init__(self) -> None:
         self._loaded: dict[str, tuple[Kernel, Linked]] = {}
 
-    def get(
-        self,
-        symbol: str,
-        function: ast.FunctionDef,
-        spec: KernelSpec,
-        path: str,
-        store: Store | None,
-    ) -> tuple[Kernel, Origin]:
-        """The kernel that `kernel_symbol` calls `symbol`, and where it was."""
-        found = self.find(symbol, store)
-        if found is not None:
-            return found
-        kernel = _compile(symbol, function, spec, path)
-        if store is not None:
-            store.put(store.key(symbol), kernel.pack())
-        return kernel, "compiled"
-
     def find(self, symbol: str, store: Store | None) -> tuple[Kernel, Origin] | None:
         """The kernel, and where it was, if it has been compiled before."""
         if symbol in self._loaded:
@@ -142,20 +126,20 @@ def kernel_symbol(text: str, spec: KernelSpec) -> str:
     return f"kernel_{digest(engine(), canonical(text), *spec.kinds)[:32]}"
 
 
-def _compile(symbol: str, function: ast.FunctionDef, spec: KernelSpec, path: str) -> Kernel:
+def compiled(symbol: str, kernel: Lowered) -> Kernel:
+    """The kernel after LLVM's passes, as object code."""
     from .link import compile_text  # lazily: llvmlite
 
+    image, packed = compile_text(kernel.text), zlib.compress(kernel.text.encode(), 1)
+    return Kernel(symbol, kernel.returns_status, kernel.routines, image, packed)
+
+
+def lowered(symbol: str, function: ast.FunctionDef, spec: KernelSpec, path: str) -> Lowered:
+    """The LLVM text of a kernel; `path` is the file its source lies in. ValueError if it is not of
+    the form that `runtime/kernel.py` describes."""
     count = len(function.args.args)
     if count != len(spec.kinds):
         raise ValueError(f"kernel {spec.name} has {count} parameters, its spec says otherwise")
-    lowered = _lowered(symbol, function, spec, path)
-    packed = zlib.compress(lowered.text.encode(), 1)
-    return Kernel(
-        symbol, lowered.returns_status, lowered.routines, compile_text(lowered.text), packed
-    )
-
-
-def _lowered(symbol: str, function: ast.FunctionDef, spec: KernelSpec, path: str) -> Lowered:
     if engine() == "numba":
         from .numba_kernels import lower_by_numba  # lazily: numba
 

@@ -47,7 +47,8 @@ def test_a_module_runs_and_reports():
     assert module.address
     assert "define i64 @step" in module.llvm()
     assert "step:" in module.asm()
-    assert set(module.timings) == {"kernels", "driver"}
+    assert [*module.timings][:3] == ["find", "lower", "llvm"] or not module.origins["compiled"]
+    assert "link" in module.timings and all(t >= 0 for t in module.timings.values())
 
 
 def test_kernels_that_differ_only_in_names_are_compiled_once():
