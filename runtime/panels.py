@@ -82,7 +82,7 @@ _PARTS: Final = {
 
 def panels_text(least: Mapping[str, int]) -> str:
     """The text of routines such as "gemm_f32", for a module that defines `whole_<word>`,
-    `@lower_threads(i1 lowers)` and `@restore_threads(i32)`. `least` says from how many
+    `@lower_threads(i1)` and `@restore_threads(i1)`. `least` says from how many
     multiplications on a word calls the BLAS."""
     texts = [_COMMON]
     for word, work in least.items():
@@ -116,15 +116,15 @@ split:
   %line = udiv i64 %work, %extent
   %largest = mul i64 %line, %each
   %lowers = icmp uge i64 %largest, {least}
-  %count = call i32 @lower_threads(i1 %lowers)
+  %parts = call i1 @lower_threads(i1 %lowers)
   call void @tapeless_split(ptr @panel_{routine}_{dtype}, ptr %context, i64 %panels)
-  call void @restore_threads(i32 %count)
+  call void @restore_threads(i1 %parts)
   ret void
 whole:
   %calls = icmp uge i64 %work, {least}
-  %threads = call i32 @lower_threads(i1 %calls)
+  %lowered = call i1 @lower_threads(i1 %calls)
   call void @whole_{routine}_{dtype}({_operands(routine, dtype)})
-  call void @restore_threads(i32 %threads)
+  call void @restore_threads(i1 %lowered)
   ret void
 }}"""
 

@@ -83,9 +83,9 @@ def _unsplit(routine: str, dtype: str, *, alone: bool) -> str:
 define void @{routine_symbol(routine, dtype)}({_parameters(routine, dtype)}) {{
   {body}
   %small = icmp ult i64 %work, {THREADED_WORK}
-  %threads = call i32 @lower_threads(i1 {small})
+  %lowered = call i1 @lower_threads(i1 {small})
   call void @whole_{routine}_{dtype}({_parameters(routine, dtype)})
-  call void @restore_threads(i32 %threads)
+  call void @restore_threads(i1 %lowered)
   ret void
 }}"""
 
@@ -148,32 +148,63 @@ def _work(routine: str) -> list[str]:
 
 
 def _with_threads(blas: Blas) -> str:
-    """`lower_threads` sets one thread if it should and returns the count to restore, or 0."""
+    """`lower_threads` sets one thread if it should; `restore_threads`, given what that returned,
+    restores the count when nobody else is in between: chunks of a split kernel call them, too."""
     if not blas.has_threads:
         return """
-define internal i32 @lower_threads(i1 %lowers) { ret i32 0 }
-define internal void @restore_threads(i32 %threads) { ret void }
+define internal i1 @lower_threads(i1 %lowers) { ret i1 0 }
+define internal void @restore_threads(i1 %lowered) { ret void }
 """
     return """
 declare i32 @get_threads()
 declare void @set_threads(i32)
-define internal i32 @lower_threads(i1 %lowers) {
-  br i1 %lowers, label %ask, label %keep
-ask:
-  %threads = call i32 @get_threads()
-  %several = icmp sgt i32 %threads, 1
-  br i1 %several, label %lower, label %keep
-lower:
-  call void @set_threads(i32 1)
-  ret i32 %threads
-keep:
-  ret i32 0
+@holders = internal global i64 0
+@user = internal global i32 0
+@lock = internal global i32 0
+define internal void @acquire() {
+  br label %try
+try:
+  %old = atomicrmw xchg ptr @lock, i32 1 acquire
+  %taken = icmp ne i32 %old, 0
+  br i1 %taken, label %try, label %done
+done:
+  ret void
 }
-define internal void @restore_threads(i32 %threads) {
-  %changed = icmp ne i32 %threads, 0
-  br i1 %changed, label %restore, label %done
+define internal i1 @lower_threads(i1 %lowers) {
+  br i1 %lowers, label %enter, label %done
+enter:
+  call void @acquire()
+  %others = load i64, ptr @holders
+  %more = add i64 %others, 1
+  store i64 %more, ptr @holders
+  %first = icmp eq i64 %others, 0
+  br i1 %first, label %lower, label %leave
+lower:
+  %threads = call i32 @get_threads()
+  store i32 %threads, ptr @user
+  call void @set_threads(i32 1)
+  br label %leave
+leave:
+  store atomic i32 0, ptr @lock release, align 4
+  br label %done
+done:
+  ret i1 %lowers
+}
+define internal void @restore_threads(i1 %lowered) {
+  br i1 %lowered, label %enter, label %done
+enter:
+  call void @acquire()
+  %holders = load i64, ptr @holders
+  %others = sub i64 %holders, 1
+  store i64 %others, ptr @holders
+  %last = icmp eq i64 %others, 0
+  br i1 %last, label %restore, label %leave
 restore:
+  %threads = load i32, ptr @user
   call void @set_threads(i32 %threads)
+  br label %leave
+leave:
+  store atomic i32 0, ptr @lock release, align 4
   br label %done
 done:
   ret void

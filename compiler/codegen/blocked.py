@@ -31,8 +31,9 @@ import numpy as np
 from ...ir.graph import Node, Value
 from ...ir.matmul import Loop, Matmul
 from ...ir.types import F32, F64, dtype_name
-from .kernel import KernelWriter, indent, loop_name
+from .kernel import KernelWriter, Split, indent, loop_name
 from .module import Module, place_of
+from .splitting import chunks_of
 
 SHORT: Final = 512
 """So many positive f32 products added in a row keep the relative error of the sum below 1e-6."""
@@ -96,7 +97,8 @@ def emit_looped(
         module.routine(node, "zero", module.value(node.result), node.result.type.size)
         scale = "1.0"
     dtype = node.result.type.dtype
-    w = KernelWriter([loop.count for loop in p.loops], {place_of(node.result)})
+    counts = [loop.count for loop in p.loops]
+    w = KernelWriter(counts, {place_of(node.result)}, _choose_split(p, dtype))
     alpha = "1.0" if scale is None else _number(w, scale, dtype)
     beta = "0.0" if scale is None else "1.0"
     places = (*(place_of(v) for v in operands), place_of(node.result))
@@ -107,6 +109,27 @@ def emit_looped(
     routine, arguments = product_call(p, p.k, alpha, a, b, beta, c)
     line = f"{routine}_{dtype_name(dtype)}({', '.join(map(str, arguments))})"
     module.call(node, w.finish(_nested(w, range(len(p.loops)), [line])))
+
+
+def _choose_split(p: Matmul, dtype: np.dtype) -> Split | None:
+    """The first loop with enough steps whose products do not add up, on several threads. A few
+    large products are rather split one by one, by the routine."""
+    chunks = chunks_of(p.products * p.work * dtype.itemsize * _MULTIPLICATION)
+    for k, loop in enumerate(p.loops):
+        count = min(chunks, loop.count)
+        if loop.c and count >= (2 if p.work < LARGE else FEWEST_LARGE):
+            size = -(-loop.count // count)
+            return Split(k, -(-loop.count // size), size)
+    return None
+
+
+LARGE: Final = 2**18
+"""Multiplications of a product that a routine splits by itself."""
+
+FEWEST_LARGE: Final = 4
+
+_MULTIPLICATION: Final = 0.0025
+"""Nanoseconds for one, per byte of the dtype."""
 
 
 def _emit_blocked(

@@ -95,6 +95,15 @@ def moves(x, rows, key):
     return y, np.tile(x, (2, 1)), d, tl.nn.softmax(x), np.sort(x, axis=0)
 
 
+def batched(q, k, v, w):
+    """Products in a loop: one per head, and sums of products."""
+
+    def loss(w):
+        return np.sum(tl.nn.scaled_dot_product_attention(q @ w, k, v) ** 2)
+
+    return tl.value_and_grad(loss)(w)
+
+
 def floats(*shape, dtype=np.float32):
     return np.random.default_rng(sum(shape)).standard_normal(shape).astype(dtype)
 
@@ -106,6 +115,7 @@ def parameters():
 STEPS = {
     "training": (training, (parameters(), parameters(), floats(90, 5), np.arange(90) % 3, 0.1)),
     "convolution": (convolution, (floats(3, 2, 3, 3), floats(2, 2, 9, 9))),
+    "batched": (batched, (*(floats(5, 40, 20, dtype=t) for t in "fdd"), floats(20, 20))),
     "reductions": (reductions, (floats(80, 6), np.arange(12, dtype=np.int32))),
     "moves": (moves, (floats(8, 6, dtype=np.float64), np.array([2, 1, 1, 9, 5]), tl.random.key(3))),
 }
