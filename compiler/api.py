@@ -11,10 +11,10 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass
 from types import MethodType
 from typing import Any, Final, overload
 
+from ..ir.record import dataclass
 from ..runtime.making import MAKING
 from .call import Call, Options, Step, difference
 from .objects import is_object

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..ir.errors import AliasError, ReadOnlyError, ScalarRangeError
 from ..ir.graph import Graph
+from ..ir.record import dataclass
 from ..ir.types import dtype_name
 from ..runtime.commit import writes
 from .signature import Described, StaticSpec, argument_name

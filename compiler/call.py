@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import BuiltinMethodType, FunctionType, MethodType
 from typing import Any
 
 import numpy as np
 
 from ..ir.errors import UnsupportedError
+from ..ir.record import dataclass
 from . import containers, objects
 from .reads import NONE, Hidden
 from .signature import (

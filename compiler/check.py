@@ -8,12 +8,13 @@ reverse derivative (vjp). Orders above one check the derivatives of those deriva
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..ir.record import dataclass
 from . import containers, tree
 from .transforms import jvp, vjp
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from ..ir.record import dataclass
 from . import containers
 from .api import BoundStep, CompiledFunction
 from .call import copy_arrays

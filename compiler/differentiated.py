@@ -6,13 +6,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..ir.errors import DTypeError, TraceError
 from ..ir.graph import Value
+from ..ir.record import dataclass
 from . import containers, tree
 from .rebinds import Snapshot, spell
 from .signature import parameters

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from ..ir.graph import Graph, Loc, Node, Value
+from ..ir.record import dataclass
 from ..ir.types import Type
 from ..runtime.executable import Argument, Layout
 from .inplace import inplace_operands

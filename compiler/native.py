@@ -6,12 +6,12 @@ outputs = program.call((W1, b1, x, y, 0.1))
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
 
 from ..ir.graph import Graph
+from ..ir.record import dataclass
 from ..runtime.clock import Clock
 from ..runtime.engine import NativeModule, compile_source, load_source
 from ..runtime.executable import Executable, Prepare

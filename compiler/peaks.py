@@ -4,9 +4,10 @@ found them (`compiler/measure.py`)."""
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Final
 
+from ..ir.record import dataclass
 from ..runtime.store import open_store
 from .table import Table, bytes_text
 

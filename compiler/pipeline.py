@@ -18,12 +18,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from ..ir.errors import TapelessError
 from ..ir.graph import Graph
+from ..ir.record import dataclass
 from ..ir.verify import verify as verify_graph
 from ..passes.assemble import assemble
 from ..passes.autodiff import autodiff

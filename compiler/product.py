@@ -13,12 +13,12 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..ir import errors
+from ..ir.record import dataclass
 from ..ir.types import DTYPES, Type, dtype_name
 from ..runtime.engine import NativeModule
 from ..runtime.executable import Argument, Layout

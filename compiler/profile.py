@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..ir.graph import Graph, Node
+from ..ir.record import dataclass
 from ..ir.text import Names
 from ..ir.types import dtype_name
 from ..runtime.engine import compile_source

@@ -22,10 +22,10 @@ and values are constants `C<i>`.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Literal
 
+from ..ir.record import dataclass
 from . import objects, tree
 
 Path = tuple[Hashable, ...]

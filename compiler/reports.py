@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from ..ir.graph import Graph, Node, Value
 from ..ir.ops.dot import letter_extents
+from ..ir.record import dataclass
 from ..ir.text import Names
 from .memory import BufferInfo, arena_bytes, arena_offset
 from .memory import memory_report as planned_buffers

@@ -15,12 +15,13 @@ import inspect
 import random
 import sys
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..ir.errors import ScalarRangeError, TapelessError, TraceError, UnsupportedError
+from ..ir.record import dataclass
 from ..ir.types import BOOL, DTYPES, F64, I64, Type
 from . import containers, tree
 

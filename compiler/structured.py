@@ -17,7 +17,6 @@ from __future__ import annotations
 import itertools
 import string
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -27,6 +26,7 @@ from ..ir.builder import Builder
 from ..ir.errors import ShapeError, TraceError
 from ..ir.graph import Graph, Value
 from ..ir.jacobian import Delta, Place, Term, Val, indexed
+from ..ir.record import dataclass
 from ..ir.text import format_place
 from ..ir.types import Type
 from ..passes.algebra.eliminate import eliminate

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from ..ir.errors import TapelessError, TraceError
 from ..ir.graph import Graph, Loc, Value
+from ..ir.record import dataclass
 from . import containers, objects, tree
 from .reads import NONE, Hidden, Reads
 from .rebinds import Snapshot

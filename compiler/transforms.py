@@ -16,13 +16,13 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..ir.errors import DTypeError, ShapeError, TraceError
 from ..ir.graph import Value
+from ..ir.record import dataclass
 from . import containers, eager, open_jacobians, tree
 from .differentiated import Argnums, Function, Inputs, mark_arguments
 from .tracing import misuse

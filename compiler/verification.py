@@ -17,7 +17,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
@@ -28,6 +27,7 @@ from ..ir.errors import RUN_TIME_ERRORS, UnsupportedError, VerifyError
 from ..ir.evaluate import evaluate
 from ..ir.graph import Graph, Node
 from ..ir.ops.autodiff import REQUESTS
+from ..ir.record import dataclass
 from ..ir.text import Names, format_node
 from ..runtime.interpreter import interpret
 from .table import Table

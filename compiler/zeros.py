@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
 
 from ..ir.builder import Builder, keep
 from ..ir.graph import Graph, Loc, Node, Value
 from ..ir.jacobian import Delta, Factor, Form, Letter, Map, Term
+from ..ir.record import dataclass
 from ..ir.text import Names, format_form
 from ..ir.types import dtype_name
 from ..passes.jacobian_free import jacobian_free

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from .builder import Builder
 from .dotspec import parse_spec
 from .graph import Graph, Node, Value
 from .ops.dot import letter_extents
+from .record import dataclass
 from .region import Axes, Axis, view_axes
 
 Kind = Literal["forward", "weights", "input"]

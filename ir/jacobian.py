@@ -30,11 +30,12 @@ Order Derivatives of Matrix and Tensor Expressions", NeurIPS 2018.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .record import dataclass
 from .types import Type
 
 if TYPE_CHECKING:

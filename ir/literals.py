@@ -11,11 +11,11 @@ import base64
 import binascii
 import math
 import re
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
+from .record import dataclass
 from .tokens import Cursor, Token
 from .types import DTYPES, F32, MAX_RANK, Type, dtype_name
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from .evaluate import run_node
 from .graph import Value
 from .jacobian import Axes, Map, Term
 from .ops.windows import windows_shape
+from .record import dataclass
 from .types import F64
 
 Extents = tuple[int, ...]

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Final
 
 from .dotspec import DotSpec
+from .record import dataclass
 
 SMALL: Final = 4096
 """A product with fewer multiplications than this costs a BLAS more to start than to do."""

@@ -20,9 +20,10 @@ Structured ops share a `kind`; code generation has one emitter per kind, never o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final
 
+from .record import dataclass
 from .types import Type
 
 if TYPE_CHECKING:

@@ -25,10 +25,10 @@ which it is loaded.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from .graph import Graph, Node, Value
+from .record import dataclass
 
 VIEWS: Final = frozenset({"transpose", "broadcast", "slice", "windows", "reshape", "arg"})
 REDUCTIONS: Final = frozenset({"reduce", "argreduce"})

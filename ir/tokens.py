@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final, NoReturn, TypeVar
 
 from .errors import IRSyntaxError
+from .record import dataclass
 
 MAX_TEXT: Final = 2**26
 """Longest accepted text, in characters."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from .errors import DTypeError
+from .record import dataclass
 
 DTYPES: dict[str, np.dtype] = {
     "bool": np.dtype(np.bool_),

@@ -17,12 +17,12 @@ do not meet. Derivatives of pooling are like this. Results do not change.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from ..ir.assembly import additions, assembled_region
 from ..ir.builder import Builder, rebuild
 from ..ir.graph import Graph, Node, Value
 from ..ir.op import OPS
+from ..ir.record import dataclass
 from .dce import dce
 
 Chain = tuple[Node, ...]

@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Final, NamedTuple
 
 from ..ir.builder import Builder, rebuild
 from ..ir.dotspec import LETTERS, canonical_spec, parse_spec
 from ..ir.graph import Graph, Node, Value
+from ..ir.record import dataclass
 from .dce import dce
 from .rewriting.rules import use_counts
 

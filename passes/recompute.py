@@ -22,13 +22,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from ..ir.arrange import as_region
 from ..ir.builder import Builder, keep, prune, with_nodes
 from ..ir.graph import Graph, Node, Value
 from ..ir.op import OPS
+from ..ir.record import dataclass
 from ..ir.region import EXPENSIVE, body_operands, is_free, node_body
 from .dce import dce
 from .fuse import fresh_body, is_kernel

@@ -17,7 +17,7 @@ accumulated in the first one. Results change by rounding only: factors are multi
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ import numpy as np
 from ..ir.builder import Builder, keep, with_nodes
 from ..ir.graph import Graph, Node, Value
 from ..ir.ops.constant import scalar_constant
+from ..ir.record import dataclass
 
 
 @dataclass(frozen=True)

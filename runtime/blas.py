@@ -20,12 +20,12 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from ..ir.record import dataclass
 from .store import Store
 
 THREADED_WORK = 2**23

@@ -17,11 +17,11 @@ from __future__ import annotations
 import ast
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from ..ir.record import dataclass
 from ..ir.types import DTYPES
 from .builder import MEMORY, Value, float_literal, llvm_type
 

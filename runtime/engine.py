@@ -20,13 +20,14 @@ import hashlib
 import linecache
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..ir.record import dataclass
 from .clock import Clock
 from .driver import Callee, translate
 from .files import keep

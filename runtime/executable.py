@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..ir.errors import ScalarRangeError
+from ..ir.record import dataclass
 from ..ir.types import Type
 from .callpath import Entry, Item
 from .commit import commit

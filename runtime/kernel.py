@@ -58,12 +58,12 @@ Routines, in kernels and drivers (buffers are row-major)
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from ..ir.record import dataclass
 from ..ir.types import DTYPES
 from . import vecmath
 from .lanes import ArrayLanes

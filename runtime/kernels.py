@@ -18,11 +18,11 @@ import os
 import struct
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from ..ir.errors import TapelessError
+from ..ir.record import dataclass
 from .canonical import canonical
 from .identity import digest
 from .kernel import KernelSpec

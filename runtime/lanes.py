@@ -8,10 +8,11 @@ the other operand's dtype. A bit pattern is a signed integer as wide as the floa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+
+from ..ir.record import dataclass
 
 Lane = Any
 """A value of the arithmetic: a NumPy array here, a wrapped LLVM value in generated code."""

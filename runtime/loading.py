@@ -11,9 +11,9 @@ Importing this module does not import llvmlite; what is not in the store does.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from ..ir.record import dataclass
 from . import elf
 from .store import Store
 

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from ..ir.record import dataclass
 from .builder import Builder, Value, constant, llvm_type
 from .expressions import Expressions, line, literal, outside
 from .kernel import ROUTINES

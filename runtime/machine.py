@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-from dataclasses import dataclass
 from pathlib import Path
 
+from ..ir.record import dataclass
 from . import blas
 from .places import cache_directory
 from .pool import VARIABLE, has_pool, thread_count, usable_cores

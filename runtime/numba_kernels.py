@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Any
 
 from numba.core import compiler, types
@@ -18,6 +17,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.cpu_options import FastMathOptions
 from numba.core.registry import cpu_target
 
+from ..ir.record import dataclass
 from .builder import Builder, Value, llvm_type, quoted
 from .intrinsics import numba_type, prepare, word_symbol
 from .kernel import ROUTINES, VOCABULARY, KernelSpec

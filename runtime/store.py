@@ -27,11 +27,12 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from pathlib import Path
 from typing import Final
 
+from ..ir.record import dataclass
 from .files import (
     TEMPORARY,
     DefectError,

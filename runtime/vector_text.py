@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
+from ..ir.record import dataclass
 from .kernel import ROUTINES
 
 LLVM_FLOAT: Final = {"f32": "float", "f64": "double"}

@@ -17,9 +17,9 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from ..ir.record import dataclass
 from .kernel import VECMATH
 from .vector_text import SIZE, Registers
 

@@ -9,9 +9,9 @@ and are the business of whoever reads the source.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, partial
 
+from ..ir.record import dataclass
 from .builder import Builder, Value
 from .builder_lanes import call_vector_function
 from .emitters import EMITTERS, PREDICATES

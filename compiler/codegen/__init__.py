@@ -11,11 +11,11 @@ identifiers are ours, numbers are exact literals.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from ...ir.convolution import as_convolution
 from ...ir.errors import UnsupportedError
 from ...ir.graph import Graph, Node
+from ...ir.record import dataclass
 from ...runtime.executable import Layout
 from ...runtime.kernel import KernelSpec
 from ..memory import layout_of

@@ -20,7 +20,6 @@ adds the windows where they belong.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -28,6 +27,7 @@ import numpy as np
 from ...ir.convolution import Convolution, Place
 from ...ir.graph import Node, Value
 from ...ir.matmul import Matmul
+from ...ir.record import dataclass
 from ...ir.types import F32, F64, dtype_name
 from .blocked import longest_sum
 from .kernel import KernelWriter, indent, loop_name

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
+from ...ir.record import dataclass
 from ...ir.region import Axis
 from ...ir.types import DTYPES, dtype_name
 

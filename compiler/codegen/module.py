@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
 from ...ir.errors import TapelessError
 from ...ir.graph import Node, Value
+from ...ir.record import dataclass
 from ...ir.types import dtype_name
 from ...runtime.kernel import KernelSpec
 from .kernel import NAME, Buffer, Kernel

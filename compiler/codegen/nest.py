@@ -20,13 +20,14 @@ total goes into scratch memory; `partials.py` has the kernel that joins them.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 
 from ...ir.graph import Node, Value
+from ...ir.record import dataclass
 from ...ir.region import Axis, Reduction, Region, is_view
 from ...ir.types import F32, F64, I64, dtype_name
 from .kernel import CHUNK, Kernel, KernelWriter, Split, indent, literal, loop_name

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from ...ir.errors import BoundsError, DTypeError, ShapeError, TraceError, UnsupportedError
 from ...ir.graph import Value
 from ...ir.ops.move import full_slice
+from ...ir.record import dataclass
 from ...ir.types import BOOL, I64
 from . import misuse
 from .handle import Handle

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
 from ...ir.builder import Builder
 from ...ir.graph import Value
 from ...ir.ops.move import SliceSpec, full_slice, reshape_groups, slice_extent
+from ...ir.record import dataclass
 
 Shape = tuple[int, ...]
 Strides = tuple[int, ...] | None

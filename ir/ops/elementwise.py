@@ -14,7 +14,6 @@ for zero. Conventions at corners follow JAX unless a comment says otherwise.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from ..errors import DTypeError, ShapeError
 from ..graph import Node, Value
 from ..jacobian import Axes, Factor, Term
 from ..op import ZERO, Attrs, JacobianRule, Op, Sample
+from ..record import dataclass
 from ..types import BOOL, F32, F64, I32, I64, Type, dtype_name
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import operator
-from dataclasses import dataclass
 from functools import reduce
 from itertools import product
 from typing import Final
@@ -18,6 +17,7 @@ from typing import Final
 import numpy as np
 
 from ...ir.errors import DTypeError, ShapeError, UnsupportedError
+from ...ir.record import dataclass
 from ._shared import Array
 from ._windows import Ints, Sizes, batched, padded, per_axis, windows
 

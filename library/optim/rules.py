@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ...compiler import tree
 from ...ir.errors import DTypeError, ShapeError
+from ...ir.record import dataclass
 from .schedules import Scalar, Schedule
 
 Array = Any

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from ...ir.jacobian import Delta, Letter, Map, Place
+from ...ir.record import dataclass
 
 
 class Nowhere(Exception):

@@ -8,7 +8,6 @@ the next order of `autodiff` differentiates (drop a factor, tie the rest).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ...ir.builder import Builder
 from ...ir.graph import Node, Value
@@ -26,6 +25,7 @@ from ...ir.jacobian import (
     map_refs,
 )
 from ...ir.maps import MAPS
+from ...ir.record import dataclass
 
 
 @dataclass(frozen=True)

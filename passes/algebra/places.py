@@ -11,7 +11,6 @@ of each value is needed, and how every axis of the result follows from a few fre
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
@@ -19,6 +18,7 @@ import numpy as np
 from ...ir.builder import Builder
 from ...ir.graph import Value
 from ...ir.jacobian import Delta, Factor, Letter, Map, Place, Term, Val
+from ...ir.record import dataclass
 from .affine import Affine, System, Unaligned, equations
 from .products import Letters, lay
 

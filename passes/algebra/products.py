@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from ...ir.builder import Builder
 from ...ir.dotspec import canonical_spec
 from ...ir.graph import Value
 from ...ir.jacobian import Letter, Mask, Val
+from ...ir.record import dataclass
 
 Letters = tuple[Letter, ...]
 

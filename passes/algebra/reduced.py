@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ...ir.jacobian import Delta, Factor, Letter, Place, Val
+from ...ir.record import dataclass
 from .products import Letters, Products
 
 

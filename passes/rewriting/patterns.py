@@ -10,7 +10,6 @@ op match in either order. Attributes are not part of a pattern: a rule that care
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy as np
 from ...ir import ops  # fills the registry
 from ...ir.graph import Node, Value
 from ...ir.op import OPS
+from ...ir.record import dataclass
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ...ir import ops
 from ...ir.builder import Builder, keep, rebuild
 from ...ir.graph import Graph, Node, Value
+from ...ir.record import dataclass
 from ..dce import dce
 from .patterns import Call, match_node
 

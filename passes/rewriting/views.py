@@ -8,10 +8,10 @@ rule can compare `s[:, None]`, `s.reshape(n, 1)` and a `keepdims` sum without ca
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ...ir.graph import Node, Value
 from ...ir.ops.move import reshape_groups
+from ...ir.record import dataclass
 from .rules import Site
 
 MOVES = ("reshape", "transpose", "broadcast", "slice", "gather")
