@@ -14,8 +14,10 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from types import MethodType
 from typing import Any, Final, overload
 
+from ..ir.errors import UnsupportedError
 from ..ir.record import dataclass
 from ..runtime.making import MAKING
+from ..runtime.modes import can_flush
 from .call import Call, Options, Step, difference
 from .objects import is_object
 from .program import MISS, Fast, Program
@@ -165,6 +167,7 @@ def compile(
     threads: int | None = ...,
     cache: bool = ...,
     check: bool = ...,
+    flush_subnormals: bool = ...,
 ) -> Decorator: ...
 
 
@@ -177,6 +180,7 @@ def compile(
     threads: int | None = ...,
     cache: bool = ...,
     check: bool = ...,
+    flush_subnormals: bool = ...,
 ) -> CompiledFunction: ...
 
 
@@ -188,6 +192,7 @@ def compile(
     threads: int | None = None,
     cache: bool = True,
     check: bool = False,
+    flush_subnormals: bool = False,
 ) -> CompiledFunction | Decorator:
     """Compile a step written in NumPy; a decorator, with or without arguments.
 
@@ -199,11 +204,15 @@ def compile(
     cache: whether machine code and source are kept in files, and taken from there in later runs.
     check: verify the graph after every pass, and compare all stages and the native code on the
         first call of every program (VerifyError names the guilty pass).
+    flush_subnormals: take subnormal numbers (below 1e-38 in float32) for zero inside native code,
+        on every thread of the step; the processor's modes are as before when it returns. Moments
+        of units that died fade into subnormals, on which many processors are slow.
 
     The arguments of a step are arrays and numbers in dicts, lists, tuples and objects, whose
     attributes they are; anything else is static.
 
-    TypeError for arguments of the wrong kind, ValueError for a name that is no parameter.
+    TypeError for arguments of the wrong kind, ValueError for a name that is no parameter,
+    UnsupportedError for what this machine cannot do.
     """
     options = Options(
         _names(static_argnames),
@@ -211,6 +220,7 @@ def compile(
         _threads(threads),
         bool(cache),
         bool(check),
+        _flush(flush_subnormals),
     )
     if fn is None:
         return lambda function: _compiled(function, options)
@@ -256,6 +266,14 @@ def _names(static_argnames: str | Iterable[str]) -> tuple[str, ...]:
             " static_argnames=('n',)"
         )
     return given
+
+
+def _flush(flush_subnormals: bool) -> bool:
+    if flush_subnormals and not can_flush():
+        raise UnsupportedError(
+            "flush_subnormals needs an x86-64 or AArch64 processor; leave it out here"
+        )
+    return bool(flush_subnormals)
 
 
 def _threads(threads: int | None) -> int | None:

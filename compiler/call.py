@@ -39,6 +39,7 @@ class Options:
     threads: int | None = None
     cache: bool = True
     check: bool = False
+    flush_subnormals: bool = False
 
 
 @dataclass(frozen=True)

@@ -67,12 +67,17 @@ def is_planned(graph: Graph) -> bool:
 
 
 def build(
-    graph: Graph, *, keep: bool = True, key: str | None = None, threads: int | None = None
+    graph: Graph,
+    *,
+    keep: bool = True,
+    key: str | None = None,
+    threads: int | None = None,
+    flush: bool = False,
 ) -> NativeProgram:
     """Compile a graph of the stage `fused` or `planned`; with `keep` the source and the machine
     code are left in files, and what is there from before is taken. Under `key`, a digest of all
     the graph was made from, the program itself is left, for `restore`. It may use `threads` threads
-    (`pool.thread_count`), which change no bit of it.
+    (`pool.thread_count`), which change no bit of it; with `flush` subnormal numbers are zero to it.
 
     UnsupportedError for an op without code, naming it and the user's line; VerifyError if the
     memory plan cannot be proved sound.
@@ -86,7 +91,13 @@ def build(
     clock.done("codegen")
     store = open_store() if keep else None
     module = compile_source(
-        generated.source, None, generated.specs, keep=keep, store=store, threads=threads
+        generated.source,
+        None,
+        generated.specs,
+        keep=keep,
+        store=store,
+        threads=threads,
+        flush=flush,
     )
     product = Product.of(generated, module)
     if store is not None and key is not None:
@@ -102,7 +113,7 @@ def find(key: str) -> Product | None:
     return None if payload is None else unpack(payload)
 
 
-def restore(product: Product, *, threads: int | None = None) -> NativeProgram:
+def restore(product: Product, *, threads: int | None = None, flush: bool = False) -> NativeProgram:
     """A step made of its product; kernels that are not in the cache any more are compiled."""
     clock = Clock()
     store = open_store()
@@ -112,7 +123,9 @@ def restore(product: Product, *, threads: int | None = None) -> NativeProgram:
             product.source, product.driver, product.symbols, store, threads=threads
         )
     if module is None:
-        module = compile_source(product.source, None, product.specs, store=store, threads=threads)
+        module = compile_source(
+            product.source, None, product.specs, store=store, threads=threads, flush=flush
+        )
     clock.done("cache")
     return _bound(None, product, module, store, clock)
 

@@ -20,6 +20,7 @@ from ..ir.text import Names
 from ..ir.types import dtype_name
 from ..runtime.engine import compile_source
 from ..runtime.executable import Executable
+from .call import Options
 from .codegen import Call, generate
 from .peaks import Peaks
 from .product import Failure
@@ -94,9 +95,8 @@ def profile(
     name: str,
     graph: Graph,
     leaves: Sequence[Any],
-    *,
+    options: Options,
     seconds: float,
-    threads: int | None,
     peaks: Peaks | None,
 ) -> ProfileReport:
     """Run a graph of the stage `planned` for about `seconds` on `leaves`, which it updates, and
@@ -108,7 +108,8 @@ def profile(
         None,
         generated.specs,
         keep=False,
-        threads=threads,
+        threads=options.threads,
+        flush=options.flush_subnormals,
         ticks=ticks.ctypes.data,
     )
     failures = [Failure.of(check) for check in generated.checks]

@@ -49,7 +49,8 @@ def program_key(graph: Graph, options: Options) -> str | None:
         return None
     found = fingerprint(graph)
     skipped = pipeline.settings() if os.environ.get("TAPELESS_SKIP") else ()
-    return found and digest(found, f"optimize={options.optimize}", engine(), *skipped)
+    flags = f"optimize={options.optimize}", f"flush={options.flush_subnormals}"
+    return found and digest(found, *flags, engine(), *skipped)
 
 
 MISS: Final = object()
@@ -171,10 +172,8 @@ class Program:
         if not seconds > 0:
             raise ValueError(f"profile: seconds must be positive, not {seconds}")
         leaves = [copied(leaf) for leaf in self._plain(self._call(args, kwargs).described.leaves)]
-        graph, threads = self.graph("planned"), self._step.options.threads
-        return profile.profile(
-            self.name, graph, leaves, seconds=seconds, threads=threads, peaks=peaks.stored()
-        )
+        graph, options = self.graph("planned"), self._step.options
+        return profile.profile(self.name, graph, leaves, options, seconds, peaks.stored())
 
     def source(self) -> reports.Listing:
         """The generated Python source that Numba compiles; `.path` is the file it lies in."""
@@ -207,10 +206,14 @@ class Program:
     def _build(self) -> NativeProgram:
         options = self._step.options
         if self._product is not None:
-            made = restore(self._product, threads=options.threads)
+            made = restore(self._product, threads=options.threads, flush=options.flush_subnormals)
         else:
             made = build(
-                self.graph("planned"), keep=options.cache, key=self._key, threads=options.threads
+                self.graph("planned"),
+                keep=options.cache,
+                key=self._key,
+                threads=options.threads,
+                flush=options.flush_subnormals,
             )
         if os.environ.get("TAPELESS_LOG", "").lower() not in ("", "0", "off"):
             self._log(sum(seconds for _, seconds in made.timings))

@@ -24,6 +24,7 @@ import numpy as np
 from ..ir.record import dataclass
 from ..ir.types import DTYPES
 from .builder import MEMORY, Value, float_literal, llvm_type
+from .modes import flushing
 
 SEGMENT = 256
 """Statements per LLVM function."""
@@ -47,10 +48,15 @@ class Callee:
 
 
 def translate(
-    function: ast.FunctionDef, callees: Mapping[str, Callee], ticks: int | None = None
+    function: ast.FunctionDef,
+    callees: Mapping[str, Callee],
+    *,
+    flush: bool = False,
+    ticks: int | None = None,
 ) -> str:
     """LLVM text that defines `function`; ValueError for a statement outside the grammar.
 
+    With `flush` subnormal numbers are zero while it runs.
     With the address of an array of u64 in `ticks`, the driver notes there the time stamp counter
     before each statement and at the end.
 
@@ -61,15 +67,16 @@ def translate(
     *body, last = function.body
     if ast.unparse(last) != "return 0":
         raise ValueError(f"line {last.lineno}: the driver must end with `return 0`")
-    count = 0
+    name, count = f"{function.name}.run" if flush else function.name, 0
     for start in range(0, len(body), SEGMENT):
         for k, statement in enumerate(body[start : start + SEGMENT], start):
             emitter.note_time(k)
             emitter.statement(statement)
         emitter.note_time(min(start + SEGMENT, len(body)))
-        emitter.end_segment(f"{function.name}.{count}")
+        emitter.end_segment(f"{name}.{count}")
         count += 1
-    return emitter.text(function.name, count)
+    text = emitter.text(name, count)
+    return text + flushing(function.name, name) if flush else text
 
 
 class _Emitter:

@@ -96,20 +96,21 @@ def compile_source(
     keep: bool = True,
     store: Store | None = None,
     threads: int | None = None,
+    flush: bool = False,
     ticks: int | None = None,
 ) -> NativeModule:
     """Compile a source text and write it to `path` (None: a file named by content in the private
     source folder), where tracebacks and profilers find it. With `keep=False`, and where no file can
     be written, the text is kept in `linecache`, where tracebacks find it too. What is in the
-    `store` is not compiled. The step may use `threads` threads (`pool.thread_count`). `ticks` is
-    the address of an array where the driver notes times, see `driver.translate`.
+    `store` is not compiled. The step may use `threads` threads (`pool.thread_count`);
+    `flush` and `ticks` are those of `driver.translate`.
 
     ValueError if the text is not of the form `runtime/kernel.py` describes.
     """
     count = thread_count(threads)
     location = _write(source, path) if keep else _remember(source)
     functions = _functions(source, location)
-    making = _Making(source, location, functions, specs, driver, count, ticks)
+    making = _Making(source, location, functions, specs, driver, count, flush, ticks)
     with MAKING:
         try:
             return making.module(store)
@@ -163,6 +164,7 @@ class _Making:
     specs: Sequence[KernelSpec]
     driver: str
     threads: int
+    flush: bool
     ticks: int | None
 
     def module(self, store: Store | None) -> NativeModule:
@@ -225,7 +227,7 @@ class _Making:
             callees[spec.name] = Callee(
                 kernel.symbol, spec.kinds, True, kernel.returns_status, kernel.routines
             )
-        return translate(self.functions[self.driver], callees, self.ticks)
+        return translate(self.functions[self.driver], callees, flush=self.flush, ticks=self.ticks)
 
 
 def load(

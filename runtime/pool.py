@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Final
 
 from .loading import Linked, assemble, link
+from .modes import MODES_TEXT
 from .store import Store
 
 MOST_THREADS: Final = 65
@@ -49,44 +50,18 @@ _OWN: Final = ("tapeless_reset_pool", "tapeless_close_pool")
 
 _FUTEX: Final = {"x86_64": 202, "aarch64": 98}
 
-_PROCESSOR: Final = {
+_PAUSE: Final = {
     "x86_64": """
 declare void @llvm.x86.sse2.pause()
-declare void @llvm.x86.sse.stmxcsr(ptr)
-declare void @llvm.x86.sse.ldmxcsr(ptr)
 define internal void @pause() {
   call void @llvm.x86.sse2.pause()
-  ret void
-}
-define internal i64 @read_mode() {
-  %place = alloca i32
-  call void @llvm.x86.sse.stmxcsr(ptr %place)
-  %mode = load i32, ptr %place
-  %wide = zext i32 %mode to i64
-  ret i64 %wide
-}
-define internal void @write_mode(i64 %mode) {
-  %place = alloca i32
-  %narrow = trunc i64 %mode to i32
-  store i32 %narrow, ptr %place
-  call void @llvm.x86.sse.ldmxcsr(ptr %place)
   ret void
 }
 """,
     "aarch64": """
 declare void @llvm.aarch64.hint(i32)
-declare i64 @llvm.aarch64.get.fpcr()
-declare void @llvm.aarch64.set.fpcr(i64)
 define internal void @pause() {
   call void @llvm.aarch64.hint(i32 1)
-  ret void
-}
-define internal i64 @read_mode() {
-  %mode = call i64 @llvm.aarch64.get.fpcr()
-  ret i64 %mode
-}
-define internal void @write_mode(i64 %mode) {
-  call void @llvm.aarch64.set.fpcr(i64 %mode)
   ret void
 }
 """,
@@ -150,7 +125,7 @@ def pool_text(machine: str) -> str:
     """The LLVM text of the pool for "x86_64" or "aarch64"."""
     text = Path(__file__).with_suffix(".ll").read_text()
     text = text.replace("i64 FUTEX", f"i64 {_FUTEX[machine]}")
-    return text.replace("SPIN", str(SPIN_NANOSECONDS)) + _PROCESSOR[machine]
+    return text.replace("SPIN", str(SPIN_NANOSECONDS)) + _PAUSE[machine] + MODES_TEXT[machine]
 
 
 def export_pool(store: Store | None) -> dict[str, int]:
