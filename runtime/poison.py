@@ -11,6 +11,7 @@ VerifyError. What a step computes is the same with and without.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -43,20 +44,26 @@ def make_executable(
 
 
 class PoisonedExecutable(Executable):
-    """An `Executable` that fills and guards the memory of the step. See above."""
+    """An `Executable` that fills and guards the memory of the step. See above. Calls take turns:
+    NumPy fills large arrays without the GIL."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._turns = threading.RLock()
+        super().__init__(*args, **kwargs)
 
     def call(
         self, leaves: tuple[Any, ...], prepare: Prepare | None = None
     ) -> tuple[Array, ...] | None:
         """See `Executable.call`. VerifyError if the step wrote where it may not."""
-        self._arena[:] = POISON
-        self._scratch[:] = POISON
-        outputs = None
-        try:
-            outputs = super().call(leaves, prepare)
-        finally:
-            self._check(outputs or ())
-        return outputs
+        with self._turns:
+            self._arena[:] = POISON
+            self._scratch[:] = POISON
+            outputs = None
+            try:
+                outputs = super().call(leaves, prepare)
+            finally:
+                self._check(outputs or ())
+            return outputs
 
     def _allocate(self, count: int) -> Array:
         return _guarded(count, ALIGNMENT)
