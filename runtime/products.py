@@ -32,6 +32,10 @@ BLOCK: Final = 256
 INNER_BLOCK: Final = 512
 """The same for inner tiles, whose panel is narrower."""
 
+PACKED: Final = (48, 128)
+"""Rows and columns from which tiles of few columns read B from a buffer: each row of a panel lies
+in another page of memory."""
+
 EDGE_ROWS: Final = 24
 """Rows of a buffer for results of which some columns are not wanted."""
 
@@ -165,9 +169,10 @@ def _panel_of_b(
     packs = flips
     if not w.t.machine.masked:
         part = w.compare(f"{w.integer('urem', size[1], w.t.lanes)} != 0")
-        with w.when(w.both(part, w.negated(flips))):
+        straight = w.either(part, w.all(f"%m >= {PACKED[0]}", f"%n >= {PACKED[1]}"))
+        with w.when(w.both(straight, w.negated(flips))):
             w.call("pack", PACK, *size, b, "%ldb", buffer, panel)
-        packs = w.either(flips, part)
+        packs = w.either(flips, straight)
     return w.choose(packs, buffer, b, "ptr"), w.choose(packs, panel, "%ldb")
 
 
