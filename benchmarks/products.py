@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from tapeless.runtime import blas, link, products, vector_text
+from tapeless.runtime import blas, link, loading, products, vector_text
 from tapeless.runtime.kernel import ROUTINES
 
 ROUNDS, BUDGET = 25, 2e-4
@@ -36,9 +36,9 @@ def main() -> None:
     if found.set_threads:
         ctypes.CFUNCTYPE(None, ctypes.c_int)(found.set_threads)(1)
     machine = vector_text.registers(link.host_features())
-    image = link.assemble(products.products_text(machine, dtype), None)
+    image = loading.assemble(products.products_text(machine, dtype), None)
     symbol = f"tiles_gemm_{dtype}"
-    linked = link.link([image], [symbol], {})
+    linked = loading.link([image], [symbol], {})
     print("m x k x n           BLAS us  tiles us  GFLOP/s  ratio")
     for m, k, n, ta, tb in PRODUCTS:
         operands = Operands(dtype, m, k, n, ta, tb)

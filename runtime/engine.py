@@ -31,7 +31,7 @@ from ..ir.record import dataclass
 from .clock import Clock
 from .driver import Callee, translate
 from .files import keep
-from .kernel import ROUTINES, KernelSpec, routine_symbol
+from .kernel import ROUTINES, KernelSpec, routine_dtypes, routine_symbol
 from .kernels import Kernel, Origin, compiled, engine, kernel_symbol, kernel_table, lowered
 from .loading import Linked, assemble, link
 from .making import MAKING
@@ -225,7 +225,7 @@ class _Making:
         for spec in self.specs:
             kernel = kernels[spec.name]
             callees[spec.name] = Callee(
-                kernel.symbol, spec.kinds, True, kernel.returns_status, kernel.routines
+                kernel.symbol, spec.kinds, True, kernel.returns_status, bool(kernel.routines)
             )
         return translate(self.functions[self.driver], callees, flush=self.flush, ticks=self.ticks)
 
@@ -245,9 +245,11 @@ def load(
     addresses = {symbol: table.address(kernel) for symbol, kernel in distinct.items()}
     imports = {symbol: address for symbol, address in addresses.items() if address is not None}
     new = [kernel for symbol, kernel in distinct.items() if symbol not in imports]
-    if _calls_routines(text) or any(kernel.routines for kernel in new):
+    dtypes = {*routine_dtypes(text), *(name for kernel in new for name in kernel.routines)}
+    if dtypes:
         clock.done("link")
-        imports |= export_routines(store)
+        for dtype in dtypes:
+            imports |= export_routines(dtype, store)
         clock.done("routines")
     if "@tapeless_threads" in text:
         imports |= export_pool(store)
@@ -257,10 +259,6 @@ def load(
     table.add(new, linked)
     clock.done("link")
     return linked
-
-
-def _calls_routines(text: str) -> bool:
-    return any(f'@"{callee.symbol}"' in text for callee in _routine_callees().values())
 
 
 def _functions(source: str, path: str) -> dict[str, ast.FunctionDef]:

@@ -47,10 +47,8 @@ Routines, in kernels and drivers (buffers are row-major)
     gemm_t(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
         C = alpha op(A) op(B) + beta C, where op(A) is (m, k) and op(B) is (k, n); t is f32 or f64;
         beta == 0 does not read C
-    gemv_t(ta, m, n, alpha, a, lda, x, incx, beta, y, incy)
+    gemv_t(ta, m, n, alpha, a, lda, x, beta, y)
         y = alpha op(A) x + beta y, where A itself is (m, n)
-    ger_t(m, n, alpha, x, incx, y, incy, a, lda)
-        A = A + alpha x y^T, where A is (m, n)
     copy(target, source, n), zero(target, n)
         n elements; dtypes equal; no overlap
 """
@@ -148,13 +146,20 @@ ELEMENTWISE: dict[str, tuple[Sequence[str], Callable[..., Scalar]]] = {
 """Name to dtypes and meaning; `<name>_<dtype>` is in the vocabulary for each."""
 
 
-ROUTINES = {"gemm": "iiiiifpipifpi", "gemv": "iiifpipifpi", "ger": "iifpipipi"}
+ROUTINES = {"gemm": "iiiiifpipifpi", "gemv": "iiifpipfp"}
 """Operand kinds of the matrix routines: i integer or flag, f number, p buffer."""
 
 
 def routine_symbol(routine: str, dtype: str) -> str:
     """The C function behind `gemm_f32` and its kin."""
     return f"tapeless_{routine}_{dtype}"
+
+
+def routine_dtypes(text: str) -> tuple[str, ...]:
+    """The dtypes of the routines that LLVM text calls."""
+    return tuple(
+        dtype for dtype in FLOATS if any(routine_symbol(name, dtype) in text for name in ROUTINES)
+    )
 
 
 def _quietly(function: Callable[..., Scalar], dtype: np.dtype, *operands: Scalar) -> Scalar:
@@ -224,20 +229,11 @@ def _gemm(
 
 def _gemv(
     dtype: np.dtype, ta: bool, m: int, n: int, alpha: Scalar,
-    a: Buffer, lda: int, x: Buffer, incx: int, beta: Scalar, y: Buffer, incy: int,
+    a: Buffer, lda: int, x: Buffer, beta: Scalar, y: Buffer,
 ) -> None:  # fmt: skip
     matrix = _matrix(a, m, n, lda).T if ta else _matrix(a, m, n, lda)
     rows, columns = matrix.shape
-    product = matrix @ x[: columns * incx : incx]
-    _accumulate(y[: rows * incy : incy], alpha, product, beta)
-
-
-def _ger(
-    dtype: np.dtype, m: int, n: int, alpha: Scalar,
-    x: Buffer, incx: int, y: Buffer, incy: int, a: Buffer, lda: int,
-) -> None:  # fmt: skip
-    product = np.outer(x[: m * incx : incx], y[: n * incy : incy])
-    _accumulate(_matrix(a, m, n, lda), alpha, product, 1.0)
+    _accumulate(y[:rows], alpha, matrix @ x[:columns], beta)
 
 
 def _accumulate(target: Buffer, alpha: Scalar, product: Buffer, beta: Scalar) -> None:
@@ -261,7 +257,7 @@ def _vocabulary() -> dict[str, Callable[..., Any]]:
     for name in FLOATS:
         for op, vector_function in VECMATH.items():
             words[f"{op}_{name}"] = partial(_vector_function, vector_function, name)
-        for routine, meaning in (("gemm", _gemm), ("gemv", _gemv), ("ger", _ger)):
+        for routine, meaning in (("gemm", _gemm), ("gemv", _gemv)):
             words[f"{routine}_{name}"] = partial(meaning, DTYPES[name])
     return words
 

@@ -38,11 +38,11 @@ Origin = Literal["memory", "cache", "compiled"]
 @dataclass(frozen=True, eq=False)
 class Kernel:
     """Object code that defines the C function `symbol` of the kernel's parameters, which returns
-    a status, an int64, or nothing. `routines` says whether it calls any of the matrix routines."""
+    a status, an int64, or nothing. `routines` are the dtypes of the matrix routines it calls."""
 
     symbol: str
     returns_status: bool
-    routines: bool
+    routines: tuple[str, ...]
     image: bytes
     packed_text: bytes
 
@@ -75,9 +75,8 @@ def unpack(payload: bytes) -> Kernel:
     (length,) = struct.unpack_from("<I", payload)
     body = 4 + length
     symbol, returns_status, routines, size = json.loads(payload[4:body])
-    return Kernel(
-        symbol, returns_status, routines, payload[body : body + size], payload[body + size :]
-    )
+    image, text = payload[body : body + size], payload[body + size :]
+    return Kernel(symbol, returns_status, tuple(routines), image, text)
 
 
 class KernelTable:

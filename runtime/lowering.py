@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from ..ir.record import dataclass
 from .builder import Builder, Value, constant, llvm_type
 from .expressions import Expressions, line, literal, outside
-from .kernel import ROUTINES
+from .kernel import routine_dtypes
 from .vector_text import PLAIN, Registers
 from .vectors import vectors
 
@@ -27,11 +27,11 @@ from .vectors import vectors
 @dataclass(frozen=True)
 class Lowered:
     """LLVM text that defines a C function of the kernel's parameters: it returns nothing, or a
-    status, an i64. `routines` says whether it calls any of the matrix routines."""
+    status, an i64. `routines` are the dtypes of the matrix routines it calls."""
 
     text: str
     returns_status: bool
-    routines: bool
+    routines: tuple[str, ...]
 
 
 def lower(
@@ -81,9 +81,8 @@ class _Function:
         ]
         result = "i64" if self.returns_status else "void"
         text = b.function("", result, symbol, parameters)
-        routines = any(f"tapeless_{name}_" in known for known in b.symbols for name in ROUTINES)
         whole = "\n".join([*b.symbols.values(), text, *self.hinted])
-        return Lowered(whole, self.returns_status, routines)
+        return Lowered(whole, self.returns_status, routine_dtypes(whole))
 
     # --- statements
 

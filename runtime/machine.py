@@ -56,7 +56,7 @@ def describe() -> Machine:
         features=features,
         cores=usable_cores(),
         threads=_threads(),
-        blas=str(found) if found else "none: own loops",
+        blas=str(found) if found else "none: own kernels",
         blas_threads=found.threads if found else None,
         cache=cache,
         cache_writable=_is_writable(cache),

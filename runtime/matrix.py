@@ -1,6 +1,6 @@
 """The matrix routines of this process: addresses of `gemm_f32` and its kin for native code.
 
-    addresses = export_routines(store)
+    addresses = export_routines("f32", store)
 
 `runtime/routines.py` makes their object code, for the BLAS that was found; in the store it lies
 under what decides it, so that a later process needs no text and no llvmlite.
@@ -8,51 +8,56 @@ under what decides it, so that a later process needs no text and no llvmlite.
 
 from __future__ import annotations
 
+import ctypes
 import struct
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Sequence
 from functools import cache
 
-from .blas import Blas, find
+from .blas import Blas, find, find_address
+from .blas_threads import THREAD_FUNCTIONS, WITH_THREADS, WITHOUT_THREADS
 from .kernel import ROUTINES, routine_symbol
-from .loading import Linked, link
+from .loading import Linked, assemble, link
 from .pool import export_pool
 from .store import Store
 
-DTYPES = ("f32", "f64")
 
-
-def routine_words() -> Iterator[str]:
-    """gemm_f32, gemm_f64, gemv_f32, ..."""
-    return (f"{routine}_{dtype}" for routine in ROUTINES for dtype in DTYPES)
-
-
-def export_routines(store: Store | None) -> dict[str, int]:
-    """The C functions, symbol to address; they stay loaded."""
-    return dict(_linked(store).addresses)
+@cache
+def export_routines(dtype: str, store: Store | None) -> dict[str, int]:
+    """The C functions for "f32" or "f64", symbol to address; they stay loaded."""
+    return dict(_linked(dtype, store).addresses)
 
 
 @cache
-def _linked(store: Store | None) -> Linked:
+def _linked(dtype: str, store: Store | None) -> Linked:
     blas = find(store)
-    imports: dict[str, int] = {}
+    imports = {**export_pool(store), **_thread_functions(store).addresses}
     if blas is not None:
-        imports = export_pool(store) | {
-            f"blas_{name}": address for name, address in blas.addresses.items()
-        }
-        imports |= {"get_threads": blas.get_threads, "set_threads": blas.set_threads}
-    exports = tuple(routine_symbol(*word.split("_")) for word in routine_words())
-    return link(_images(blas, store), exports, imports)
+        imports |= {f"blas_{name}": address for name, address in blas.addresses.items()}
+    elif sys.platform == "win32":  # which wants a probe of functions with large buffers
+        imports["__chkstk"] = find_address(ctypes.WinDLL("ntdll"), "__chkstk")
+    exports = [routine_symbol(name, dtype) for name in ROUTINES]
+    return link(_images(dtype, blas, store), exports, imports)
 
 
-def _images(blas: Blas | None, store: Store | None) -> list[bytes]:
+@cache
+def _thread_functions(store: Store | None) -> Linked:
+    blas = find(store)
+    if blas is None or not blas.has_threads:
+        return link([assemble(WITHOUT_THREADS, store)], THREAD_FUNCTIONS, {})
+    imports = {"get_threads": blas.get_threads, "set_threads": blas.set_threads}
+    return link([assemble(WITH_THREADS, store)], THREAD_FUNCTIONS, imports)
+
+
+def _images(dtype: str, blas: Blas | None, store: Store | None) -> list[bytes]:
     """The object code, from the store or made now."""
-    key = "" if store is None else store.key("routines", *_form(blas))
+    key = "" if store is None else store.key("routines", dtype, *_form(blas))
     payload = None if store is None else store.get(key)
     if payload is not None:
         return _unpack(payload)
     from .routines import routine_images  # lazily: llvmlite
 
-    images = routine_images(blas)
+    images = routine_images(dtype, blas)
     if store is not None:
         store.put(key, _pack(images))
     return images
@@ -61,7 +66,7 @@ def _images(blas: Blas | None, store: Store | None) -> list[bytes]:
 def _form(blas: Blas | None) -> tuple[str, ...]:
     """What the code depends on besides this machine and this package."""
     if blas is None:
-        return ("loops",)
+        return ("tiles",)
     return "blas", f"{blas.int_bits} bits", f"threads={blas.has_threads}"
 
 

@@ -20,7 +20,7 @@ from numba.core.registry import cpu_target
 from ..ir.record import dataclass
 from .builder import Builder, Value, llvm_type, quoted
 from .intrinsics import numba_type, prepare, word_symbol
-from .kernel import ROUTINES, VOCABULARY, KernelSpec
+from .kernel import VOCABULARY, KernelSpec, routine_dtypes
 from .link import LLVM_LOCK, merged
 from .lowering import Lowered
 from .making import MAKING, hold_while_forking
@@ -44,8 +44,8 @@ def lower_by_numba(function: ast.FunctionDef, spec: KernelSpec, symbol: str, pat
     words &= VOCABULARY.keys()
     code = _compile(_define(function, path)[spec.name], spec, words)
     texts = (code.llvm, _functions(words), _entry(code, spec, symbol))
-    routines = any(name.rpartition("_")[0] in ROUTINES for name in words)
-    return Lowered(merged(texts, symbol), code.returns_status, routines)
+    text = merged(texts, symbol)
+    return Lowered(text, code.returns_status, routine_dtypes(text))
 
 
 def _define(function: ast.FunctionDef, path: str) -> dict[str, Any]:

@@ -21,8 +21,6 @@ from typing import Final
 from .kernel import routine_symbol
 from .vector_text import LLVM_FLOAT, parameter_types
 
-PANELED: Final = ("gemm", "gemv")
-
 MOST_PANELS: Final = 32
 
 UNIT: Final = 16
@@ -72,9 +70,8 @@ _PARTS: Final = {
   %lines = mul i64 %first, %a5
   %offset.a = select i1 %turned, i64 %first, i64 %lines
   %a = getelementptr {float}, ptr %a4, i64 %offset.a
-  %offset.y = mul i64 %first, %a10
-  %y = getelementptr {float}, ptr %a9, i64 %offset.y""",
-        {1: "%m", 2: "%n", 4: "%a", 9: "%y"},
+  %y = getelementptr {float}, ptr %a8, i64 %first""",
+        {1: "%m", 2: "%n", 4: "%a", 8: "%y"},
     ),
 }
 """The product of one panel: instructions, and the operands that differ from the whole product's."""

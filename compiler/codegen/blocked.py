@@ -70,7 +70,7 @@ def _gemv(
     else:
         matrix, vector, size, summed_first, stride = b, a, p.n, not p.tb, ldb
     rows, columns = (k, size) if summed_first else (size, k)
-    return summed_first, rows, columns, alpha, matrix, stride, vector, 1, beta, c, 1
+    return summed_first, rows, columns, alpha, matrix, stride, vector, beta, c
 
 
 def longest_sum(p: Matmul, dtype: np.dtype) -> int:

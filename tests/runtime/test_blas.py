@@ -1,4 +1,4 @@
-"""Finding BLAS, its self-test, its threads, and the loops that stand in for it."""
+"""Finding BLAS, its self-test, its threads, and doing without it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,8 @@ import sys
 
 import numpy as np
 import pytest
-from tapeless.ir.types import DTYPES
 from tapeless.runtime import blas
 from tapeless.runtime.engine import compile_source
-from tapeless.runtime.kernel import routine_symbol
-from tapeless.runtime.link import link
-from tapeless.runtime.loops import compile_loops
 from tapeless.runtime.store import open_store
 
 HEADER = '"""A test."""\nfrom tapeless.runtime.kernel import *\n\n\n'
@@ -97,68 +93,9 @@ def test_threads_are_restored_after_small_products_and_kept_for_large_ones():
     np.testing.assert_array_equal(arrays[2], 8)
 
 
-def test_prefers_loops_only_for_small_products():
-    assert blas.prefers_loops(4, 8, 2)
-    assert not blas.prefers_loops(32, 784, 128)
-
-
-KINDS = {"i": ctypes.c_int64, "p": ctypes.c_void_p}
-LAYOUTS = {"gemm": "iiiiifpipifpi", "gemv": "iiifpipifpi", "ger": "iifpipipi"}
-
-
-def loops(routine: str, dtype: str):
-    """The fallback as a Python function."""
-    number = ctypes.c_float if dtype == "f32" else ctypes.c_double
-    kinds = [KINDS.get(letter, number) for letter in LAYOUTS[routine]]
-    kind = ctypes.PYFUNCTYPE(None, *kinds)
-    symbol = routine_symbol(routine, dtype)
-    linked = link([compile_loops(routine, dtype)], [symbol], {})
-    function = kind(linked.addresses[symbol])
-    function.machine_code = linked
-
-    def call(*arguments):
-        pointers = [a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments]
-        function(*pointers)
-
-    return call
-
-
-@pytest.mark.parametrize("beta", [0.0, 1.0, -0.5])
-@pytest.mark.parametrize("ta", [False, True])
-@pytest.mark.parametrize("tb", [False, True])
-@pytest.mark.parametrize(("dtype", "rtol"), [("f32", 1e-4), ("f64", 1e-12)])
-def test_loop_gemm(dtype, rtol, ta, tb, beta):
-    rng = np.random.default_rng(3)
-    m, n, k = 5, 19, 11
-    numpy_dtype = DTYPES[dtype]
-    shapes = ((m, k), (k, n), (m, n))
-    a, b, c = (np.asarray(rng.normal(size=s), numpy_dtype) for s in shapes)
-    left, right = (np.ascontiguousarray(x.T if t else x) for x, t in ((a, ta), (b, tb)))
-    out = np.full_like(c, np.nan) if beta == 0 else c.copy()
-    lda, ldb = left.shape[1], right.shape[1]
-    loops("gemm", dtype)(ta, tb, m, n, k, 2.0, left, lda, right, ldb, beta, out, n)
-    np.testing.assert_allclose(out, 2 * a @ b + (beta * c if beta else 0), rtol=rtol, atol=rtol)
-
-
-@pytest.mark.parametrize("ta", [False, True])
-@pytest.mark.parametrize("beta", [0.0, 0.5])
-def test_loop_gemv_and_ger(ta, beta):
-    rng = np.random.default_rng(3)
-    a = rng.normal(size=(3, 5))
-    rows, columns = (5, 3) if ta else (3, 5)
-    x, y = rng.normal(size=2 * columns), rng.normal(size=rows)
-    out = np.full_like(y, np.nan) if beta == 0 else y.copy()
-    loops("gemv", "f64")(ta, 3, 5, 2.0, a, 5, x, 2, beta, out, 1)
-    np.testing.assert_allclose(out, 2 * (a.T if ta else a) @ x[::2] + (beta * y if beta else 0))
-    u, v, updated = rng.normal(size=3), rng.normal(size=5), a.copy()
-    loops("ger", "f64")(3, 5, -1.0, u, 1, v, 1, updated, 5)
-    np.testing.assert_allclose(updated, a - np.outer(u, v))
-
-
 def test_generated_code_works_without_blas():
     code = """
 import numpy as np
-from tapeless.ir.types import DTYPES
 from tapeless.runtime import blas
 from tapeless.runtime.engine import compile_source
 assert blas.find() is None

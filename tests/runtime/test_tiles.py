@@ -10,7 +10,8 @@ import pytest
 from llvmlite import binding as llvm
 from tapeless.ir.types import DTYPES
 from tapeless.runtime.kernel import ROUTINES
-from tapeless.runtime.link import assemble, host_features, link
+from tapeless.runtime.link import host_features
+from tapeless.runtime.loading import assemble, link
 from tapeless.runtime.matvec import GEMV
 from tapeless.runtime.products import BLOCK, INNER_BLOCK, products_text
 from tapeless.runtime.vector_text import AVX2, AVX512, NEON, PLAIN, registers

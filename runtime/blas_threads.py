@@ -1,0 +1,74 @@
+"""One thread for calls of the BLAS, for as long as any of ours lasts, as LLVM text.
+
+    lowered = lower_threads(lowers)     sets one thread if it should
+    restore_threads(lowered)            restores the user's count when nobody else is in between
+
+Chunks of a split kernel and routines of either dtype call them, at the same time even: so they are
+a module of their own, loaded once.
+"""
+
+from typing import Final
+
+THREAD_FUNCTIONS: Final = ("lower_threads", "restore_threads")
+
+WITHOUT_THREADS: Final = """
+define i1 @lower_threads(i1 %lowers) { ret i1 0 }
+define void @restore_threads(i1 %lowered) { ret void }
+"""
+"""For a BLAS whose count cannot be set, or none."""
+
+WITH_THREADS: Final = """
+declare i32 @get_threads()
+declare void @set_threads(i32)
+@holders = internal global i64 0
+@user = internal global i32 0
+@lock = internal global i32 0
+define internal void @acquire() {
+  br label %try
+try:
+  %old = atomicrmw xchg ptr @lock, i32 1 acquire
+  %taken = icmp ne i32 %old, 0
+  br i1 %taken, label %try, label %done
+done:
+  ret void
+}
+define i1 @lower_threads(i1 %lowers) {
+  br i1 %lowers, label %enter, label %done
+enter:
+  call void @acquire()
+  %others = load i64, ptr @holders
+  %more = add i64 %others, 1
+  store i64 %more, ptr @holders
+  %first = icmp eq i64 %others, 0
+  br i1 %first, label %lower, label %leave
+lower:
+  %threads = call i32 @get_threads()
+  store i32 %threads, ptr @user
+  call void @set_threads(i32 1)
+  br label %leave
+leave:
+  store atomic i32 0, ptr @lock release, align 4
+  br label %done
+done:
+  ret i1 %lowers
+}
+define void @restore_threads(i1 %lowered) {
+  br i1 %lowered, label %enter, label %done
+enter:
+  call void @acquire()
+  %holders = load i64, ptr @holders
+  %others = sub i64 %holders, 1
+  store i64 %others, ptr @holders
+  %last = icmp eq i64 %others, 0
+  br i1 %last, label %restore, label %leave
+restore:
+  %threads = load i32, ptr @user
+  call void @set_threads(i32 %threads)
+  br label %leave
+leave:
+  store atomic i32 0, ptr @lock release, align 4
+  br label %done
+done:
+  ret void
+}
+"""
