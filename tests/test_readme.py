@@ -161,3 +161,12 @@ def test_every_debug_variable_is_in_the_table() -> None:
     folders = ("ir", "passes", "runtime", "compiler", "library")
     sources = [file.read_text() for name in folders for file in (ROOT / name).rglob("*.py")]
     assert named == {word for text in sources for word in re.findall(r"TAPELESS_[A-Z_]+", text)}
+
+
+def test_every_promise_has_a_module_and_every_named_test_exists() -> None:
+    trust = (ROOT / "docs" / "trust.md").read_text()
+    promises = [int(number) for number in re.findall(r"^\| P(\d+) \|", trust, re.MULTILINE)]
+    modules = (ROOT / "tests" / "semantics").glob("test_p[0-9]*.py")
+    assert promises == sorted({int(path.name[6:8]) for path in modules}) == list(range(1, 17))
+    named = set(re.findall(r"`(tests/[\w/]+(?:\.py)?)`", trust))
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []

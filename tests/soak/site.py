@@ -6,14 +6,10 @@ thousand of them are cheap. What it did comes back through a pipe; one that hang
 
 from __future__ import annotations
 
-import json
 import os
 import random
-import select
 import shutil
-import signal
 import sys
-import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -24,6 +20,8 @@ from typing import Any
 import numpy as np
 import tapeless as tl
 from tapeless.runtime import store
+
+from soak.children import in_child
 
 SECONDS = 30
 Action = Callable[["Site"], object]
@@ -130,36 +128,14 @@ def by_numpy(name: str) -> list[Any]:
 
 def process(site: Site, inside: Action = nothing, seconds: float = SECONDS) -> Outcome:
     """Run the step of a site in a new process."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        try:
-            _child(site, inside, writer)
-        finally:
-            os._exit(0)
-    os.close(writer)
-    text = _read(reader, time.monotonic() + seconds)
-    if text is None:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+    done = in_child(lambda: _run(site, inside), seconds)
+    if done.status is None:
         return Outcome(error=f"hangs for {seconds} s")
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return Outcome(**json.loads(text), status=status) if text else Outcome(status=status)
+    return Outcome(**(done.value or {}), status=done.status)
 
 
-def _read(reader: int, deadline: float) -> str | None:
-    parts = []
-    with os.fdopen(reader, "rb", buffering=0) as file:
-        while select.select([file], [], [], max(0, deadline - time.monotonic()))[0]:
-            part = file.read(1 << 20)
-            if not part:
-                return b"".join(parts).decode()
-            parts.append(part)
-    return None
-
-
-def _child(site: Site, inside: Action, writer: int) -> None:
+def _run(site: Site, inside: Action) -> dict[str, Any]:
+    """In the child: run the step; what it did, as far as it came."""
     os.environ["TAPELESS_CACHE"] = str(site.folder)
     written = []
     put = store.Store.put
@@ -181,9 +157,7 @@ def _child(site: Site, inside: Action, writer: int) -> None:
             report["error"] = traceback.format_exc()
     report["warned"] = [str(w.message) for w in caught if "tapeless cache" in str(w.message)]
     report["written"] = len(written)
-    content = json.dumps(report).encode()
-    while content:
-        content = content[os.write(writer, content) :]
+    return report
 
 
 def copied(source: Path, target: Path) -> None:

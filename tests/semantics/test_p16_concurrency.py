@@ -1,4 +1,4 @@
-"""Compiling and calling from several threads at once, and on both sides of a fork."""
+"""P16. Steps are compiled and called from any thread, and on both sides of a fork."""
 
 from __future__ import annotations
 
@@ -11,27 +11,7 @@ import time
 import numpy as np
 import pytest
 import tapeless as tl
-
-
-def run_threads(target, count=4):
-    """Run `target(k)` in threads that start together; raises what a thread raised."""
-    barrier, failures = threading.Barrier(count), []
-
-    def body(k):
-        barrier.wait()
-        try:
-            target(k)
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=body, args=(k,), daemon=True) for k in range(count)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join(timeout=60)
-        assert not t.is_alive(), "a call hangs"
-    for failure in failures:
-        raise failure
+from soak.threads import crowd, run_threads
 
 
 def numbers(k):
@@ -52,7 +32,7 @@ def test_threads_compile_and_call_one_step():
             np.testing.assert_allclose(step(w, x), expected[k], rtol=1e-4)
             np.testing.assert_allclose(w, n * np.tanh(x), rtol=1e-3)
 
-    run_threads(work)
+    run_threads(work, 4)
     assert len(step.programs) == 1
 
 
@@ -61,7 +41,12 @@ def test_threads_compile_different_steps():
         step = tl.compile(lambda x: np.exp(x) * (k + 2))
         np.testing.assert_allclose(step(numbers(k)), np.exp(numbers(k)) * (k + 2), rtol=1e-5)
 
-    run_threads(work)
+    run_threads(work, 4)
+
+
+def test_sixteen_threads_share_functions():
+    """Each calls all of them; the long version is `python -m tests.soak threads`."""
+    assert crowd(16, 8, seed=0) == 16 * 8
 
 
 def exit_code(child):

@@ -1,0 +1,93 @@
+"""P9. NaN, infinities and signed zeros go through functions as in NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tapeless as tl
+
+
+def call(step):
+    return step
+
+
+def interpret(step):
+    return step.interpret
+
+
+both_ways = pytest.mark.parametrize("how", [call, interpret])
+
+INF, NAN = np.inf, np.nan
+FLOATS = [np.float32, np.float64]
+
+
+SPECIAL = [NAN, INF, -INF, 0.0, -0.0, 1.0, -1.0, 2.5, -3.5, 1e-40, -1e-40, 3e38, -3e38]
+
+
+def special_unary(x):
+    return (
+        -x, abs(x), np.sqrt(x), np.floor(x), np.ceil(x), np.rint(x), np.sign(x), x + 0, x - 0,
+        0 - x, x * 1, x * 0, x * -1, x / 2, 1 / x, x - x, x / x, x * x, x**2, x**0, x**1, x**-1,
+        np.negative(-x), -(x - 1), x == x, x != x, ~(x < 1), ~(x >= 1), np.isnan(x), np.isfinite(x),
+        np.isinf(x), np.where(np.isnan(x), 0, x), np.where(x > 0, x, x), x * 4 * 0.25, x / 3 * 3,
+    )  # fmt: skip
+
+
+def special_rounded(x):
+    return (
+        np.exp(x), np.log(x), np.log1p(x), np.expm1(x), np.tanh(x), np.sin(x), np.cos(x),
+        x**0.5, x**1.5, x**-0.5, 2.0**x, np.logaddexp(x, 0), np.arctan2(x, 1), np.arctan2(0, x),
+    )  # fmt: skip
+
+
+def special_binary(x, y):
+    return (
+        x + y, x - y, x * y, x / y, x // y, x % y, x < y, x <= y, x > y, x == y, x != y,
+        np.where(x < y, x, y), x * y - y * x, -(x - y), -x * y, -x / -y, x + -y, x - -y,
+    )  # fmt: skip
+
+
+def special_binary_unsigned(x, y):
+    """Where the sign of a zero is not specified, or values are rounded."""
+    return np.maximum(x, y), np.minimum(x, y), np.clip(x, y, 1), x**y, np.arctan2(x, y)
+
+
+def signs(array):
+    return np.signbit(np.where(np.isnan(array), 0, array))
+
+
+@both_ways
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("long", [False, True])
+@pytest.mark.parametrize(
+    ("function", "signed", "ulps"),
+    [
+        (special_unary, True, 0),
+        (special_rounded, True, 4),
+        (special_binary, True, 0),
+        (special_binary_unsigned, False, 4),
+    ],
+    ids=lambda v: getattr(v, "__name__", ""),
+)
+def test_special_values_propagate_as_in_numpy(function, signed, ulps, long, dtype, how):
+    """Short arrays run in the loops' remainders, long ones in their vectors."""
+    x = np.array(SPECIAL, dtype)
+    if function.__code__.co_argcount == 2:
+        args = [a.ravel() for a in np.meshgrid(x, x)]
+    else:
+        args = [np.tile(x, 5 if long else 1)]
+    if not long:
+        args = [a[:13] for a in args]
+    with np.errstate(all="ignore"):
+        expected = function(*args)
+    found = how(tl.compile(function))(*args)
+    tiny = 4 * np.finfo(dtype).smallest_subnormal if ulps else 0
+    for k, (a, e) in enumerate(zip(found, expected, strict=True)):
+        assert a.dtype == e.dtype
+        if e.dtype.kind == "f":
+            rtol = ulps * np.finfo(dtype).eps
+            np.testing.assert_allclose(a, e, rtol=rtol, atol=tiny, err_msg=f"result {k}")
+            if signed:
+                np.testing.assert_array_equal(signs(a), signs(e), err_msg=f"sign of result {k}")
+        else:
+            np.testing.assert_array_equal(a, e, err_msg=f"result {k}")
