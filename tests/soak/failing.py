@@ -79,7 +79,7 @@ def killed(number: int, *, cold: bool) -> Fault:
     """Killed before or after the n-th operation on files."""
     when = "after" if number % 2 else "before"
     inside = _killed_at(number // 2, bool(number % 2))
-    return Fault(f"killed {when} operation {number // 2}", inside=inside, cold=cold, killed=True)
+    return Fault(f"killed {when} an operation", inside=inside, cold=cold, killed=True)
 
 
 def killed_at_a_time(site: Site) -> None:

@@ -80,10 +80,10 @@ def starve(name: str, layout: str, way: str, count: int, seed: int) -> tuple[int
     def child() -> list[int]:
         # The C library shall take large arrays from the system, and give them back.
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 2**17)
-        pick, seen = random.Random(seed), [0, 0]
+        pick, seen, spare = random.Random(seed), [0, 0], 4e6
         for _ in range(count):
             before = counts(p)
-            most = address_space() + pick.randrange(16 if name == "grow" else 80) * 2**20
+            most = address_space() + int(spare * pick.uniform(0.5, 1.5))
             resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
             try:
                 run(p, 1.0)
@@ -93,6 +93,7 @@ def starve(name: str, layout: str, way: str, count: int, seed: int) -> tuple[int
             resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
             assert counts(p) == {value + ran for value in before}
             seen[ran] += 1
+            spare *= 0.7 if ran else 1.4  # near to what is just enough
         return seen
 
     done = in_child(child, 30 + count)
