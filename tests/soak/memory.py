@@ -62,9 +62,27 @@ def counts(p: dict[str, Any]) -> set[float]:
     return {float(x) for a in p.values() for x in (a.min(), a.max())}
 
 
-def address_space() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[0]) * resource.getpagesize()
+def limit(spare: int | None) -> None:
+    """Limit the address space to what is used now and so many bytes more; None: not at all."""
+    most = resource.RLIM_INFINITY
+    if spare is not None:
+        with open("/proc/self/statm") as file:
+            most = int(file.read().split()[0]) * resource.getpagesize() + spare
+    resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
+
+
+def use_up() -> list[Any]:
+    """Make the C library take large arrays from the system and give them back: what it holds free
+    is used up by the arrays that this returns."""
+    kept: list[Any] = []
+    ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 2**17)
+    limit(0)
+    try:
+        while True:
+            kept.append(np.empty(2**17, np.uint8))
+    except MemoryError:
+        limit(None)
+    return kept
 
 
 def starve(name: str, layout: str, way: str, count: int, seed: int) -> tuple[int, int]:
@@ -78,23 +96,20 @@ def starve(name: str, layout: str, way: str, count: int, seed: int) -> tuple[int
     run(p, 1.0)
 
     def child() -> list[int]:
-        # The C library shall take large arrays from the system, and give them back.
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 2**17)
-        pick, seen, spare = random.Random(seed), [0, 0], 4e6
+        kept, pick, seen, spare = use_up(), random.Random(seed), [0, 0], 4e6
         for _ in range(count):
             before = counts(p)
-            most = address_space() + int(spare * pick.uniform(0.5, 1.5))
-            resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
+            limit(int(spare * pick.uniform(0.5, 1.5)))
             try:
                 run(p, 1.0)
                 ran = 1
             except MemoryError:
                 ran = 0
-            resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+            limit(None)
             assert counts(p) == {value + ran for value in before}
             seen[ran] += 1
             spare *= 0.7 if ran else 1.4  # near to what is just enough
-        return seen
+        return seen if kept else []
 
     done = in_child(child, 30 + count)
     assert done.status == 0, done
@@ -112,15 +127,15 @@ def starve_first_call() -> None:
         program = step.programs[0]
         made = program.native.executable.arena_bytes
         fresh = tl.compile(lambda p: spread.function(p, 1.0))
-        most = address_space() + made // 2
-        resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
+        kept = use_up()
+        limit(made // 2)
         try:
             fresh(p)
             return False
         except MemoryError:
             pass
-        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
-        assert counts(p) == {0.0}
+        limit(None)
+        assert counts(p) == {0.0} and kept
         fresh(p)
         return counts(p) == {1.0}
 
