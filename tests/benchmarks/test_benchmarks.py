@@ -1,6 +1,7 @@
 """The benchmark harness: every peer does the same mathematics, and the table tells losses."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -199,3 +200,15 @@ def test_both_hessians_are_the_derivative_of_the_gradient(problem: str, dtype: s
     expected = np.linalg.norm((plus - minus) / (2 * step))
     for loop in loops:
         assert loop(1) == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_first_result_is_timed_in_fresh_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmarks.start import COLUMNS, run
+
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+    cold, warm = run(str(tmp_path)), run(str(tmp_path))
+    assert len(cold) == len(warm) == len(COLUMNS) + 1
+    assert all(part > 0 for part in (*cold, *warm))
+    assert cold[-1] == cold[1] + cold[3]
