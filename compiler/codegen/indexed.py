@@ -14,6 +14,7 @@ last one wins.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -26,6 +27,10 @@ from ...ir.types import I64, dtype_name
 from .kernel import Kernel, KernelWriter, factor, indent
 from .module import Check, Module, place_of
 from .regions import copy_all
+from .splitting import split_outermost
+
+_ELEMENT_TIME: Final = 0.5
+"""Nanoseconds, about, that a gathered element takes."""
 
 REARRANGING: Final = frozenset({"reshape", "transpose", "broadcast", "slice"})
 """Ops whose result holds elements of their operand and nothing else."""
@@ -77,7 +82,11 @@ def _check_kernel(index: Value, extent: int) -> Kernel:
 def _move_kernel(node: Node, indices: Sequence[Value], gather: bool) -> Kernel:
     """Loops over the index positions, then over the axes that are not indexed."""
     whole, part = (node.operands[0], node.result) if gather else (node.result, node.operands[1])
-    w = KernelWriter(part.shape, {place_of(node.result)})
+    split = None
+    if gather and part.shape:  # positions of a scatter may meet
+        rest = math.prod(part.shape[1:])
+        split = split_outermost(part.shape[0], rest * _ELEMENT_TIME, innermost=rest == 1)
+    w = KernelWriter(part.shape, {place_of(node.result)}, split)
     axes = node.attrs["axes"]
     batch = part.type.rank - (whole.type.rank - len(axes))
     setup = []

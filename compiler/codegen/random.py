@@ -20,10 +20,13 @@ from ...ir.philox import DOMAIN_SHIFT, LOW, MULTIPLIERS, ROUNDS, WEYL
 from ...ir.types import I32, I64
 from .kernel import Kernel, KernelWriter, indent
 from .module import Module, place_of
+from .splitting import split_outermost
 
 BLOCK: Final = 16
 """Bytes a block makes."""
 SCRATCH: Final = "scratch+0"
+_BLOCK_TIME: Final = 10.0
+"""Nanoseconds, about, that a block takes."""
 
 
 def emit_random_bits(module: Module, graph: Graph, node: Node) -> None:
@@ -42,7 +45,7 @@ def emit_random_bits(module: Module, graph: Graph, node: Node) -> None:
 
 def _kernel(node: Node, place: str, blocks: int, first: int) -> Kernel:
     (key,), dtype = node.operands, node.result.type.dtype
-    w = KernelWriter((blocks,), (place,))
+    w = KernelWriter((blocks,), (place,), split_outermost(blocks, _BLOCK_TIME, innermost=True))
     y, x = w.buffer(place, dtype), w.buffer(place_of(key), I64)
     start, domain = w.number(first), w.number(node.attrs["domain"] << DOMAIN_SHIFT)
     body = [

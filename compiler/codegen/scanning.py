@@ -22,6 +22,10 @@ from ...ir.graph import Graph, Node
 from ...ir.types import I64, dtype_name
 from .kernel import Kernel, KernelWriter, indent
 from .module import Module, place_of
+from .splitting import split_outermost
+
+_ELEMENT_TIME = 1.0
+"""Nanoseconds, about, that an element takes."""
 
 
 def emit_scan(module: Module, graph: Graph, node: Node) -> None:
@@ -34,7 +38,9 @@ def _kernel(node: Node) -> Kernel:
     shape, axis, dtype = node.result.shape, node.attrs["axis"], node.result.type.dtype
     n, inner = shape[axis], math.prod(shape[axis + 1 :])
     place = place_of(node.result)
-    w = KernelWriter((math.prod(shape[:axis]), inner, n), {place})
+    outer = math.prod(shape[:axis])
+    split = split_outermost(outer, n * inner * _ELEMENT_TIME)
+    w = KernelWriter((outer, inner, n), {place}, split)
     y, x = w.buffer(place, dtype), w.buffer(place_of(node.operands[0]), dtype)
     backwards = node.attrs["reverse"]
     start, step = w.number((n - 1) * inner if backwards else 0), w.number(inner * (-1) ** backwards)

@@ -29,6 +29,10 @@ from ...ir.graph import Graph, Node
 from ...ir.types import BOOL, I64
 from .kernel import Kernel, KernelWriter, indent
 from .module import Module, place_of
+from .splitting import split_outermost
+
+_STEP_TIME: Final = 3.0
+"""Nanoseconds, about, that halving an interval takes."""
 
 RUN: Final = 16
 """Keys that are sorted by insertion before runs are merged."""
@@ -116,7 +120,8 @@ def emit_search(module: Module, graph: Graph, node: Node) -> None:
         return
     (ordered, keys), place = node.operands, place_of(node.result)
     dtype = ordered.type.dtype
-    w = KernelWriter((keys.type.size, ordered.type.size), {place})
+    split = split_outermost(keys.type.size, ordered.type.size.bit_length() * _STEP_TIME)
+    w = KernelWriter((keys.type.size, ordered.type.size), {place}, split)
     y = w.buffer(place, I64)
     x, v = (w.buffer(place_of(value), dtype) for value in node.operands)
     x, v = f"{x}[middle]", f"{v}[i]"

@@ -56,10 +56,23 @@ def chunks_of(cost: float) -> int:
 
 def _cut(region: Region, loop: int, chunks: int) -> Split:
     """At most so many chunks of a loop."""
-    extent = region.extents[loop]
-    unit = ALIGNED if loop == len(region.extents) - 1 else 1
+    return _cut_extent(loop, region.extents[loop], chunks, loop == len(region.extents) - 1)
+
+
+def _cut_extent(loop: int, extent: int, chunks: int, innermost: bool) -> Split:
+    unit = ALIGNED if innermost else 1
     size = -(-extent // (min(chunks, extent) * unit)) * unit
     return Split(loop, -(-extent // size), size)
+
+
+def split_outermost(extent: int, nanoseconds: float, *, innermost: bool = False) -> Split | None:
+    """The chunks of a kernel's outermost loop, whose steps do not depend on each other; each takes
+    so long."""
+    chunks = chunks_of(extent * nanoseconds)
+    if chunks < 2 or extent < 2:
+        return None
+    split = _cut_extent(0, extent, chunks, innermost)
+    return split if split.chunks > 1 else None
 
 
 def totals_over(region: Region, loop: int) -> tuple[Node, ...]:

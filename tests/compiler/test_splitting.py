@@ -92,7 +92,8 @@ def moves(x, rows, key):
     x[1:] += x[:-1] * 2
     x[:, 1] = 3
     d = tl.nn.dropout(np.cumsum(z, axis=0), 0.5, key=key)
-    return y, np.tile(x, (2, 1)), d, tl.nn.softmax(x), np.sort(x, axis=0)
+    found = np.searchsorted(np.sort(x[0]), x[1:])
+    return y, np.tile(x, (2, 1)), d, tl.nn.softmax(x), np.cumsum(x, axis=1), found
 
 
 def batched(q, k, v, w):
@@ -206,6 +207,19 @@ def test_what_follows_from_several_totals_waits_for_all_chunks():
     assert [call.statement.partition("(")[0] for call in made.calls] == ["split", "k1"]
     assert_order_is_free(graph, random_arguments(graph))
     assert_runs_alike(graph, random_arguments(graph), native=False)
+
+
+def test_kernels_that_are_no_nests_are_split():
+    """Positions, running totals along other axes, random numbers and searches; not a scatter."""
+    made = generate(plan_memory(parse("""f(%x:f64[6,5], %i:i64[9], %v:f64[9], %k:i64[2]) {
+  %a:f64[9,5] = gather %x, %i [axes=(0)]
+  %b:f64[6,5] = cumsum %x [axis=1]
+  %c:i64[9] = searchsorted %v, %v
+  %d:i32[40] = random_bits %k [shape=(40), dtype=i32]
+  %e:f64[9] = scatter_add %v, %v, %i [axes=(0)]
+} -> %a, %b, %c, %d, %e""")))  # fmt: skip
+    called = [c.statement.partition("(")[0] for c in made.calls if c.node.op.kind != "elementwise"]
+    assert called == ["if k0", "split", "split", "split", "split", "if k0", "copy", "k5"]
 
 
 def test_chunks_are_few_where_work_is_little(monkeypatch):
