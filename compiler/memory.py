@@ -7,15 +7,17 @@
     %W1:f32[784,128]@in0 = dot_acc ..               an update, straight into the argument
 
 Places: `in3` argument 3, `out0` output 0, `const0` a constant or count, `arena+4096` a slot. A slot
-is given back when the last node that reads it, or a view of it, has run. `layout_of` and
+is free again when the last node that reads it, or a view of it, has run. `layout_of` and
 `memory_report` read everything from the planned graph; there is no other record.
 """
 
 from __future__ import annotations
 
-from bisect import insort
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
+
+import numpy as np
 
 from ..ir.graph import Graph, Loc, Node, Value
 from ..ir.record import dataclass
@@ -34,6 +36,16 @@ def plan_memory(graph: Graph) -> Graph:
     return scheduled
 
 
+@dataclass(eq=False)
+class _Slot:
+    """Memory that values take over from each other, from node `first` to node `last`."""
+
+    size: int
+    first: int
+    last: int
+    values: list[Value]
+
+
 class _Planner:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -41,7 +53,7 @@ class _Planner:
         values = {v for n in graph.nodes for v in (*n.operands, *n.results)}
         self.root = {v: root_of(graph.producer, v) for v in values}
         self.last = self._last_uses()
-        self.used: list[tuple[int, int, Value]] = []  # (offset, end, root), by offset
+        self.slots: dict[Value, _Slot] = {}
 
     def _last_uses(self) -> dict[Value, int]:
         last: dict[Value, int] = {}
@@ -52,45 +64,89 @@ class _Planner:
 
     def run(self) -> None:
         for position, node in enumerate(self.graph.nodes):
-            taken: set[Value] = set()
+            taken: set[_Slot] = set()
             for value in node.results:
                 if self.root[value] is value and value.place in (None, ARENA):
-                    self._place(node, value, position, taken)
-            self.used = [slot for slot in self.used if self.last[slot[2]] > position]
+                    slot = self._dying_operand(node, value, position, taken)
+                    if slot is None:
+                        slot = _Slot(padded(value.type), position, position, [])
+                    slot.last = self.last[value]
+                    slot.values.append(value)
+                    self.slots[value] = slot
+        for slot, offset in _arrange(list(dict.fromkeys(self.slots.values()))).items():
+            for value in slot.values:
+                value.place = f"arena+{offset}"
         for node in self.aliases:
             node.result.place = node.operands[0].place
 
-    def _place(self, node: Node, value: Value, position: int, taken: set[Value]) -> None:
-        slot = self._dying_operand(node, value, position, taken)
-        if slot is not None:
-            self.used.remove(slot)
-            offset = slot[0]
-        else:
-            offset = self._first_gap(padded(value.type))
-        value.place = f"arena+{offset}"
-        insort(self.used, (offset, offset + padded(value.type), value), key=lambda s: s[0])
-
     def _dying_operand(
-        self, node: Node, value: Value, position: int, taken: set[Value]
-    ) -> tuple[int, int, Value] | None:
-        dying = [s for s in self.used if self.last[s[2]] == position and s[2] not in node.results]
-        if not dying:
+        self, node: Node, value: Value, position: int, taken: set[_Slot]
+    ) -> _Slot | None:
+        """The slot of an operand that ends here and may be overwritten."""
+        roots = dict.fromkeys(self.root[v] for v in node.operands)
+        if not any(self.last[r] == position and r in self.slots for r in roots):
             return None
         for operand in inplace_operands(self.graph, node, value):
-            sharing = {v for v in node.operands if self.root[v] is self.root[operand]}
-            for slot in dying:
-                if slot[2] is self.root[operand] and sharing == {operand} and operand not in taken:
-                    taken.add(operand)
-                    return slot
+            root = self.root[operand]
+            sharing = {v for v in node.operands if self.root[v] is root}
+            slot = self.slots.get(root)
+            dying = slot is not None and self.last[root] == position and slot not in taken
+            if slot is not None and dying and sharing == {operand}:
+                taken.add(slot)
+                return slot
         return None
 
-    def _first_gap(self, size: int) -> int:
+
+def _arrange(slots: list[_Slot]) -> dict[_Slot, int]:
+    """An offset for every slot: the best of a few orders of first fit, after Pisarchyk and Lee,
+    "Efficient Memory Management for Deep Neural Net Inference", 2020."""
+    best: dict[_Slot, int] = {}
+    least = max(_live(slots), default=0)
+    for key in ORDERS:
+        found = _first_fit(sorted(slots, key=key))
+        if not best or _peak(found) < _peak(best):
+            best = found
+        if _peak(best) <= least:
+            break
+    return best
+
+
+ORDERS: Final[tuple[Callable[[_Slot], int], ...]] = (
+    lambda slot: slot.first,
+    lambda slot: -slot.size,
+    lambda slot: -slot.size * (slot.last - slot.first + 1),
+    lambda slot: slot.first - slot.last,
+)
+
+
+def _live(slots: list[_Slot]) -> Iterator[int]:
+    """The bytes of the slots in use at each node: no arrangement takes less than the most."""
+    change: dict[int, int] = {}
+    for slot in slots:
+        change[slot.first] = change.get(slot.first, 0) + slot.size
+        change[slot.last + 1] = change.get(slot.last + 1, 0) - slot.size
+    yield from itertools.accumulate(change[position] for position in sorted(change))
+
+
+def _peak(offsets: Mapping[_Slot, int]) -> int:
+    return max((offset + slot.size for slot, offset in offsets.items()), default=0)
+
+
+def _first_fit(slots: Sequence[_Slot]) -> dict[_Slot, int]:
+    """Each slot in turn at the lowest offset that no slot in use at the same time takes."""
+    placed = np.zeros((len(slots), 4), np.int64)  # first, last, start, end
+    offsets: dict[_Slot, int] = {}
+    for k, slot in enumerate(slots):
+        others = placed[:k]
+        others = others[(others[:, 0] <= slot.last) & (others[:, 1] >= slot.first)]
         offset = 0
-        for start, end, _ in self.used:
-            if start - offset >= size:
+        for start, end in others[np.argsort(others[:, 2]), 2:].tolist():
+            if start - offset >= slot.size:
                 break
             offset = max(offset, end)
-        return offset
+        offsets[slot] = offset
+        placed[k] = slot.first, slot.last, offset, offset + slot.size
+    return offsets
 
 
 def padded(type: Type) -> int:

@@ -20,6 +20,7 @@ Results do not change, except that a sum may add in another order.
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -125,9 +126,11 @@ class _Fusion:
         one.nodes = nodes
         for node in two.nodes:
             self.unit[node] = one
-        self.units.remove(two)
+        later = self._later(min(one.number, two.number))
+        del self.units[len(self.units) - 1 - later.index(two)]
+        later.remove(two)
         one.inputs = (one.inputs | two.inputs) - {one, two}
-        for unit in self.units:
+        for unit in later:
             if two in unit.inputs:
                 unit.inputs = (unit.inputs - {two}) | {one}
         for node in two.nodes:
@@ -135,11 +138,16 @@ class _Fusion:
                 readers = self.readers.get(value, [])
                 readers[:] = [one if u is two else u for u in readers]
         bits = one.ancestors | two.ancestors
-        one.ancestors = bits & ~one.bit & ~two.bit
-        for unit in self.units:
-            if unit.ancestors & (one.bit | two.bit):
-                unit.ancestors |= bits | one.bit
+        pair, bits = one.bit | two.bit, bits | one.bit
+        one.ancestors = bits & ~pair
+        for unit in later:
+            if unit.ancestors & pair:
+                unit.ancestors |= bits
         return one
+
+    def _later(self, number: int) -> list[_Unit]:
+        """The units from this number on, latest first: only they can read its results."""
+        return list(itertools.takewhile(lambda u: u.number >= number, reversed(self.units)))
 
     def _independent(self, one: _Unit, two: _Unit) -> bool:
         """Whether no path between the two runs through a third unit."""

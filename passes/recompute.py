@@ -184,13 +184,15 @@ class _Recomputation:
         return self.regions[node]
 
     def _is_region(self, node: Node) -> bool:
-        once = len(set(node.operands)) == len(node.operands)
-        return once and node.op.kind in KINDS and as_region(node_body(self.graph, node)) is not None
+        if node.op.kind not in KINDS or len(set(node.operands)) < len(node.operands):
+            return False
+        return node.op.kind == "fused" or as_region(node_body(self.graph, node)) is not None
 
     def _replace(self, region: _Region, value: Value) -> None:
         """Let the readers of a result compute it, by the best cut, if that pays."""
-        readers = self._readers(region, value)
-        worth = [(self._gain(region, value, cut, readers), cut) for cut in _cuts(region, value)]
+        cuts = list(_cuts(region, value))
+        readers = self._readers(region, value) if cuts else []
+        worth = [(self._gain(region, value, cut, readers), cut) for cut in cuts]
         for gain, cut in sorted(worth, key=lambda pair: -pair[0]):
             if gain > 0 and self._apply(region, value, cut, readers):
                 break

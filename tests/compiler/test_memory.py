@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tapeless as tl
 from hypothesis import given, settings
 from running import assert_runs_alike, random_arguments, region_graphs
 from tapeless.compiler.checker import check_plan
@@ -120,6 +126,55 @@ def test_the_report_says_why_a_value_is_kept() -> None:
 def test_every_plan_of_a_random_graph_is_proved(graph: Graph) -> None:
     for form in (graph, fuse(graph)):
         check_plan(plan_memory(form))
+
+
+def most_live(graph: Graph) -> int:
+    """The most bytes of the arena, in slots, that values need at once: those that are read later,
+    and what the node that runs reads and writes, unless one is written over the other."""
+    end = {v: k for k, node in enumerate(graph.nodes) for v in (*node.operands, *node.results)}
+    end.update((v, len(graph.nodes)) for v in graph.results)
+    ends: dict[str, int] = {}  # by place, of the values that lie there so far
+    sizes: dict[str, int] = {}
+    most = 0
+    for k, node in enumerate(graph.nodes):
+        for value in node.results:
+            place = str(value.place)
+            if place.startswith("arena"):
+                shared = place in ends and ends[place] >= k
+                sizes[place] = max(-(-value.type.nbytes // 64) * 64, sizes.get(place, 0) * shared)
+                ends[place] = max(end[value], ends.get(place, 0) * shared)
+        ends = {place: last for place, last in ends.items() if last >= k}
+        most = max(most, sum(sizes[place] for place in ends))
+    return most
+
+
+@settings(max_examples=150, deadline=None)
+@given(region_graphs())
+def test_the_arena_of_a_random_graph_is_no_larger_than_what_is_live(graph: Graph) -> None:
+    for form in (graph, fuse(graph)):
+        made = plan_memory(form)
+        assert most_live(made) <= arena_bytes(made) <= 1.1 * most_live(made)
+
+
+@pytest.mark.parametrize("name", ["mlp_adam", "deep", "lenet", "lstm", "attention"])
+def test_the_arena_of_a_training_step_is_no_larger_than_what_is_live(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2]))
+    from benchmarks.workloads import _MORE, _PROBLEMS
+
+    (problem,) = (p for p in (*_PROBLEMS, *_MORE) if p.name == name)
+    rng = np.random.default_rng(0)
+    params, (x, y) = problem.params(rng), problem.batch(rng)
+    opt = tl.optim.adam(1e-3) if problem.optimizer == "adam" else tl.optim.sgd(1e-3, 0.9)
+
+    def step(p: Any, state: Any, x: Any, y: Any) -> Any:
+        value, g = tl.value_and_grad(lambda p: problem.loss(tl.nn, p, x, y))(p)
+        opt.update(p, g, state)
+        return value
+
+    made = tl.compile(step).lower(params, opt.init(params), x, y).graph("planned")
+    assert most_live(made) <= arena_bytes(made) <= 1.1 * most_live(made)
 
 
 def test_running_totals_are_taken_in_place() -> None:
