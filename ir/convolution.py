@@ -155,6 +155,9 @@ def _input(body: Graph, dot: Node) -> Convolution | None:
         if columns and columns <= set(y) and left in body.inputs and right in body.inputs:
             spelled = dict(zip(dot_operands(dot), letters.spec, strict=False))
             matrices = [(v, letters.place(v, spelled[v])) for v in (left, right)]
+            inside = {names[j] for j in range(whole.type.rank, part.type.rank)} - {"-"}
+            if not inside <= set(k) - set(y):
+                return None  # images would overlap
             return _fitted("input", dot, letters, (w, k, y), columns, add.result, place, matrices)
     return None
 

@@ -22,61 +22,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-import numpy as np
-
 from ...ir.convolution import Convolution, Place
 from ...ir.graph import Node, Value
-from ...ir.matmul import Matmul
 from ...ir.record import dataclass
 from ...ir.types import F32, F64, dtype_name
-from .blocked import longest_sum
-from .kernel import KernelWriter, indent, loop_name
+from .kernel import CHUNK, KernelWriter, indent, loop_name
 from .module import Module, place_of
 from .regions import copy_all
-
-CACHE: Final = 256 * 1024
-"""Bytes of windows that stay in the second-level cache."""
-
-FEWEST: Final = 64
-"""Columns worth a product, whatever the cache."""
-
-LONG: Final = 256
-"""Columns of a tile whose columns are summed."""
+from .tiling import choose_split, choose_tiling
 
 TILE, STRIP = "tile", "strip"
+WINDOWS, PACKED, PART, TOTAL = range(4)
+CHUNKS: Final = "chunks"
 BLOCK, ELEMENT = "b", "e"  # no letter is a variable of that name
-
-
-@dataclass(frozen=True)
-class Tiling:
-    """`images` images, or a strip of `strip` steps of the first letter of the columns; `sums` are
-    as many columns as may be added up in the result's dtype."""
-
-    images: int
-    strip: int
-    sums: int
-
-
-def choose_tiling(c: Convolution, dtype: np.dtype) -> Tiling:
-    """Whole images while their windows fit the cache."""
-    size, step = c.count(c.columns), c.count(c.columns[1:])
-    whole = Matmul(c.count(c.free), c.count(c.rows), c.count(c.images) * size, False, True, False)
-    sums = longest_sum(whole, dtype) if c.kind == "weights" else size
-    fitting = min(max(FEWEST, CACHE // (dtype.itemsize * c.count(c.rows))), max(sums, step))
-    first = c.extents[c.columns[0]]
-    if size > fitting:
-        strips = -(-first // max(1, fitting // step))
-        return Tiling(1, -(-first // strips), sums)
-    wanted = -(-(LONG if c.kind == "weights" else FEWEST) // size)
-    images = min(wanted, fitting // size, c.count(c.images)) if _are_joinable(c) else 1
-    return Tiling(max(1, images), first, sums)
-
-
-def _are_joinable(c: Convolution) -> bool:
-    """Whether several images may be one tile."""
-    by_column = c.right.first == c.columns
-    dense = c.right.place.steps.get(c.images) == c.count(c.columns + c.free)
-    return len(c.images) == 1 and (dense or not by_column)
 
 
 def emit_convolution(module: Module, node: Node, c: Convolution) -> None:
@@ -115,26 +73,36 @@ class _Emitter:
         (self.output,) = body.outputs
         self.places[self.output] = place_of(node.result)
         letters = [*c.images, *c.groups, *c.rows, *c.columns, *c.free, TILE, STRIP]
-        self.variable = {x: loop_name(k) for k, x in enumerate(letters)}
+        self.variable = {x: loop_name(k) for k, x in enumerate(letters)} | {CHUNKS: CHUNK}
+        self.per_chunk = self._per_chunk()
+        memory = sum(self.per_chunk) * self.dtype.itemsize
+        self.split = choose_split(c, self.tiling, memory)
         self.scratch = self._scratch()
-        self.w = KernelWriter((), {place_of(node.result), *self.scratch})
+        self.w = KernelWriter((), {place_of(node.result), *self.scratch}, self.split)
         self._outer = list(self._outer_loops())
 
-    def _scratch(self) -> list[str]:
-        """Places in scratch memory: windows, packed columns; a sum of tiles and the sum of all."""
+    def _per_chunk(self) -> list[int]:
+        """Elements of scratch memory: windows, packed columns; a sum of tiles and the sum of all.
+        Those of chunks do not share a line of the cache."""
         sums = self.node.result.type.size if self.c.kind == "weights" else 0
-        itemsize = self.dtype.itemsize
         counts = [self.r * self.width, self.packs * self.m * self.width, sums, sums]
+        return [-(-count // 16) * 16 for count in counts]
+
+    def _scratch(self) -> list[str]:
+        """The places of the areas, each with a part for every chunk."""
         places, offset = [], 0
-        for count, size in zip(counts, (itemsize, itemsize, itemsize, 8), strict=True):
+        chunks = self.split.chunks if self.split is not None else 1
+        for k, count in enumerate(self.per_chunk):
             places.append(f"scratch+{offset}")
-            offset += -(-count * size // 64) * 64
+            offset += count * chunks * (8 if k == TOTAL else self.dtype.itemsize)
         self.module.scratch = max(self.module.scratch, offset)
         return places
 
     def emit(self) -> None:
         kinds = {"forward": self._forward, "weights": self._weights, "input": self._input}
         self.module.call(self.node, self.w.finish(kinds[self.c.kind]()))
+        if self.c.kind == "weights" and self.split is not None:
+            self._join(self.split.chunks)
 
     # The three kinds
 
@@ -166,21 +134,23 @@ class _Emitter:
         c, size = self.c, self.node.result.type.size
         lines = [*self._pack_windows(), *self._pack_right(), self._weights_product()]
         every, sums = c.count(c.images) * self.size, self.tiling.sums
-        part = self._part()
-        clear = f"zero({part}, {size})"
-        if every <= sums:
-            return [clear, *self._around(lines), *self._finish(part)]
-        total, element = self._total(), ELEMENT
-        loop = f"for {element} in range({size}):"
-        flush = [loop, f"    {total}[{element}] = {total}[{element}] + f64({part}[{element}])"]
         steps = self._outer[0].count if self._outer else 1
-        together = sums * steps // every
+        own = steps if self.split is None else self.split.size
+        part, together = self._element(PART), sums * steps // every
+        if c.groups and not c.images:  # the outermost loop adds nothing up
+            together = own * (every <= sums)
+        clear = f"zero({self._area(PART)}, {size})"
+        self.sums = PART if together >= own else TOTAL
+        if self.sums == PART:
+            return [clear, *self._around(lines), *self._finish()]
+        total, loop = self._element(TOTAL), f"for {ELEMENT} in range({size}):"
+        flush = [loop, f"    {total} = {total} + f64({part})"]
         if together > 1:
             lines = [clear, *self._around(lines, together), *flush]
-            lines = [f"for {BLOCK} in range({-(-steps // together)}):", *indent(lines)]
+            lines = [f"for {BLOCK} in range({-(-own // together)}):", *indent(lines)]
         else:
             lines = self._around([clear, *lines, *flush])
-        return [loop, f"    {total}[{element}] = 0.0", *lines, *self._finish(total)]
+        return [loop, f"    {total} = 0.0", *lines, *self._finish()]
 
     def _weights_product(self) -> str:
         c = self.c
@@ -192,22 +162,39 @@ class _Emitter:
             flags = f"False, {by_free}, {self.r}, {self.m}, {self._columns()}"
             factors = f"{self._windows()}, {self.width}, {self._right()}"
         offset, ld = self._index(c.left.place, self._outer_terms), c.count(c.left.last)
-        target = f"at({self._part()}, {offset}), {ld}"
+        target = f"{self._area(PART, offset)}, {ld}"
         return f"{self._gemm}({flags}, 1.0, {factors}, 1.0, {target})"
 
-    def _finish(self, total: str) -> list[str]:
+    def _finish(self) -> list[str]:
+        """The sum becomes the result where there are no chunks to join."""
+        return [] if self.split is not None else self._stored(self.w, self._element(self.sums))
+
+    def _join(self, chunks: int) -> None:
+        """A second kernel adds up what the chunks found."""
+        w = KernelWriter((), {place_of(self.node.result)})
+        dtype = F64 if self.sums == TOTAL else self.dtype
+        found = w.buffer(self.scratch[self.sums], dtype)
+        found = f"{found}[{self.per_chunk[self.sums]} * {CHUNK} + {ELEMENT}]"
+        add = [f"for {CHUNK} in range({chunks}):", f"    s0 = s0 + f64({found})"]
+        self.sums = TOTAL
+        loop, store = self._stored(w, "s0")
+        self.module.call(self.node, w.finish([loop, "    s0 = 0.0", *indent(add), store]))
+
+    def _stored(self, w: KernelWriter, value: str) -> list[str]:
         """The sum as the result, or added to it."""
-        e, dot = ELEMENT, self.c.dot
-        result = self._buffer(self.output)
-        value = f"{total}[{e}]"
+        dot, size = self.c.dot, self.node.result.type.size
+        result = f"{w.buffer(place_of(self.node.result), self.dtype)}[{ELEMENT}]"
         if dot.op.name == "dot_acc":
-            wide = total != self._part()
-            alpha = f"{self._buffer(dot.operands[3])}[0]"
-            old = f"{result}[{e}]"
-            value = f"f64({old}) + f64({alpha}) * {value}" if wide else f"{old} + {alpha} * {value}"
+            alpha = f"{w.buffer(self.places[dot.operands[3]], self.dtype)}[0]"
+            wide = self.sums == TOTAL
+            value = (
+                f"f64({result}) + f64({alpha}) * {value}"
+                if wide
+                else f"{result} + {alpha} * {value}"
+            )
         if self.dtype == F32:
             value = f"f32({value})"
-        return [f"for {e} in range({self.node.result.type.size}):", f"    {result}[{e}] = {value}"]
+        return [f"for {ELEMENT} in range({size}):", f"    {result} = {value}"]
 
     # Loops around the tiles
 
@@ -230,13 +217,19 @@ class _Emitter:
             yield _Outer(s, count, str(count), [setup])
 
     def _around(self, lines: list[str], together: int = 0) -> list[str]:
-        """The outer loops around the lines; of the outermost one `together` steps, the block `b`
-        of them."""
+        """The outer loops around the lines; of the outermost one those of a chunk, or of these
+        `together` steps, the block `b` of them."""
         for k, outer in reversed(list(enumerate(self._outer))):
-            bounds = outer.bound
+            first, bounds = "0", outer.bound
+            if self.split is not None and k == 0:
+                size = self.w.chunk_size
+                first = f"{CHUNK} * {size}"
+                end = f"minimum_i64({first} + {size}, {outer.bound})"
+                bounds = f"{first}, {end}"
             if together and k == 0:
-                first = f"{together} * {BLOCK}"
-                bounds = f"{first}, minimum_i64({first} + {together}, {outer.bound})"
+                end = bounds.removeprefix(f"{first}, ")
+                first = f"{first} + {together} * {BLOCK}"
+                bounds = f"{first}, minimum_i64({first} + {together}, {end})"
             lines = [f"for {outer.variable} in range({bounds}):", *indent([*outer.setup, *lines])]
         return lines
 
@@ -260,7 +253,7 @@ class _Emitter:
     def _right(self) -> str:
         right = self.c.right
         if self.packs:
-            return f"{self._scratch_buffer(1)}, {self.width}"
+            return f"{self._area(PACKED)}, {self.width}"
         offset = self._index(right.place, self._outer_terms)
         return f"at({self._buffer(right.value)}, {offset}), {self.c.count(right.last)}"
 
@@ -268,34 +261,33 @@ class _Emitter:
         return self._move_windows("{1} = {0}")
 
     def _move_windows(self, statement: str) -> list[str]:
-        c = self.c
-        return self._move(c.image, c.windows, self._windows(), c.rows, statement)
+        return self._move(self.c.image, self.c.windows, WINDOWS, self.c.rows, statement)
 
     def _pack_right(self) -> list[str]:
         return self._move_right("{1} = {0}") if self.packs else []
 
     def _move_right(self, statement: str) -> list[str]:
         right = self.c.right
-        packed = self._scratch_buffer(1)
-        return self._move(right.value, right.place, packed, self.c.free, statement)
+        return self._move(right.value, right.place, PACKED, self.c.free, statement)
 
     def _move(
-        self, value: Value, place: Place, packed: str, lines_of: str, statement: str
+        self, value: Value, place: Place, area: int, lines_of: str, statement: str
     ) -> list[str]:
         """Elements of a value (0) and of the tile's columns (1), a line for each of the letters
         `lines_of`."""
         c = self.c
         inner = [*lines_of, *self.tiled, *c.columns]
         there = f"{self._buffer(value)}[{self._index(place, self._inner_terms)}]"
-        here = f"{packed}[{self._index(self._tile_place(lines_of), self._own_term)}]"
+        own = self._index(self._tile_place(area, lines_of), self._own_term)
+        here = f"{self._scratch_buffer(area)}[{own}]"
         lines = [statement.format(there, here)]
         for x in reversed(inner):
             bound = {self.tiled: "w0", self.cut: "w1"}.get(x, str(c.extents[x]))
             lines = [f"for {self.variable[x]} in range({bound}):", *indent(lines)]
         return lines
 
-    def _tile_place(self, lines_of: str) -> Place:
-        steps, step = {}, 1
+    def _tile_place(self, area: int, lines_of: str) -> Place:
+        steps, step = self._chunk_steps(area), 1
         for x in reversed(self.c.columns):
             steps[x] = step
             step *= self.c.extents[x]
@@ -334,13 +326,22 @@ class _Emitter:
         return self.w.buffer(self.places[value], value.type.dtype)
 
     def _scratch_buffer(self, k: int) -> str:
-        return self.w.buffer(self.scratch[k], F64 if k == 3 else self.dtype)
+        return self.w.buffer(self.scratch[k], F64 if k == TOTAL else self.dtype)
 
     def _windows(self) -> str:
-        return self._scratch_buffer(0)
+        return self._area(WINDOWS)
 
-    def _part(self) -> str:
-        return self._scratch_buffer(2)
+    def _chunk_steps(self, area: int) -> dict[str, int]:
+        return {CHUNKS: self.per_chunk[area]} if self.split is not None else {}
 
-    def _total(self) -> str:
-        return self._scratch_buffer(3)
+    def _area(self, area: int, offset: str = "0") -> str:
+        """The chunk's part of an area of scratch memory, as a buffer."""
+        own = self._index(Place(0, self._chunk_steps(area)), self._own_term)
+        start = " + ".join(x for x in (own, offset) if x != "0")
+        buffer = self._scratch_buffer(area)
+        return f"at({buffer}, {start})" if start else buffer
+
+    def _element(self, area: int) -> str:
+        """Element `e` of the same."""
+        own = self._index(Place(0, self._chunk_steps(area)), self._own_term)
+        return f"{self._scratch_buffer(area)}[{'' if own == '0' else own + ' + '}{ELEMENT}]"

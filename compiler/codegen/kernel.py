@@ -95,7 +95,7 @@ class KernelWriter:
             k: self._number("n", n) for k, n in enumerate(self.extents)
         }
         self.split = split
-        self._size = self.number(split.size) if split is not None else ""
+        self.chunk_size = self.number(split.size) if split is not None else ""
 
     def _number(self, letter: str, value: int) -> str:
         name = f"{letter}{sum(n[0] == letter for n in self._numbers)}"
@@ -122,8 +122,8 @@ class KernelWriter:
         """The header of loop `k`."""
         bounds = self._extent_names[k]
         if self.split is not None and k == self.split.loop:
-            first = f"{CHUNK} * {self._size}"
-            bounds = f"{first}, minimum_i64({first} + {self._size}, {bounds})"
+            first = f"{CHUNK} * {self.chunk_size}"
+            bounds = f"{first}, minimum_i64({first} + {self.chunk_size}, {bounds})"
         return f"for {loop_name(k)} in range({bounds}):"
 
     def index(self, axes: Sequence[Axis], buffer: str = "") -> str:

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import tapeless as tl
 from running import assert_runs_alike, random_arguments
-from tapeless.compiler.codegen import convolution
+from tapeless.compiler.codegen import generate
+from tapeless.compiler.codegen import tiling as choice
+from tapeless.compiler.memory import plan_memory
 
 GEOMETRIES = {
     "plain": ((3, 2, 7, 6), (4, 2, 3, 2), {}),
@@ -14,12 +16,15 @@ GEOMETRIES = {
     "dilation": ((2, 3, 8, 9), (2, 3, 3, 2), {"stride": (1, 2), "dilation": (2, 3)}),
     "groups": ((3, 4, 5, 5), (6, 2, 2, 3), {"groups": 2}),
     "one image, one channel": ((1, 1, 6, 5), (3, 1, 2, 2), {}),
+    "one image, groups": ((1, 4, 6, 5), (6, 2, 2, 3), {"groups": 2}),
     "one row of positions": ((4, 2, 3, 6), (3, 2, 3, 3), {}),
 }
-TILINGS = {  # CACHE, FEWEST, LONG
-    "whole images": (10**6, 1, 1),
-    "several images": (10**6, 30, 70),
-    "strips": (1, 9, 9),
+TILINGS = {
+    "whole images": {"FEWEST": 1, "LONG": 1},
+    "several images": {"FEWEST": 30, "LONG": 70},
+    "strips": {"CACHE": 1, "FEWEST": 9},
+    "chunks": {"FEWEST": 1, "LONG": 1, "PER_NANOSECOND": 1e-6},
+    "strips, chunks of 2": {"CACHE": 1, "FEWEST": 9, "PER_NANOSECOND": 1e-6, "MOST_CHUNKS": 2},
 }
 
 
@@ -48,8 +53,8 @@ def convolutions(graph):
 
 @pytest.fixture
 def tiling(request, monkeypatch):
-    for name, value in zip(("CACHE", "FEWEST", "LONG"), TILINGS[request.param], strict=True):
-        monkeypatch.setattr(convolution, name, value)
+    for name, value in TILINGS[request.param].items():
+        monkeypatch.setattr(choice, name, value)
 
 
 @pytest.mark.parametrize("tiling", TILINGS, indirect=True)
@@ -65,7 +70,7 @@ def test_all_three_as_plain_python(geometry, tiling):
 @pytest.mark.parametrize("sums", [5, 40, 10**6])
 def test_sums_of_f32_in_blocks(sums, tiling, monkeypatch):
     """Over some positions, over some images, over all."""
-    monkeypatch.setattr(convolution, "longest_sum", lambda p, dtype: sums)
+    monkeypatch.setattr(choice, "longest_sum", lambda p, dtype: sums)
     graph = planned(*GEOMETRIES["stride, padding"], np.float32)
     assert_runs_alike(graph, random_arguments(graph), native=False)
 
@@ -73,6 +78,13 @@ def test_sums_of_f32_in_blocks(sums, tiling, monkeypatch):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_native(dtype):
     graph = planned((5, 3, 12, 11), (8, 3, 3, 3), {"padding": 1}, dtype)
+    assert_runs_alike(graph, random_arguments(graph))
+
+
+def test_native_in_chunks(monkeypatch):
+    monkeypatch.setattr(choice, "PER_NANOSECOND", 1e-6)
+    graph = planned((5, 3, 12, 11), (8, 3, 3, 3), {"padding": 1}, np.float32)
+    assert "split(" in generate(plan_memory(graph)).source
     assert_runs_alike(graph, random_arguments(graph))
 
 
