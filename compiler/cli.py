@@ -21,9 +21,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..runtime import machine
+from ..runtime import machine, product_choice
 from ..runtime.places import cache_directory
-from ..runtime.store import entries, objects_directory
+from ..runtime.store import entries, objects_directory, open_store
 from . import peaks
 from .api import BoundStep, CompiledFunction
 from .compare import compare
@@ -67,7 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     bench.set_defaults(run=_bench)
     doctor = commands.add_parser("doctor", help="versions, CPU, BLAS, threads, cache place")
     doctor.add_argument(
-        "--measure", action="store_true", help="measure this machine's peaks, for Program.profile"
+        "--measure",
+        action="store_true",
+        help="measure this machine's peaks, and which products to leave to the BLAS",
     )
     doctor.set_defaults(run=_doctor)
     cache = commands.add_parser("cache", help="place and size of the cache")
@@ -107,6 +109,8 @@ def _doctor(options: argparse.Namespace) -> str:
     try:
         if options.measure:
             peaks.keep(measure())
+            for dtype in ("f32", "f64"):
+                product_choice.choose(dtype, open_store())
         facts = str(machine.describe())
     except ValueError as error:
         raise UsageError(str(error)) from error

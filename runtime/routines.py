@@ -39,22 +39,24 @@ _BLAS_ARGUMENTS: Final = {
 }
 
 
-def routine_images(dtype: str, blas: Blas | None) -> list[bytes]:
-    """The object code of all of one dtype, for a BLAS or without one."""
+def routine_images(dtype: str, blas: Blas | None, choice: int | None = None) -> list[bytes]:
+    """The object code of all of one dtype, for a BLAS or without one; `choice` is what was measured
+    (`runtime/product_choice.py`)."""
     machine = registers(host_features())
     paneled = has_pool() and (blas is None or blas.has_threads)
-    tiled = tiled_work(machine, blas, paneled=paneled)
+    tiled = tiled_work(machine, blas, choice, paneled=paneled)
     texts = [products_text(machine, dtype)] if tiled else []
     texts.append(routines_text(Target(machine, dtype), blas, tiled, paneled=paneled))
     return [object_code(text) for text in texts]
 
 
-def tiled_work(machine: Registers, blas: Blas | None, *, paneled: bool) -> int:
+def tiled_work(machine: Registers, blas: Blas | None, choice: int | None, *, paneled: bool) -> int:
     """Below how many multiplications tiles make a product. Where the BLAS is called on several
     threads, large ones are left to it. On Windows, where tiles were not run, it makes all."""
     if blas is None:
         return ALL
-    work = 0 if sys.platform == "win32" else TILED_WORK.get(machine, 0)
+    model = 0 if sys.platform == "win32" else TILED_WORK.get(machine, 0)
+    work = model if choice is None else choice
     return work if paneled else min(work, THREADED_WORK)
 
 

@@ -92,10 +92,12 @@ def test_a_library_of_32_bit_integers_is_called_with_them():
 
 def test_where_tiles_make_a_product(monkeypatch):
     if BLAS is not None:
-        assert tiled_work(AVX512, BLAS, paneled=True) == ALL
-        assert tiled_work(AVX512, BLAS, paneled=False) == blas.THREADED_WORK
-        assert tiled_work(AVX2, BLAS, paneled=True) == blas.THREADED_WORK
-        assert tiled_work(NEON, BLAS, paneled=True) == 0
+        assert tiled_work(AVX512, BLAS, None, paneled=True) == ALL
+        assert tiled_work(AVX512, BLAS, None, paneled=False) == blas.THREADED_WORK
+        assert tiled_work(AVX2, BLAS, None, paneled=True) == blas.THREADED_WORK
+        assert tiled_work(NEON, BLAS, None, paneled=True) == 0
+        assert tiled_work(NEON, BLAS, 999, paneled=True) == 999
+        assert tiled_work(AVX512, BLAS, 0, paneled=True) == 0
         monkeypatch.setattr(sys, "platform", "win32")
-        assert tiled_work(AVX512, BLAS, paneled=False) == 0
-    assert tiled_work(NEON, None, paneled=False) == ALL
+        assert tiled_work(AVX512, BLAS, None, paneled=False) == 0
+    assert tiled_work(NEON, None, None, paneled=False) == ALL
