@@ -143,10 +143,11 @@ def _value_time(region: Region, value: Value) -> float:
     if node is None or is_free(node):
         return time
     if node.op.name in SLOW:
-        return time + 40 * size * _OP
+        return time + 200 * size * _OP
     return time + (8 if node.op.name in EXPENSIVE else 1) * size * _OP
 
 
-_BYTE: Final = 0.02
-_OP: Final = 0.0125
-"""Nanoseconds to move one byte from the second or third cache, and for a cheap op per byte."""
+_BYTE: Final = 0.008
+_OP: Final = 0.006
+"""Nanoseconds to move one byte, and for a cheap op per byte: measured on 65,536 and 1,000,000
+elements, where sums, updates, exp and tanh of both floats come out within a factor of two."""
