@@ -48,14 +48,11 @@ class _Unit:
 
     def __init__(self, number: int, node: Node, fusable: bool) -> None:
         self.number = number
+        self.bit = 1 << number
         self.nodes = [node]
         self.fusable = fusable
         self.ancestors = 0
         self.inputs: set[_Unit] = set()
-
-    @property
-    def bit(self) -> int:
-        return 1 << self.number
 
 
 class _Fusion:
@@ -153,7 +150,7 @@ class _Fusion:
         """Whether no path between the two runs through a third unit."""
         pair = {one, two}
         return not any(
-            self._above([u]) & other.bit
+            (u.ancestors | u.bit) & other.bit
             for unit, other in ((one, two), (two, one))
             for u in unit.inputs - pair
         )
