@@ -43,9 +43,15 @@ hold_while_forking(MAKING, LLVM_LOCK)
 
 @cache
 def _jit() -> Any:
+    _prepare()
+    return llvm.create_lljit_compiler()
+
+
+@cache
+def _prepare() -> None:
+    """Make this machine known to LLVM."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    return llvm.create_lljit_compiler()
 
 
 _numbers = itertools.count()
@@ -127,7 +133,7 @@ def _object_code(module: Any) -> bytes:
 @cache
 def _target_machine() -> Any:
     """This machine, as LLVM sees it; what it emits may be loaded anywhere."""
-    _jit()
+    _prepare()
     target = llvm.Target.from_default_triple()
     features = llvm.get_host_cpu_features().flatten()
     return target.create_target_machine(

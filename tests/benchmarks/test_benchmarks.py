@@ -212,3 +212,11 @@ def test_the_first_result_is_timed_in_fresh_processes(
     assert len(cold) == len(warm) == len(COLUMNS) + 1
     assert all(part > 0 for part in (*cold, *warm))
     assert cold[-1] == cold[1] + cold[3]
+
+
+@pytest.mark.parametrize("name", ["layers", "mixed"])
+def test_compiling_splits_the_time(python: Callable[..., str], name: str) -> None:
+    found = json.loads(python("-m", "benchmarks.compiling", "25", "--child", name))
+    assert found["ops"] > 10 and found["calls"] >= found["kernels"] >= 1
+    assert found["phases"].keys() >= {"trace", "fused", "codegen", "lower", "llvm", "link"}
+    assert found["all"] > 0 and all(seconds >= 0 for seconds in found["phases"].values())
