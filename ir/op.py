@@ -21,7 +21,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
-from typing import TYPE_CHECKING, Any, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from .record import dataclass
 from .types import Type
@@ -62,6 +63,27 @@ class Sample:
     adjust: Mapping[int, Callable[[Any], Any]] = field(default_factory=dict)
 
 
+class Samples(Sequence[Sample]):
+    """Samples that are made when somebody looks: only tests do."""
+
+    def __init__(self, make: Callable[[], Sequence[Sample]]) -> None:
+        self._make = make
+
+    @cached_property
+    def _made(self) -> Sequence[Sample]:
+        return self._make()
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    @overload
+    def __getitem__(self, k: int) -> Sample: ...
+    @overload
+    def __getitem__(self, k: slice) -> Sequence[Sample]: ...
+    def __getitem__(self, k: int | slice) -> Sample | Sequence[Sample]:
+        return self._made[k]
+
+
 @dataclass(frozen=True, eq=False)
 class Op:
     """One operation of the IR. Identity is equality: there is one record per name."""
@@ -74,7 +96,7 @@ class Op:
     attrs: Mapping[str, Any] = field(default_factory=dict)
     jacobian: JacobianRule | None = None
     scalar: str | None = None
-    samples: tuple[Sample, ...] = ()
+    samples: Sequence[Sample] = ()
     commutative: bool = False
 
     @property

@@ -22,7 +22,7 @@ from ..builder import Builder
 from ..errors import DTypeError, ShapeError
 from ..graph import Node, Value
 from ..jacobian import Axes, Factor, Term
-from ..op import ZERO, Attrs, JacobianRule, Op, Sample
+from ..op import ZERO, Attrs, JacobianRule, Op, Sample, Samples
 from ..record import dataclass
 from ..types import BOOL, F32, F64, I32, I64, Type, dtype_name
 
@@ -128,7 +128,7 @@ def elementwise(
         jacobian=ZERO if partials is None else jacobian_rule(partials),
         scalar=scalar,
         commutative=commutative,
-        samples=_samples(arity, accepts, low, high),
+        samples=Samples(lambda: _samples(arity, accepts, low, high)),
     )
 
 

@@ -27,7 +27,7 @@ from ..errors import DTypeError, LinAlgError, ShapeError
 from ..graph import Node
 from ..jacobian import Axes, Map, Term
 from ..maps import triangle
-from ..op import ZERO, Attrs, Op, Sample, define
+from ..op import ZERO, Attrs, Op, Sample, Samples, define
 from ..types import F32, F64, I64, Type, dtype_name
 from .elementwise import check_arity, common_dtype
 
@@ -289,7 +289,9 @@ for _op in (
         "X with A X = B, or A^T X = B if `transposed`; A[.., n, n], B[.., n, k]",
         attrs={"transposed": False},
         jacobian=_system_jacobian,
-        samples=_samples(dominant, _SYSTEMS, {"transposed": False}, {"transposed": True}),
+        samples=Samples(
+            lambda: _samples(dominant, _SYSTEMS, {"transposed": False}, {"transposed": True})
+        ),
     ),
     Op(
         "solve_triangular",
@@ -299,7 +301,7 @@ for _op in (
         "X with T X = B, or T^T X = B if `transposed`; T is the lower or upper triangle of A",
         attrs={"lower": True, "transposed": False},
         jacobian=_system_jacobian,
-        samples=_samples(triangular, _SYSTEMS, *_SIDES),
+        samples=Samples(lambda: _samples(triangular, _SYSTEMS, *_SIDES)),
     ),
     Op(
         "cholesky",
@@ -308,7 +310,7 @@ for _op in (
         _cholesky,
         "lower triangular L with L L^T = A; only the lower triangle of A is read",
         jacobian=_cholesky_jacobian,
-        samples=_samples(definite, [(s,) for s in _MATRICES], {}),
+        samples=Samples(lambda: _samples(definite, [(s,) for s in _MATRICES], {})),
     ),
     Op(
         "logabsdet",
@@ -317,7 +319,7 @@ for _op in (
         lambda a: np.linalg.slogdet(a)[1],
         "log|det A|; -inf for a singular A",
         jacobian=_logabsdet_jacobian,
-        samples=_samples(dominant, [(s,) for s in _MATRICES], {}),
+        samples=Samples(lambda: _samples(dominant, [(s,) for s in _MATRICES], {})),
     ),
     Op(
         "det_sign",
@@ -326,7 +328,7 @@ for _op in (
         lambda a: np.linalg.slogdet(a)[0],
         "the sign of det A: -1, 1, or 0 for a singular A",
         jacobian=ZERO,
-        samples=_samples(dominant, [(s,) for s in _MATRICES], {}),
+        samples=Samples(lambda: _samples(dominant, [(s,) for s in _MATRICES], {})),
     ),
     Op(
         "lu",
@@ -335,7 +337,7 @@ for _op in (
         _lu,
         "P A = L U in one matrix (L has ones on its diagonal), and the row each row was "
         "exchanged with; by partial pivoting, of a singular A too",
-        samples=_samples(dominant, [(s,) for s in _MATRICES], {}),
+        samples=Samples(lambda: _samples(dominant, [(s,) for s in _MATRICES], {})),
     ),
     Op(
         "lu_solve",
@@ -344,7 +346,7 @@ for _op in (
         _lu_solve,
         "X with A X = B, or A^T X = B if `transposed`, given the two results of `lu %A`",
         attrs={"transposed": False},
-        samples=_lu_samples(),
+        samples=Samples(_lu_samples),
     ),
 ):
     define(_op)
