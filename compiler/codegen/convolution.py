@@ -280,9 +280,11 @@ class _Emitter:
         there = f"{self._buffer(value)}[{self._index(place, self._inner_terms)}]"
         own = self._index(self._tile_place(area, lines_of), self._own_term)
         here = f"{self._scratch_buffer(area)}[{own}]"
-        lines = [statement.format(there, here)]
+        lines, adds = [statement.format(there, here)], "+" in statement
         for x in reversed(inner):
             bound = {self.tiled: "w0", self.cut: "w1"}.get(x, str(c.extents[x]))
+            if adds and x == inner[-1] and x != self.cut:
+                bound = self.w.number(c.extents[x])  # unrolled, it would not be vectors
             lines = [f"for {self.variable[x]} in range({bound}):", *indent(lines)]
         return lines
 
