@@ -30,8 +30,8 @@ from ..ir.graph import Graph, Node, Value
 from ..ir.op import OPS
 from ..ir.region import Region, is_free
 
-MAX_NODES: Final = 40
-MAX_BUFFERS: Final = 16
+MAX_NODES: Final = 64
+MAX_BUFFERS: Final = 24
 MAX_PHASES: Final = 4
 MAX_SIBLINGS: Final = 4
 """Regions tried that only read the same array."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 import numpy as np
 import pytest
+import tapeless as tl
 from hypothesis import given, settings
 from running import assert_same, random_arguments, region_graphs, run_interpreted
 from tapeless.ir.arrange import as_region
@@ -230,3 +234,28 @@ def test_a_count_read_along_two_axes_is_stored() -> None:
     after = fuse(before)
     verify(after)
     assert_same_values(before, after)
+
+
+def test_a_step_of_a_recurrent_cell_is_one_kernel_each_way() -> None:
+    """Gates are computed from slices of one product, and their gradients where they belong in the
+    gradient of that product: nothing else but products and their biases runs once per step."""
+
+    def loss(p: Any, x: Any) -> Any:
+        h = c = x[0] @ p["H"]
+        for t in range(len(x)):
+            z = x[t] @ p["W"] + h @ p["U"] + p["b"]
+            i, f, o = (tl.nn.sigmoid(z[:, k : k + 6]) for k in (0, 6, 12))
+            c = f * c + i * np.tanh(z[:, 18:])
+            h = o * np.tanh(c)
+        return np.sum(h * h)
+
+    def nodes(steps: int) -> list[str]:
+        rng = np.random.default_rng(0)
+        shapes = {"H": (3, 6), "W": (3, 24), "U": (6, 24), "b": (24,)}
+        p = {k: rng.standard_normal(shape) for k, shape in shapes.items()}
+        x = rng.standard_normal((steps, 5, 3))
+        return ops(tl.compile(tl.grad(loss)).lower(p, x).graph("fused"))
+
+    few, more = Counter(nodes(4)), Counter(nodes(7))
+    assert more["fused"] - few["fused"] == 3 * 2
+    assert more["add_at"] == few["add_at"] == 0
