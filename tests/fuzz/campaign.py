@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import random
 import sys
 import time
@@ -12,15 +10,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from datetime import date
 from multiprocessing import get_context
 from typing import Final
 
-import numpy as np
 from tapeless.compiler.pipeline import STEPS
 from tapeless.passes.rewriting.rules import RulePass
 
-from .check import check
+from .check import Arrays, check
 from .gradients import check_gradient
 from .grow import Program, grow
 from .shrink import shrink
@@ -39,7 +35,7 @@ class Find:
     seed: int
     error: str
     graph: str
-    arguments: list[np.ndarray]
+    arguments: Arrays
 
     def __str__(self) -> str:
         arguments = "\n".join(f"  {a!r}" for a in self.arguments)
@@ -48,6 +44,12 @@ class Find:
 
 NEVER_NEEDED: Final = frozenset({"eye_parts"})
 """In the pipeline `jacobian_free` comes first and leaves no `eye`."""
+
+
+def every_rule() -> set[str]:
+    """The names of the rewrite rules that programs can need."""
+    passes = [step.run for step in STEPS if isinstance(step.run, RulePass)]
+    return {rule.name for p in passes for rule in p.rules} - NEVER_NEEDED
 
 
 @dataclass
@@ -62,31 +64,7 @@ class Report:
     @property
     def never_fired(self) -> list[str]:
         """The rewrite rules that found nothing to do in all these programs."""
-        passes = [step.run for step in STEPS if isinstance(step.run, RulePass)]
-        rules = {rule.name for p in passes for rule in p.rules}
-        return sorted(rules - NEVER_NEEDED - set(self.fired))
-
-    def markdown(self, seed: int) -> str:
-        """The figures for the record: what ran where, the bound, and the rules."""
-        rows = [
-            f"| {kind} | {n:,} | {sum(f.kind == kind for f in self.finds)} | {3 / n:.1e} |"
-            for kind, n in self.ran.items()
-        ]
-        rules = ", ".join(f"{name} {n:,}" for name, n in self.fired.most_common())
-        machine = (
-            f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-        )
-        return "\n".join(
-            [
-                f"Seed {seed}, {date.today()}, {machine}, NumPy {np.__version__}, "
-                f"{self.seconds:,.0f} s.\n",
-                "| kind | programs | finds | bound at 95 % if none |",
-                "|---|---|---|---|",
-                *rows,
-                f"\nRules and passes fired: {rules}.\n",
-                f"Rules that never fired: {', '.join(self.never_fired) or 'none'}.\n",
-            ]
-        )
+        return sorted(every_rule() - set(self.fired))
 
     def __str__(self) -> str:
         counts = ", ".join(f"{n:,} {kind}" for kind, n in self.ran.items())
@@ -222,4 +200,4 @@ def _crash(kind: str, seed: int) -> Find:
     return Find(kind, seed, "the process died", str(program.graph), program.arguments)
 
 
-__all__ = ["KINDS", "Find", "Report", "campaign", "grown", "one"]
+__all__ = ["KINDS", "Find", "Report", "campaign", "every_rule", "grown", "one"]

@@ -168,8 +168,9 @@ def check(program: Program, rng: random.Random, *, native: bool = False) -> Coun
     """Disagreement, VerifyError or whatever else is raised if something is wrong; else how often
     each rewrite rule fired."""
     graph, arguments = program.graph, program.arguments
-    text, before = str(graph), [a.tobytes() for a in arguments]
-    if str(parse(text)) != text:
+    before = [a.tobytes() for a in arguments]
+    text = str(graph) if rng.random() < 0.25 else None
+    if text is not None and str(parse(text)) != text:
         raise Disagreement("text", "the text does not parse back to itself")
     lowered = lower(graph, verify=True)
     try:
@@ -185,7 +186,7 @@ def check(program: Program, rng: random.Random, *, native: bool = False) -> Coun
         reference.compare("native", run_native(lowered, arguments))
     if [a.tobytes() for a in arguments] != before:
         raise Disagreement("interpreter", "an argument was written to")
-    if str(graph) != text:
+    if text is not None and str(graph) != text:
         raise Disagreement("passes", "the traced graph was changed")
     return lowered.fired
 

@@ -5,7 +5,8 @@
 runs so many programs through the interpreter at every stage, so many natively, and so many
 gradients; prints what was found, made minimal, and how often each rewrite rule fired. The exit
 code is 1 if anything was found, or if a rule never fired in 20,000 programs. Every program has its
-own seed, printed with a find; `--seed S --n 1` runs it again. `--record FILE` writes the figures.
+own seed, printed with a find; `--seed S --n 1` runs it again. `--record FILE` writes the figures,
+`--sum FILE ..` adds up such files.
 
     python -m tests.fuzz --seeded --seed 7
 
@@ -21,6 +22,7 @@ from typing import Final
 from . import texts
 from .campaign import campaign
 from .hunt import hunt_all
+from .record import Record, added
 
 RECORDED: Final = 20_000
 """From so many programs on every rule must have fired."""
@@ -39,7 +41,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeded", action="store_true", help="hunt the seeded bugs instead")
     parser.add_argument("--bug", action="append", default=[], help="only this one of them")
     parser.add_argument("--record", type=Path, help="write the figures here, as Markdown")
+    parser.add_argument("--sum", type=Path, nargs="+", default=[], help="add up such files instead")
     given = parser.parse_args(arguments)
+    if given.sum:
+        print(added(file.read_text() for file in given.sum))
+        return 0
     if given.texts:
         return int(texts.run(given.texts, given.seed) > 0)
     if given.seeded:
@@ -54,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     report = campaign({k: n for k, n in counts.items() if n}, given.seed, given.jobs)
     print(report)
     if given.record:
-        given.record.write_text(report.markdown(given.seed))
+        given.record.write_text(str(Record.of(report, given.seed)))
     return 1 if report.finds or (report.never_fired and given.n >= RECORDED) else 0
 
 

@@ -10,26 +10,32 @@ from tapeless.ir.parse import parse
 from tapeless.passes.rewriting.rules import Rule, RulePass
 from tapeless.passes.simplify import simplify
 
-from fuzz.campaign import campaign, gradients, interpreted, native, one
+from fuzz.campaign import campaign, every_rule, gradients, interpreted, native, one
 from fuzz.check import Disagreement
 from fuzz.grow import grow
 from fuzz.growing import Growing, Program
 from fuzz.hunt import BUGS, hunts
+from fuzz.record import Record, added
 from fuzz.shrink import shrink
 from fuzz.steps import motifs
 from fuzz.texts import texts
 
-COUNTS = {"interpreted": 400, "native": 25, "gradients": 150, "training": 8}
+PARTS = [
+    *(("interpreted", seed, 400) for seed in range(1, 2001, 400)),
+    *(("gradients", seed, 250) for seed in (1, 251)),
+    *(("native", seed, 30) for seed in (1, 31)),
+    ("training", 1, 8),
+]
 REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("*.ir"))
 
 
-@pytest.mark.parametrize("kind", COUNTS)
-def test_nothing_is_found(kind: str) -> None:
-    report = campaign({kind: COUNTS[kind]}, seed=1)
+@pytest.mark.parametrize(("kind", "seed", "count"), PARTS)
+def test_nothing_is_found(kind: str, seed: int, count: int) -> None:
+    report = campaign({kind: count}, seed)
     assert not report.finds, str(report)
-    assert report.ran[kind] == COUNTS[kind]
+    assert report.ran[kind] == count
     if kind == "gradients":
-        assert report.fired["compared"] > COUNTS[kind] / 2
+        assert report.fired["compared"] > count / 2
 
 
 @pytest.mark.parametrize("file", REGRESSIONS, ids=lambda file: file.stem)
@@ -108,6 +114,19 @@ def test_a_seeded_bug_is_found(bug: str) -> None:
 def test_seeded_bugs_are_many_and_have_names_of_their_own() -> None:
     names = [bug.name for bug in BUGS]
     assert len(names) == len(set(names)) >= 60
+
+
+def test_records_add_up() -> None:
+    first, second = (campaign({"interpreted": n}, seed=1) for n in (4, 6))
+    one_text, other = (str(Record.of(r, seed)) for r, seed in ((first, 1), (second, 50)))
+    assert str(Record.read(one_text)) == one_text
+    total = added([one_text, other])
+    assert total.seeds == ["1", "50"] and total.ran == {"interpreted": 10}
+    assert total.fired == first.fired + second.fired
+    assert str(Record.read(str(total))) == str(total)
+    assert set(total.never_fired) == every_rule() - set(total.fired)
+    with pytest.raises(ValueError, match="not the record"):
+        added(["| interpreted | 10 | 0 |"])
 
 
 def test_programs_are_determined_by_their_seed() -> None:
