@@ -240,7 +240,7 @@ BUGS: Final = (
         around(nest.RegionEmitter, "_arg_reduction", last_extremum)),
     Bug("wrong order of axes in an index", NATIVE, around(kernel.KernelWriter, "index", backwards)),
     Bug("wrong stride: steps ignored", NATIVE,
-        instead(kernel.KernelWriter, "_step", lambda self, loop, step: kernel.loop_name(loop))),
+        instead(kernel, "_step", lambda loop, step: kernel.loop_name(loop))),
     Bug("wrong start: slices begin at 0", NATIVE,
         around(kernel.KernelWriter, "_position", plain_start)),
     Bug("missing cast: iota off by one", NATIVE, instead(nest, "_converted", unconverted)),

@@ -93,7 +93,7 @@ class Growing:
         self.exact: set[Value] = set()
         self.reach: dict[Value, int] = {}
         """Inputs that are indices, and the extent they were made for."""
-        self.careless = rng.random() < 0.15
+        self.careless = rng.random() < 0.2
         """Whether one index will be out of range."""
         for _ in range(rng.randint(1, 3)):
             self.fresh(Type(self.dtype, self.shape()))

@@ -39,7 +39,7 @@ BUGS: Final = (*IN_PASSES, *IN_CODE)
 MINUTES: Final = 30
 SECONDS: Final = 60.0
 """The most processor time a bug may take to be found."""
-PROGRAMS: Final = {"native": 500, "training": 100}
+PROGRAMS: Final = {"native": 800, "training": 100}
 """How many programs there are for a bug of the code."""
 HANGING: Final = 60
 """A program that takes so much longer than its bug had left hangs."""

@@ -140,7 +140,7 @@ OPS: Final[dict[str, Callable[..., Any]]] = {
     "broadcast": lambda x, shape: jnp.broadcast_to(x, shape),
     "slice": lambda x, spec: x[slices(spec)],
     "concatenate": lambda *parts, axis: jnp.concatenate(parts, axis),
-    "pad": lambda x, low, high: jnp.pad(x, list(zip(low, high, strict=True))),
+    "pad": lambda x, low, high: jnp.pad(x, list(zip(low, high, strict=True))) if x.ndim else x,
     "windows": windows,
     "windows_add": windows_add,
     "dot": lambda x, y, spec: jnp.einsum(spec, x, y, precision="highest"),
@@ -195,7 +195,7 @@ def compiled(
             arguments[k] = x
         return arguments
 
-    @jax.jit
+    @jax.jit  # type: ignore[untyped-decorator, unused-ignore]
     def both(moving: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         values = by_jax(program.graph, whole(moving))
         if loss is None:

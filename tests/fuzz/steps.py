@@ -263,6 +263,8 @@ class Steps(Growing):
         axes = tuple(sorted(self.rng.sample(range(x.type.rank), self.rng.randint(1, x.type.rank))))
         count = self.rng.choice((1, 2, 5, 8))
         shape: tuple[int, ...] = (count,) if self.rng.random() < 0.7 else (2, count)
+        if self.reach and self.rng.random() < 0.5:
+            shape = self.rng.choice(list(self.reach)).shape
         found: list[Value] = []
         for axis in axes:
             n = x.shape[axis]
@@ -275,9 +277,11 @@ class Steps(Growing):
     def indices(self, shape: tuple[int, ...], n: int) -> Value:
         """Indices of an axis of n elements: of another axis if they fit. In a careless program one
         does not."""
-        wrong = self.careless and self.rng.random() < 0.5
-        used = [v for v, m in self.reach.items() if v.shape == shape and (m > n) == wrong]
-        if used and self.rng.random() < (0.7 if wrong else 0.4):
+        there = [v for v in self.reach if v.shape == shape]
+        larger = [v for v in there if self.reach[v] > n]
+        wrong = self.careless and self.rng.random() < (0.7 if larger else 0.2)
+        used = larger if wrong else [v for v in there if v not in larger]
+        if used and self.rng.random() < (0.8 if wrong else 0.5):
             value = self.rng.choice(used)
         else:
             value = self.at_the_ends(shape, n + wrong)
