@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     if given.texts:
         return int(texts.run(given.texts, given.seed) > 0)
     if given.seeded:
-        return hunt_all(given.bug, given.seed)
+        return hunt_all(given.bug, given.seed, given.record)
     counts = {
         "interpreted": given.n,
         "native": given.native,

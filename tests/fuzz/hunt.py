@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Final
 
 from tapeless.compiler.codegen import generate
@@ -45,6 +46,11 @@ HANGING: Final = 60
 """A program that takes so much longer than its bug had left hangs."""
 
 
+HEADING: Final = """\
+| bug | programs of kind | programs | of them run | seconds | found by |
+|---|---|---|---|---|---|"""
+
+
 @dataclass(frozen=True)
 class Hunt:
     """How a bug fared: the programs it took, how many of them were run, what the failing one said
@@ -60,6 +66,13 @@ class Hunt:
     @property
     def said(self) -> str:
         return "not found" if self.error is None else self.error.splitlines()[0]
+
+    @property
+    def row(self) -> str:
+        """A row of the table under `HEADING`."""
+        said = "not found" if self.error is None else self.said.partition(":")[0]
+        cells = (self.bug, self.kind, f"{self.programs:,}", self.ran, f"{self.seconds:.1f}", said)
+        return f"| {' | '.join(map(str, cells))} |"
 
     def __str__(self) -> str:
         took = f"{self.programs:5,} programs, {self.ran:4,} run {self.seconds:5.1f} s"
@@ -170,15 +183,19 @@ def processor_minutes() -> float:
     return sum(u.ru_utime + u.ru_stime for u in used) / 60
 
 
-def hunt_all(names: Sequence[str], seed: int) -> int:
-    """Hunt them and print the list; 1 unless 95 % are found in `MINUTES`."""
-    score = []
+def hunt_all(names: Sequence[str], seed: int, record: Path | None = None) -> int:
+    """Hunt them, print the list, and write it as Markdown; 1 unless 95 % are found in `MINUTES`."""
+    fared = []
     for hunt in hunts(names, seed):
         print(hunt, flush=True)
-        score.append(hunt.error is not None)
-    minutes = processor_minutes()
-    print(f"{sum(score)} of {len(score)} found in {minutes:.1f} processor minutes")
-    return int(sum(score) < 0.95 * len(score) or minutes > MINUTES)
+        fared.append(hunt)
+    score, minutes = sum(hunt.error is not None for hunt in fared), processor_minutes()
+    total = f"{score} of {len(fared)} found in {minutes:.1f} processor minutes"
+    print(total)
+    if record is not None:
+        rows = "\n".join(hunt.row for hunt in fared)
+        record.write_text(f"Seed {seed}: {total}.\n\n{HEADING}\n{rows}\n")
+    return int(score < 0.95 * len(fared) or minutes > MINUTES)
 
 
 __all__ = ["BUGS", "Hunt", "hunt_all", "hunts"]
