@@ -21,11 +21,14 @@ from typing import Final
 from .dotspec import DotSpec
 from .record import dataclass
 
-SMALL: Final = 4096
-"""A product with fewer multiplications than this costs a BLAS more to start than to do."""
+SMALL: Final = 512
+"""A product of fewer multiplications than this takes longer to start than a loop takes to do it."""
+
+SMALL_BATCH: Final = 4096
+"""The same for products in loops, which are started one by one: for all of them together."""
 
 MAX_SMALL: Final = 64
-"""Most products of fewer multiplications that one contraction may become."""
+"""Most products of fewer multiplications than that which one contraction may become."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +102,8 @@ def as_matmul(spec: DotSpec, extents: Mapping[str, int]) -> Matmul | None:
     if found is None:
         return None
     shared = all(loop.a and loop.b and loop.c for loop in found.loops)
-    few = found.products <= MAX_SMALL and (shared or found.work >= SMALL // MAX_SMALL)
-    return found if few or found.work >= SMALL else None
+    few = found.products <= MAX_SMALL and (shared or found.work >= SMALL_BATCH // MAX_SMALL)
+    return found if few or found.work >= SMALL_BATCH else None
 
 
 Place = dict[str, int]

@@ -15,7 +15,7 @@ from ...ir.arrange import as_region
 from ...ir.builder import Builder
 from ...ir.dotspec import DotSpec, parse_spec
 from ...ir.graph import Graph, Node, Value
-from ...ir.matmul import SMALL, Matmul, as_matmul
+from ...ir.matmul import SMALL, SMALL_BATCH, Matmul, as_matmul
 from ...ir.ops.constant import scalar_constant
 from ...ir.ops.dot import letter_extents
 from ...ir.types import dtype_name
@@ -32,7 +32,8 @@ def emit_dot(module: Module, graph: Graph, node: Node) -> None:
     extents = letter_extents(node.attrs["spec"], (x.type, y.type))
     product = as_matmul(parse_spec(node.attrs["spec"]), extents)
     work = math.prod(extents.values())
-    if product is None or work < SMALL or not x.type.is_float or _is_awkward(product, x):
+    small = product is not None and work < (SMALL_BATCH if product.loops else SMALL)
+    if product is None or small or not x.type.is_float or _is_awkward(product, x):
         _emit_loops(module, graph, node, extents)
     else:
         _emit_routine(module, graph, node, product)

@@ -43,3 +43,12 @@ def test_a_product_and_an_update_by_one(m, n, k, ta, tb, dtype):
     program.run(w, a, b)
     assert (abs(w - expected) <= bound).all()
     assert (abs(interpreted - expected) <= bound).all()
+
+
+@pytest.mark.parametrize(("rows", "columns", "calls"), [(32, 20, 1), (20, 20, 0)])
+def test_a_product_is_a_call_from_five_hundred_multiplications_on(rows, columns, calls):
+    program = tl.compile(lambda x, w: x @ w).lower(np.ones((rows, columns)), np.ones(columns))
+    assert str(program.source()).count("gemv_f64(") == calls
+    batch = tl.compile(lambda x, w: np.einsum("nij,njk->nik", x, w))
+    source = str(batch.lower(np.ones((7, 8, 8)), np.ones((7, 8, 8))).source())
+    assert "gemm_f64(" not in source  # seven calls take longer than the loops
