@@ -67,7 +67,7 @@ define internal void @pause() {
 """,
 }
 
-_ALONE: Final = """
+ALONE: Final = """
 define void @tapeless_use_threads(i64 %count) {
   ret void
 }
@@ -141,7 +141,7 @@ def export_pool(store: Store | None) -> dict[str, int]:
 
 def _link(store: Store | None) -> Linked:
     if not has_pool():
-        return link([assemble(_ALONE, store)], EXPORTS, {})
+        return link([assemble(ALONE, store)], EXPORTS, {})
     linked = link([assemble(pool_text(platform.machine()), store)], (*EXPORTS, *_OWN), {})
     reset, close = (ctypes.CFUNCTYPE(None)(linked.addresses[symbol]) for symbol in _OWN)
     os.register_at_fork(after_in_child=reset)

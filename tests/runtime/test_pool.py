@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from tapeless.runtime.link import assemble, link
 from tapeless.runtime.pool import (
+    ALONE,
+    EXPORTS,
     MOST_THREADS,
     export_pool,
     has_pool,
@@ -65,10 +67,10 @@ FUNCTIONS = ("counts", "nested", "halves")
 class Pool:
     """Functions (array, chunks, regions) that run regions without holding the GIL."""
 
-    def __init__(self):
+    def __init__(self, exported=None):
         text = TEXT + LOOP.format(name="counts", task="count")
         text += LOOP.format(name="nested", task="again")
-        exported = export_pool(None)
+        exported = exported or export_pool(None)
         self.linked = link([assemble(text, None)], FUNCTIONS, exported)
         self.use = ctypes.CFUNCTYPE(None, ctypes.c_int64)(exported["tapeless_use_threads"])
 
@@ -96,6 +98,16 @@ def test_every_chunk_runs_once_per_region(pool, threads, chunks):
     counts = np.zeros(chunks + 1, np.int64)
     pool.run("counts", counts, chunks, 30)
     assert (counts[:chunks] == 30).all() and counts[chunks] == 0
+
+
+def test_where_there_is_no_pool_the_caller_does_all():
+    alone = link([assemble(ALONE, None)], EXPORTS, {})
+    pool = Pool(alone.addresses)
+    pool.use(4)
+    counts = np.zeros(10, np.int64)
+    pool.run("counts", counts, 9, 3)
+    pool.run("counts", counts, 0, 3)
+    assert (counts[:9] == 3).all() and counts[9] == 0
 
 
 def test_sleeping_workers_are_woken_and_counted(pool):
