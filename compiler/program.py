@@ -176,7 +176,7 @@ class Program:
         return profile.profile(self.name, graph, leaves, options, seconds, peaks.stored())
 
     def source(self) -> reports.Listing:
-        """The generated Python source that Numba compiles; `.path` is the file it lies in."""
+        """The generated Python source that is compiled; `.path` is the file it lies in."""
         return reports.Listing(self.native.source, "python", self.native.path)
 
     def llvm(self) -> reports.Listing:

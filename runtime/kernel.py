@@ -2,8 +2,8 @@
 
 Generated source starts with `from tapeless.runtime.kernel import *`. Executed as plain Python, the
 names below act on flat one-dimensional NumPy arrays, slowly and observably; compiled by
-`runtime.engine` the same names are intrinsics (`runtime/intrinsics.py` holds their LLVM side, and
-a test holds the two vocabularies equal).
+`runtime.engine` the same names are LLVM instructions (`runtime/words.py`; a test holds the two
+vocabularies equal). The text is also what Numba compiles, the second engine.
 
 Kernels
     `def k0(x0, x1, y0, n0, n1):` takes buffers, then i64 extents, and returns nothing, or one i64
@@ -12,6 +12,11 @@ Kernels
     parameters must not overlap (loops vectorise because of that); pass one that is read and
     written in place as *one* parameter. Extents may be literals inside or arguments; use arguments
     where the inner loop does not profit, so that equal kernels are compiled once.
+    Statements are assignments (also `+=` and pairs), `for` over a range, `while`, `if`, `break`,
+    `continue`, `return` and calls of words. A variable has one type, that of its first value.
+    Expressions are numbers, reads, words, + - * / & | ^ ~ << >>, one comparison at a time, `and`,
+    `or`, `not` and `x if c else y`; there is no // % **, use the words. Integers compute in i64, or
+    u64 where both are unsigned; an f32 beside an f64, and every float beside an integer, is f64.
 
 Driver
     `def step(t):` is straight-line code over the pointer table `t`:

@@ -1,7 +1,7 @@
 """The arithmetic that `runtime/vecmath.py` is written in.
 
 A function such as `exp(m, x)` names its steps once; `m` decides what they mean. `ArrayLanes` works
-on NumPy arrays and scalars; `runtime.intrinsics.BuilderLanes` emits LLVM instructions. Operators
+on NumPy arrays and scalars; `runtime.builder_lanes.BuilderLanes` emits LLVM instructions. Operators
 (+ - * / comparisons, & | << >> on bit patterns) work on the values of both, and Python numbers take
 the other operand's dtype. A bit pattern is a signed integer as wide as the float.
 """
