@@ -49,8 +49,8 @@ class _AtInstruction:
 
 
 def at_instructions(name: str, way: str, most: int | None = None, seed: int = 0) -> tuple[int, ...]:
-    """Interrupt the step of a case at its instructions, at most so many of them, most of those in
-    the last half; how many interrupts left the state before the step, and how many after it.
+    """Interrupt the step of a case at its instructions, at most so many of them, most of those
+    near its end; how many interrupts left the state before the step, and how many after it.
 
     AssertionError if the parts of a state disagree.
     """
@@ -74,8 +74,8 @@ def _chosen(total: int, most: int | None, seed: int) -> Iterable[int]:
     every = range(1, total + 1)
     if most is None or total <= most:
         return every
-    pick, half = random.Random(seed), total // 2
-    return pick.sample(every[:half], most // 5) + pick.sample(every[half:], most - most // 5)
+    pick, end = random.Random(seed), min(500, total // 2)
+    return pick.sample(every[:-end], most // 3) + pick.sample(every[-end:], most - most // 3)
 
 
 TARGET = """
@@ -87,6 +87,7 @@ name, way = sys.argv[1:]
 step, make, counts = CASES[name]
 run, args = WAYS[way](step), make()
 run(*args), run(*args)
+signal.signal(signal.SIGINT, signal.SIG_IGN)
 print("ready", flush=True)
 while sys.stdin.readline() == "go\\n":
     try:
