@@ -74,6 +74,15 @@ def scan_before_transpose(site: Site, x: Value, y: Value) -> Value | None:
     return site.b.transpose(total, perm=perm)
 
 
+@rule("broadcast")
+def broadcast_as_reshape(site: Site) -> Value | None:
+    """broadcast(x) = reshape(x) when it repeats nothing; a known number stays a broadcast"""
+    (x,) = site.operands
+    if x.type.size != site.result.type.size or site.uniform(x) is not None:
+        return None
+    return site.b.reshape(x, shape=site.result.shape)
+
+
 @rule(p.broadcast(p.broadcast(x)))
 def broadcast_of_broadcast(site: Site, x: Value) -> Value:
     """broadcast(broadcast(x)) = broadcast(x)"""
@@ -155,16 +164,38 @@ def compute_before_reshape(site: Site) -> Value | None:
     return site.b.reshape(value, shape=site.result.shape)
 
 
+@rule(*ELEMENTWISE)
+def leading_units(site: Site) -> Value | None:
+    """f(x, reshape(y)) = f(x, y) when the reshape only adds leading axes of extent 1, which x has
+    too"""
+    nodes = [site.producer(v, "reshape") for v in site.operands]
+    inner = [
+        v if n is None or not _adds_leading_units(n) else n.operands[0]
+        for v, n in zip(site.operands, nodes, strict=True)
+    ]
+    ranks = [v.type.rank for v in inner]
+    if inner == list(site.operands) or max(ranks) < site.result.type.rank:
+        return None
+    return site.b.emit(site.node.op, inner, site.node.attrs).results[0]
+
+
+def _adds_leading_units(node: Node) -> bool:
+    old, new = node.operands[0].shape, node.result.shape
+    return len(old) < len(new) and new == (1,) * (len(new) - len(old)) + old
+
+
 RULES: tuple[Rule, ...] = (
     unmoved,
     transpose_as_reshape,
     reshape_of_reshape,
     transpose_of_transpose,
     scan_before_transpose,
+    broadcast_as_reshape,
     broadcast_of_broadcast,
     broadcast_of_reshape,
     slice_of_slice,
     slice_of_concatenate,
     compute_before_broadcast,
     compute_before_reshape,
+    leading_units,
 )
