@@ -149,10 +149,11 @@ def _timed(calls: Sequence[Call]) -> list[float]:
     least = [float("inf")] * len(calls)
     for _ in range(ROUNDS):
         for which, call in enumerate(calls):
-            repeats, start = 0, time.thread_time()
-            while (spent := time.thread_time() - start) < BUDGET:
+            repeats, spent, start = 0, 0.0, time.thread_time()
+            while spent <= BUDGET:
                 for _ in range(4):
                     call()
                 repeats += 4
+                spent = time.thread_time() - start
             least[which] = min(least[which], 1e6 * spent / repeats)
     return least
