@@ -201,7 +201,7 @@ def all_at_the_front(module: Any, graph: Graph, node: Node) -> None:
 
 def backwards(original: Any) -> Any:
     """The axes of an index in the opposite order."""
-    return lambda self, axes: original(self, tuple(reversed(tuple(axes))))
+    return lambda self, axes, *rest: original(self, tuple(reversed(tuple(axes))), *rest)
 
 
 def kernels_by_text(original: Any) -> Any:

@@ -27,6 +27,7 @@ from typing import Final
 from tapeless.compiler.codegen import generate
 from tapeless.compiler.memory import plan_memory
 from tapeless.compiler.pipeline import Lowered, lower
+from tapeless.ir.errors import TapelessError
 from tapeless.ir.graph import Graph
 
 from .bugs_in_code import BUGS as IN_CODE
@@ -133,7 +134,13 @@ def in_passes(bug: Bug, seed: int, seconds: float) -> Hunt:
     return Hunt(bug.name, bug.kind, count, count, seconds, None)
 
 
+BROKEN: Final = (TypeError, AttributeError, NameError, ImportError)
+"""What a plant raises that no longer fits what it replaces: nothing was found."""
+
+
 def found(bug: Bug, count: int, ran: int, began: float, error: Exception) -> Hunt:
+    if isinstance(error, BROKEN) and not isinstance(error, TapelessError):
+        raise RuntimeError(f"{bug.name}: the plant is broken: {error}") from error
     said = f"{type(error).__name__}: {error}"
     return Hunt(bug.name, bug.kind, count, ran, time.process_time() - began, said)
 
@@ -161,12 +168,15 @@ def in_child(bug: Bug, hunt: Callable[[], Hunt]) -> Hunt:
     child.start()
     send.close()
     try:
-        result: Hunt = receive.recv()
+        result = receive.recv()
+        if isinstance(result, RuntimeError):
+            raise result
     except EOFError:
         child.join()
         spent = time.monotonic() - began
         result = Hunt(bug.name, bug.kind, 0, 0, spent, f"the process died: {child.exitcode}")
     child.join()
+    assert isinstance(result, Hunt)
     return result
 
 
@@ -174,7 +184,10 @@ def _child(bug: Bug, hunt: Callable[[], Hunt], send: Connection) -> None:
     limit = int(SECONDS) + HANGING
     resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + HANGING))
     bug.plant()
-    send.send(hunt())
+    try:
+        send.send(hunt())
+    except RuntimeError as error:
+        send.send(error)
 
 
 def processor_minutes() -> float:
