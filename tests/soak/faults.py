@@ -160,6 +160,8 @@ def campaign(count: int, seed: int) -> Campaign:
         singles = count - count // 20
         for number, fault in faults(singles, seed):
             made.run(number, fault)
+            if number % 50 == 0:
+                print(f"{number} faults, {len(made.wrong)} wrong", flush=True)
         for group in range(count // 20 // 8):
             together(made, 10**6 + group, cold=group % 2 == 0)
     return made
