@@ -166,9 +166,9 @@ def _socket(path: Path) -> None:
 def strangers(site: Site) -> None:
     """Files that nobody here made."""
     old = site.pick.choice([0, time.time() - 10**6, time.time()])
-    for _ in range(site.pick.choice([1, 3, 40])):
+    for k in range(site.pick.choice([1, 3, 40])):
         name = site.pick.choice(["x", ".x.tmp", "ä\udce4", "-rf", "a" * 200, "sp ace\n", ".tmp"])
-        path = site.objects / f"{site.pick.randrange(1000)}{name}"
+        path = site.objects / f"{k}{name}"
         if site.pick.random() < 0.3:
             path.mkdir(exist_ok=True)
         else:
