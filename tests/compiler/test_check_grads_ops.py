@@ -36,7 +36,9 @@ def is_case(node: Node, name: str) -> bool:
 
 
 def cases(name: str) -> Iterator[tuple[Node, list[np.ndarray]]]:
-    """Applications of an op in random programs, with the arrays its operands have there."""
+    """Applications of an op in random programs, with the arrays its operands have there. Of nearly
+    singular matrices differences say nothing: their errors grow with the square of the
+    condition."""
     for seed in range(100_000):
         program = grow(random.Random(seed), 6)
         node = next((n for n in program.graph.nodes if is_case(n, name)), None)
@@ -54,7 +56,8 @@ def cases(name: str) -> Iterator[tuple[Node, list[np.ndarray]]]:
         except RUN_TIME_ERRORS:  # an index out of range: no results
             continue
         arrays = [env[v] for v in node.operands]
-        if all(np.all(np.isfinite(a)) and np.max(np.abs(a)) < 50 for a in arrays):
+        tame = all(np.all(np.isfinite(a)) and np.max(np.abs(a)) < 50 for a in arrays)
+        if tame and (OPS[name].kind != "linalg" or np.max(np.linalg.cond(arrays[0])) < 30):
             yield node, arrays
 
 
