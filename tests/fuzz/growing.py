@@ -49,7 +49,7 @@ def data(draw: np.random.Generator, type_: Type) -> np.ndarray:
         array.reshape(-1)[draw.integers(array.size)] = np.nan
     if type_.is_integer and draw.random() < 0.1:  # near the ends, where sums wrap around
         array = array + np.iinfo(type_.dtype).max
-    return array.astype(type_.dtype)
+    return np.asarray(array).astype(type_.dtype)
 
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray | float]
