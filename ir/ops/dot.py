@@ -51,6 +51,12 @@ def _dot_type(types: tuple[Type, ...], attrs: Attrs) -> tuple[Type, ...]:
 def _dot(x: Any, y: Any, spec: str) -> Any:
     """One batched matrix product, [batch, left, summed] @ [batch, summed, right]."""
     parts = parse_spec(spec)
+    known = {
+        **dict(zip(parts.lhs, x.shape, strict=True)),
+        **dict(zip(parts.rhs, y.shape, strict=True)),
+    }
+    if any(n == 0 for c, n in known.items() if c not in parts.out):  # nothing, whatever x holds
+        return np.zeros([known[c] for c in parts.out], x.dtype)
     x, lhs = _without_lone(x, parts.lhs, parts.rhs + parts.out)
     y, rhs = _without_lone(y, parts.rhs, parts.lhs + parts.out)
     batch, left, right, summed = parts.batch, parts.left, parts.right, parts.summed
@@ -58,9 +64,8 @@ def _dot(x: Any, y: Any, spec: str) -> Any:
     product = multiplied(
         _grouped(x, lhs, batch, left, summed), _grouped(y, rhs, batch, summed, right)
     )
-    extents = {**dict(zip(lhs, x.shape, strict=True)), **dict(zip(rhs, y.shape, strict=True))}
     order = [*batch, *left, *right]
-    product = product.reshape([extents[c] for c in order])
+    product = product.reshape([known[c] for c in order])
     return product.transpose([order.index(c) for c in parts.out])
 
 

@@ -121,3 +121,11 @@ REFUSED = [
 def test_type_rules_refuse(op, types, attrs, error, words):
     with pytest.raises(error, match=words):
         Builder().emit(op, [Value(t) for t in types], attrs)
+
+
+@pytest.mark.parametrize("spec", ["a,bc->c", "bc,a->c", "a,ab->", "ba,a->"])
+def test_a_contraction_of_nothing_is_zero_whatever_the_other_operand_holds(spec: str) -> None:
+    extents = {"a": 3, "b": 0, "c": 2}
+    x, y = (np.full([extents[c] for c in part], np.nan) for part in spec.split("->")[0].split(","))
+    found = OPS["dot"].evaluate(x, y, spec=spec)
+    np.testing.assert_array_equal(found, np.zeros([extents[c] for c in spec.partition("->")[2]]))
