@@ -110,6 +110,37 @@ class Value:
         return self.n
 
 
+def _call(step: tl.CompiledFunction) -> Callable[..., Any]:
+    return step
+
+
+def _interpret(step: tl.CompiledFunction) -> Callable[..., Any]:
+    return step.interpret
+
+
+both_ways = pytest.mark.parametrize("how", [_call, _interpret], ids=["call", "interpret"])
+"""`how(step)` runs a compiled function natively, or by the interpreter."""
+
+
+class Sub(np.ndarray):
+    """A subclass without behaviour of its own."""
+
+
+def unaligned(array: np.ndarray) -> np.ndarray:
+    """The same numbers one byte off every boundary."""
+    raw = np.empty(array.nbytes + 1, np.uint8)
+    view = raw[1:].view(array.dtype).reshape(array.shape)
+    view[...] = array
+    return view
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """A copy that cannot be written."""
+    array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
 def interpreted(step: Callable[..., Any], *args: Any) -> Any:
     """The step run by the interpreter, writing like the call."""
     return tl.compile(step).interpret(*args)

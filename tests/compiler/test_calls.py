@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import tapeless as tl
+from conformance import Sub, read_only, unaligned
 from tapeless.ir.errors import (
     AliasError,
     BoundsError,
@@ -38,23 +39,6 @@ def numpy_step(p, x, lr):
 
 
 # --- layout (P13) --------------------------------------------------------------------------
-
-
-class Sub(np.ndarray):
-    pass
-
-
-def unaligned(array):
-    raw = np.empty(array.nbytes + 1, np.uint8)
-    view = raw[1:].view(array.dtype).reshape(array.shape)
-    view[...] = array
-    return view
-
-
-def read_only(array):
-    array = array.copy()
-    array.flags.writeable = False
-    return array
 
 
 ODD = {

@@ -6,17 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tapeless as tl
-
-
-def call(step):
-    return step
-
-
-def interpret(step):
-    return step.interpret
-
-
-both_ways = pytest.mark.parametrize("how", [call, interpret])
+from conformance import both_ways
 
 
 @tl.compile

@@ -6,18 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tapeless as tl
+from conformance import both_ways
 from tapeless import errors
-
-
-def call(step):
-    return step
-
-
-def interpret(step):
-    return step.interpret
-
-
-both_ways = pytest.mark.parametrize("how", [call, interpret])
 
 
 @tl.compile

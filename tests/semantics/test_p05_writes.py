@@ -7,18 +7,8 @@ import itertools
 import numpy as np
 import pytest
 import tapeless as tl
+from conformance import both_ways
 from soak.functions import GROUPS, matrices, together
-
-
-def call(step):
-    return step
-
-
-def interpret(step):
-    return step.interpret
-
-
-both_ways = pytest.mark.parametrize("how", [call, interpret])
 
 
 @both_ways

@@ -5,17 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tapeless as tl
-
-
-def call(step):
-    return step
-
-
-def interpret(step):
-    return step.interpret
-
-
-both_ways = pytest.mark.parametrize("how", [call, interpret])
+from conformance import both_ways
 
 INF, NAN = np.inf, np.nan
 FLOATS = [np.float32, np.float64]

@@ -8,38 +8,11 @@ import tempfile
 import numpy as np
 import pytest
 import tapeless as tl
+from conformance import Sub, both_ways, read_only, unaligned
 from soak.functions import GROUPS, matrices, together
 from tapeless import errors
 
-
-def call(step):
-    return step
-
-
-def interpret(step):
-    return step.interpret
-
-
-both_ways = pytest.mark.parametrize("how", [call, interpret])
-
 FLOATS = [np.float32, np.float64]
-
-
-class Sub(np.ndarray):
-    """A subclass without behaviour of its own."""
-
-
-def unaligned(array):
-    raw = np.empty(array.nbytes + 1, np.uint8)
-    view = raw[1:].view(array.dtype).reshape(array.shape)
-    view[...] = array
-    return view
-
-
-def read_only(array):
-    array = array.copy()
-    array.flags.writeable = False
-    return array
 
 
 def in_a_record(array):
