@@ -129,9 +129,6 @@ class BuilderLanes:
     def from_bits(self, pattern: Lane) -> Lane:
         return self._lane(self.builder.bitcast(pattern.value, _FLOATS[pattern.value.kind]))
 
-    def widen(self, x: Lane) -> Lane:
-        return self._lane(self.builder.convert(x.value, "f64"))
-
     def number(self, pattern: Lane) -> Lane:
         return self._lane(self.builder.convert(pattern.value, "f64"))
 

@@ -81,9 +81,6 @@ class Lanes(Protocol):
     def from_bits(self, pattern: Lane) -> Lane:
         """the float of a bit pattern."""
 
-    def widen(self, x: Lane) -> Lane:
-        """An f32 as f64, exactly."""
-
     def number(self, pattern: Lane) -> Lane:
         """The value of a 32-bit integer, as f64."""
 
@@ -128,9 +125,6 @@ class ArrayLanes:
 
     def from_bits(self, pattern: Lane) -> Lane:
         return np.asarray(pattern).view(_FLOAT[pattern.dtype])
-
-    def widen(self, x: Lane) -> Lane:
-        return np.asarray(x).astype(np.float64)
 
     def number(self, pattern: Lane) -> Lane:
         return np.asarray(pattern).astype(np.float64)
