@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..training import BETAS, EPS, Problem
+from ..training import BETAS, EPS, Backprop, Problem
 from ..workload import Batches, Loop, MakeLoop, Params
 
 Update = Callable[[Params], None]
@@ -21,6 +21,17 @@ def _in_place(step: Callable[..., Any], batches: Batches) -> Loop:
         return float(loss)
 
     return loop
+
+
+def _trained(backprop: Backprop, params: Params, update: Update, batches: Batches) -> Loop:
+    """A step is the gradients, then the update."""
+
+    def step(x: Any, y: Any) -> Any:
+        loss, g = backprop(params, x, y)
+        update(g)
+        return loss
+
+    return _in_place(step, batches)
 
 
 def tapeless_peer(problem: Problem) -> MakeLoop:
@@ -62,12 +73,7 @@ def numpy_peer(problem: Problem) -> MakeLoop:
         update, backprop = _update(problem.optimizer, params, lr), problem.backprop
         assert backprop is not None, f"{problem.name} has no backprop by hand"
 
-        def step(x: Any, y: Any) -> Any:
-            loss, g = backprop(params, x, y)
-            update(g)
-            return loss
-
-        return _in_place(step, batches)
+        return _trained(backprop, params, update, batches)
 
     return make
 
@@ -83,12 +89,7 @@ def autograd_peer(problem: Problem) -> MakeLoop:
         update = _update(problem.optimizer, params, lr)
         backprop = value_and_grad(lambda p, x, y: problem.loss(nn, p, x, y))
 
-        def step(x: Any, y: Any) -> Any:
-            loss, g = backprop(params, x, y)
-            update(g)
-            return loss
-
-        return _in_place(step, batches)
+        return _trained(backprop, params, update, batches)
 
     return make
 
