@@ -16,7 +16,7 @@ from ..runtime.clock import Clock
 from ..runtime.engine import NativeModule, compile_source, load_source
 from ..runtime.executable import Executable, Prepare
 from ..runtime.poison import make_executable
-from ..runtime.store import Store, open_store
+from ..runtime.store import Store, open_store, recall
 from . import checker, codegen, memory
 from .product import Product, pack, unpack
 
@@ -108,8 +108,7 @@ def build(
 
 def find(key: str) -> Product | None:
     """The program that an earlier process left under a key. Nothing is loaded yet."""
-    store = open_store(make=False)
-    payload = None if store is None else store.get(store.key("program", key))
+    payload = recall(open_store(make=False), "program", key)
     return None if payload is None else unpack(payload)
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Final
 
 from ..ir.record import dataclass
-from ..runtime.store import open_store
+from ..runtime.store import open_store, recall
 from .table import Table, bytes_text
 
 _KEY: Final = "peaks"
@@ -44,8 +44,7 @@ class Peaks:
 
 def stored() -> Peaks | None:
     """What was measured on this machine with these versions, if anything was."""
-    store = open_store(make=False)
-    payload = None if store is None else store.get(store.key(_KEY))
+    payload = recall(open_store(make=False), _KEY)
     if payload is None:
         return None
     fields = json.loads(payload)

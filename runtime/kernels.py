@@ -27,7 +27,7 @@ from .canonical import canonical
 from .identity import digest
 from .kernel import KernelSpec
 from .loading import Linked
-from .store import Store
+from .store import Store, recall
 
 if TYPE_CHECKING:
     from .lowering import Lowered
@@ -89,7 +89,7 @@ class KernelTable:
         """The kernel, and where it was, if it has been compiled before."""
         if symbol in self._loaded:
             return self._loaded[symbol][0], "memory"
-        payload = store.get(store.key(symbol)) if store is not None else None
+        payload = recall(store, symbol)
         return None if payload is None else (unpack(payload), "cache")
 
     def add(self, kernels: Iterable[Kernel], linked: Linked) -> None:

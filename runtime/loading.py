@@ -15,7 +15,7 @@ from typing import Any
 
 from ..ir.record import dataclass
 from . import elf
-from .store import Store
+from .store import Store, kept
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,10 @@ def link(images: Iterable[bytes], exports: Iterable[str], imports: Mapping[str, 
 
 def assemble(text: str, store: Store | None) -> bytes:
     """The object code of LLVM text."""
-    key = "" if store is None else store.key("llvm", text)
-    image = None if store is None else store.get(key)
-    if image is None:
+
+    def make() -> bytes:
         from .link import object_code  # lazily: llvmlite
 
-        image = object_code(text)
-        if store is not None:
-            store.put(key, image)
-    return image
+        return object_code(text)
+
+    return kept(store, ("llvm", text), make)

@@ -19,8 +19,8 @@ from .blas_threads import THREAD_FUNCTIONS, WITH_THREADS, WITHOUT_THREADS
 from .kernel import ROUTINES, routine_symbol
 from .loading import Linked, assemble, link
 from .pool import export_pool
-from .product_choice import kept
-from .store import Store
+from .product_choice import measured_choice
+from .store import Store, kept
 
 
 @cache
@@ -38,7 +38,7 @@ def _linked(dtype: str, store: Store | None) -> Linked:
     elif sys.platform == "win32":  # which wants a probe of functions with large buffers
         imports["__chkstk"] = find_address(ctypes.WinDLL("ntdll"), "__chkstk")
     exports = [routine_symbol(name, dtype) for name in ROUTINES]
-    choice = None if blas is None else kept(dtype, store)
+    choice = None if blas is None else measured_choice(dtype, store)
     return link(_images(dtype, blas, choice, store), exports, imports)
 
 
@@ -53,17 +53,14 @@ def _thread_functions(store: Store | None) -> Linked:
 
 def _images(dtype: str, blas: Blas | None, choice: int | None, store: Store | None) -> list[bytes]:
     """The object code, from the store or made now."""
-    form = (*_form(blas), f"tiles below {choice}")
-    key = "" if store is None else store.key("routines", dtype, *form)
-    payload = None if store is None else store.get(key)
-    if payload is not None:
-        return _unpack(payload)
-    from .routines import routine_images  # lazily: llvmlite
 
-    images = routine_images(dtype, blas, choice)
-    if store is not None:
-        store.put(key, _pack(images))
-    return images
+    def make() -> bytes:
+        from .routines import routine_images  # lazily: llvmlite
+
+        return _pack(routine_images(dtype, blas, choice))
+
+    parts = ("routines", dtype, *_form(blas), f"tiles below {choice}")
+    return _unpack(kept(store, parts, make))
 
 
 def _form(blas: Blas | None) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ import numpy as np
 from ..ir.record import dataclass
 from .blas import Blas, find
 from .kernel import ROUTINES
-from .store import Store
+from .store import Store, recall
 
 ROUNDS, BUDGET = 9, 1e-3
 
@@ -53,9 +53,9 @@ class Contest:
     tiles: float
 
 
-def kept(dtype: str, store: Store | None) -> int | None:
+def measured_choice(dtype: str, store: Store | None) -> int | None:
     """Below how many multiplications tiles make a product for "f32" or "f64", if measured."""
-    payload = None if store is None else store.get(store.key("tiled work", dtype))
+    payload = recall(store, "tiled work", dtype)
     return None if payload is None else int(payload)
 
 

@@ -26,7 +26,7 @@ import struct
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import field
 from functools import cache
 from pathlib import Path
@@ -137,6 +137,23 @@ class Store:
         for path in entries(self.folder):
             with contextlib.suppress(FileNotFoundError):
                 yield path, path.lstat()
+
+
+def recall(store: Store | None, *parts: str) -> bytes | None:
+    """The entry of the key that `parts` make, or None."""
+    return None if store is None else store.get(store.key(*parts))
+
+
+def kept(store: Store | None, parts: tuple[str, ...], make: Callable[[], bytes]) -> bytes:
+    """The entry of the key that `parts` make; what is not there is made and left there."""
+    if store is None:
+        return make()
+    key = store.key(*parts)
+    payload = store.get(key)
+    if payload is None:
+        payload = make()
+        store.put(key, payload)
+    return payload
 
 
 def entries(folder: Path) -> Iterator[Path]:

@@ -1,8 +1,16 @@
-"""Which products are left to the BLAS: measured, kept, and read again."""
+"""Which products are left to the BLAS: measured, measured_choice, and read again."""
 
 import pytest
 from tapeless.runtime import blas, product_choice
-from tapeless.runtime.product_choice import CLASSES, PRODUCTS, Contest, best, choose, kept, measure
+from tapeless.runtime.product_choice import (
+    CLASSES,
+    PRODUCTS,
+    Contest,
+    best,
+    choose,
+    measure,
+    measured_choice,
+)
 from tapeless.runtime.store import open_store
 
 SIZES = (2**17, 2**20, 2**24)
@@ -43,10 +51,10 @@ def test_both_are_measured_on_one_thread_and_the_choice_is_kept(monkeypatch, tmp
     assert (contest.name, contest.work, found.threads) == ("9x8x7 B^T", 504, before)
     assert contest.blas > 0 and contest.tiles > 0
     store = open_store()
-    assert store is not None and kept("f32", store) is None
+    assert store is not None and measured_choice("f32", store) is None
     choose("f32", store)
-    assert kept("f32", store) in (0, *CLASSES)
-    assert kept("f64", store) is None
+    assert measured_choice("f32", store) in (0, *CLASSES)
+    assert measured_choice("f64", store) is None
 
 
 def test_without_a_blas_there_is_nothing_to_choose(monkeypatch):
