@@ -17,7 +17,7 @@ from typing import Any, Final, overload
 from ..ir.errors import UnsupportedError
 from ..ir.record import dataclass
 from ..runtime.making import MAKING
-from ..runtime.modes import can_flush
+from ..runtime.modes import RunOptions, can_flush
 from .call import Call, Options, Step, difference
 from .objects import is_object
 from .program import MISS, Fast, Program
@@ -217,10 +217,9 @@ def compile(
     options = Options(
         _names(static_argnames),
         bool(optimize),
-        _threads(threads),
         bool(cache),
         bool(check),
-        _flush(flush_subnormals),
+        RunOptions(_threads(threads), _flush(flush_subnormals)),
     )
     if fn is None:
         return lambda function: _compiled(function, options)

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..ir.errors import UnsupportedError
 from ..ir.record import dataclass
+from ..runtime.modes import DEFAULTS, RunOptions
 from . import containers, objects
 from .reads import NONE, Hidden
 from .signature import (
@@ -36,10 +37,9 @@ class Options:
 
     static_argnames: tuple[str, ...] = ()
     optimize: bool = True
-    threads: int | None = None
     cache: bool = True
     check: bool = False
-    flush_subnormals: bool = False
+    run: RunOptions = DEFAULTS
 
 
 @dataclass(frozen=True)

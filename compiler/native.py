@@ -15,6 +15,7 @@ from ..ir.record import dataclass
 from ..runtime.clock import Clock
 from ..runtime.engine import NativeModule, compile_source, load_source
 from ..runtime.executable import Executable, Prepare
+from ..runtime.modes import DEFAULTS, RunOptions
 from ..runtime.poison import make_executable
 from ..runtime.store import Store, open_store, recall
 from . import checker, codegen, memory
@@ -67,17 +68,11 @@ def is_planned(graph: Graph) -> bool:
 
 
 def build(
-    graph: Graph,
-    *,
-    keep: bool = True,
-    key: str | None = None,
-    threads: int | None = None,
-    flush: bool = False,
+    graph: Graph, options: RunOptions = DEFAULTS, *, keep: bool = True, key: str | None = None
 ) -> NativeProgram:
     """Compile a graph of the stage `fused` or `planned`; with `keep` the source and the machine
     code are left in files, and what is there from before is taken. Under `key`, a digest of all
-    the graph was made from, the program itself is left, for `restore`. It may use `threads` threads
-    (`pool.thread_count`), which change no bit of it; with `flush` subnormal numbers are zero to it.
+    the graph was made from, the program itself is left, for `restore`.
 
     UnsupportedError for an op without code, naming it and the user's line; VerifyError if the
     memory plan cannot be proved sound.
@@ -90,15 +85,7 @@ def build(
     generated = codegen.generate(graph)
     clock.done("codegen")
     store = open_store() if keep else None
-    module = compile_source(
-        generated.source,
-        None,
-        generated.specs,
-        keep=keep,
-        store=store,
-        threads=threads,
-        flush=flush,
-    )
+    module = compile_source(generated.source, generated.specs, options, keep=keep, store=store)
     product = Product.of(generated, module)
     if store is not None and key is not None:
         store.put(store.key("program", key), pack(product))
@@ -112,19 +99,15 @@ def find(key: str) -> Product | None:
     return None if payload is None else unpack(payload)
 
 
-def restore(product: Product, *, threads: int | None = None, flush: bool = False) -> NativeProgram:
+def restore(product: Product, options: RunOptions = DEFAULTS) -> NativeProgram:
     """A step made of its product; kernels that are not in the cache any more are compiled."""
     clock = Clock()
     store = open_store()
     module = None
     if store is not None:
-        module = load_source(
-            product.source, product.driver, product.symbols, store, threads=threads
-        )
+        module = load_source(product.source, product.driver, product.symbols, store, options)
     if module is None:
-        module = compile_source(
-            product.source, None, product.specs, store=store, threads=threads, flush=flush
-        )
+        module = compile_source(product.source, product.specs, options, store=store)
     clock.done("cache")
     return _bound(None, product, module, store, clock)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from ..ir.text import Names
 from ..ir.types import dtype_name
 from ..runtime.engine import compile_source
 from ..runtime.executable import Executable
-from .call import Options
+from ..runtime.modes import RunOptions
 from .codegen import Call, generate
 from .peaks import Peaks
 from .product import Failure
@@ -95,7 +96,7 @@ def profile(
     name: str,
     graph: Graph,
     leaves: Sequence[Any],
-    options: Options,
+    options: RunOptions,
     seconds: float,
     peaks: Peaks | None,
 ) -> ProfileReport:
@@ -103,15 +104,8 @@ def profile(
     time its nodes."""
     generated = generate(graph)
     ticks = np.zeros(len(generated.calls) + 1, np.uint64)
-    module = compile_source(
-        generated.source,
-        None,
-        generated.specs,
-        keep=False,
-        threads=options.threads,
-        flush=options.flush_subnormals,
-        ticks=ticks.ctypes.data,
-    )
+    noting = replace(options, ticks=ticks.ctypes.data)
+    module = compile_source(generated.source, generated.specs, noting, keep=False)
     failures = [Failure.of(check) for check in generated.checks]
     executable = Executable(
         module,

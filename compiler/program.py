@@ -49,7 +49,7 @@ def program_key(graph: Graph, options: Options) -> str | None:
         return None
     found = fingerprint(graph)
     skipped = pipeline.settings() if os.environ.get("TAPELESS_SKIP") else ()
-    flags = f"optimize={options.optimize}", f"flush={options.flush_subnormals}"
+    flags = f"optimize={options.optimize}", f"flush={options.run.flush}"
     return found and digest(found, *flags, engine(), *skipped)
 
 
@@ -172,8 +172,8 @@ class Program:
         if not seconds > 0:
             raise ValueError(f"profile: seconds must be positive, not {seconds}")
         leaves = [copied(leaf) for leaf in self._plain(self._call(args, kwargs).described.leaves)]
-        graph, options = self.graph("planned"), self._step.options
-        return profile.profile(self.name, graph, leaves, options, seconds, peaks.stored())
+        graph, run = self.graph("planned"), self._step.options.run
+        return profile.profile(self.name, graph, leaves, run, seconds, peaks.stored())
 
     def source(self) -> reports.Listing:
         """The generated Python source that is compiled; `.path` is the file it lies in."""
@@ -206,15 +206,10 @@ class Program:
     def _build(self) -> NativeProgram:
         options = self._step.options
         if self._product is not None:
-            made = restore(self._product, threads=options.threads, flush=options.flush_subnormals)
+            made = restore(self._product, options.run)
         else:
-            made = build(
-                self.graph("planned"),
-                keep=options.cache,
-                key=self._key,
-                threads=options.threads,
-                flush=options.flush_subnormals,
-            )
+            graph = self.graph("planned")
+            made = build(graph, options.run, keep=options.cache, key=self._key)
         if os.environ.get("TAPELESS_LOG", "").lower() not in ("", "0", "off"):
             self._log(sum(seconds for _, seconds in made.timings))
         return made

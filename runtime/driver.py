@@ -24,7 +24,7 @@ import numpy as np
 from ..ir.record import dataclass
 from ..ir.types import DTYPES
 from .builder import MEMORY, Value, float_literal, llvm_type
-from .modes import flushing
+from .modes import DEFAULTS, RunOptions, flushing
 
 SEGMENT = 256
 """Statements per LLVM function."""
@@ -48,26 +48,19 @@ class Callee:
 
 
 def translate(
-    function: ast.FunctionDef,
-    callees: Mapping[str, Callee],
-    *,
-    flush: bool = False,
-    ticks: int | None = None,
+    function: ast.FunctionDef, callees: Mapping[str, Callee], options: RunOptions = DEFAULTS
 ) -> str:
-    """LLVM text that defines `function`; ValueError for a statement outside the grammar.
-
-    With `flush` subnormal numbers are zero while it runs.
-    With the address of an array of u64 in `ticks`, the driver notes there the time stamp counter
-    before each statement and at the end.
+    """LLVM text that defines `function`; ValueError for a statement outside the grammar. The count
+    of threads is not part of it.
 
     A long body becomes several functions that run one after another: code generation takes more
     than linear time in the size of one.
     """
-    emitter = _Emitter(function.args.args[0].arg, callees, ticks)
+    emitter = _Emitter(function.args.args[0].arg, callees, options.ticks)
     *body, last = function.body
     if ast.unparse(last) != "return 0":
         raise ValueError(f"line {last.lineno}: the driver must end with `return 0`")
-    name, count = f"{function.name}.run" if flush else function.name, 0
+    name, count = f"{function.name}.run" if options.flush else function.name, 0
     for start in range(0, len(body), SEGMENT):
         for k, statement in enumerate(body[start : start + SEGMENT], start):
             emitter.note_time(k)
@@ -76,7 +69,7 @@ def translate(
         emitter.end_segment(f"{name}.{count}")
         count += 1
     text = emitter.text(name, count)
-    return text + flushing(function.name, name) if flush else text
+    return text + flushing(function.name, name) if options.flush else text
 
 
 class _Emitter:

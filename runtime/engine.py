@@ -2,11 +2,11 @@
 
 The contract with code generation (`runtime/kernel.py` describes the source):
 
-    module = compile_source(source, path, specs, driver="step")
+    module = compile_source(source, specs)
     module.address      address of the C function  int64_t step(void **table)
     module.call(table)  calls it, given the address of a pointer table; the status, 0 = ok
 
-    run_plain(source, table, driver="step")     the same text as plain Python
+    run_plain(source, table)    the same text as plain Python
 
 Kernels come from this process, from the store, or are translated (`runtime/kernels.py`). Importing
 this module imports neither numba nor llvmlite; compiling imports llvmlite.
@@ -22,8 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -36,9 +35,13 @@ from .kernels import Kernel, Origin, compiled, engine, kernel_symbol, kernel_tab
 from .loading import Linked, assemble, link
 from .making import MAKING
 from .matrix import export_routines
+from .modes import DEFAULTS, RunOptions
 from .places import source_directory
 from .pool import export_pool, thread_cell, thread_count
 from .store import Store, warn_once
+
+DRIVER: Final = "step"
+"""The function of generated source that calls the others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +56,6 @@ class NativeModule:
     source: str
     path: str
     kernels: Mapping[str, Kernel]
-    driver_name: str
     driver_text: str
     linked: Linked
     timings: Mapping[str, float] = field(default_factory=dict)
@@ -62,7 +64,7 @@ class NativeModule:
     @property
     def address(self) -> int:
         """The C function `int64_t step(void **table)`; keep this object while calling it."""
-        return self.linked.addresses[self.driver_name]
+        return self.linked.addresses[DRIVER]
 
     @cached_property
     def call(self) -> Callable[[int], int]:
@@ -89,28 +91,21 @@ class NativeModule:
 
 def compile_source(
     source: str,
-    path: Path | None,
     specs: Sequence[KernelSpec],
-    driver: str = "step",
+    options: RunOptions = DEFAULTS,
     *,
     keep: bool = True,
     store: Store | None = None,
-    threads: int | None = None,
-    flush: bool = False,
-    ticks: int | None = None,
 ) -> NativeModule:
-    """Compile a source text and write it to `path` (None: a file named by content in the private
-    source folder), where tracebacks and profilers find it. With `keep=False`, and where no file can
-    be written, the text is kept in `linecache`, where tracebacks find it too. What is in the
-    `store` is not compiled. The step may use `threads` threads (`pool.thread_count`);
-    `flush` and `ticks` are those of `driver.translate`.
+    """Compile a source text and write it to a file named by content in the private source folder,
+    where tracebacks and profilers find it. With `keep=False`, and where no file can be written, the
+    text is kept in `linecache`, where tracebacks find it too. What is in the `store` is not
+    compiled.
 
     ValueError if the text is not of the form `runtime/kernel.py` describes.
     """
-    count = thread_count(threads)
-    location = _write(source, path) if keep else _remember(source)
-    functions = _functions(source, location)
-    making = _Making(source, location, functions, specs, driver, count, flush, ticks)
+    location = _write(source) if keep else _remember(source)
+    making = _Making(source, location, _functions(source, location), specs, options)
     with MAKING:
         try:
             return making.module(store)
@@ -126,15 +121,12 @@ def load_source(
     driver_text: str,
     symbols: Mapping[str, str],
     store: Store,
-    driver: str = "step",
-    *,
-    threads: int | None = None,
+    options: RunOptions = DEFAULTS,
 ) -> NativeModule | None:
     """The module of a source that was compiled before, found by the symbols of its kernels and the
     driver's LLVM text: the source is not even read. None if a kernel is not there any more."""
     clock = Clock()
-    count = thread_count(threads)
-    location = _write(source, None)
+    location = _write(source)
     kernels: dict[str, Kernel] = {}
     origins: Counter[Origin] = Counter()
     with MAKING:
@@ -146,12 +138,10 @@ def load_source(
             origins[origin] += 1
         clock.done("cache")
         try:
-            linked = load(driver_text, driver, kernels.values(), store, count, clock)
+            linked = load(driver_text, kernels.values(), store, options, clock)
         except RuntimeError:  # `compile_source` finds out what cannot be loaded
             return None
-    return NativeModule(
-        source, location, kernels, driver, driver_text, linked, clock.phases, origins
-    )
+    return NativeModule(source, location, kernels, driver_text, linked, clock.phases, origins)
 
 
 @dataclass
@@ -162,10 +152,7 @@ class _Making:
     path: str
     functions: Mapping[str, ast.FunctionDef]
     specs: Sequence[KernelSpec]
-    driver: str
-    threads: int
-    flush: bool
-    ticks: int | None
+    options: RunOptions
 
     def module(self, store: Store | None) -> NativeModule:
         """Find or compile the kernels, then link them with the driver."""
@@ -187,11 +174,9 @@ class _Making:
         kernels |= self._compiled(new, store, clock)
         named = {spec.name: kernels[symbols[spec.name]] for spec in self.specs}
         text = self._driver_text(named)
-        kept = None if self.ticks else store
-        linked = load(text, self.driver, named.values(), kept, self.threads, clock)
-        return NativeModule(
-            self.source, self.path, named, self.driver, text, linked, clock.phases, origins
-        )
+        kept = None if self.options.ticks else store
+        linked = load(text, named.values(), kept, self.options, clock)
+        return NativeModule(self.source, self.path, named, text, linked, clock.phases, origins)
 
     def _symbols(self) -> dict[str, str]:
         """The symbol of each kernel, by its name in the source."""
@@ -227,20 +212,19 @@ class _Making:
             callees[spec.name] = Callee(
                 kernel.symbol, spec.kinds, True, kernel.returns_status, bool(kernel.routines)
             )
-        return translate(self.functions[self.driver], callees, flush=self.flush, ticks=self.ticks)
+        return translate(self.functions[DRIVER], callees, self.options)
 
 
 def load(
     text: str,
-    name: str,
     kernels: Iterable[Kernel],
     store: Store | None,
-    threads: int,
+    options: RunOptions,
     clock: Clock,
 ) -> Linked:
-    """Load a driver with the kernels it calls that are not loaded yet, for so many threads.
-    RuntimeError if the object code cannot be loaded."""
-    table = kernel_table()
+    """Load a driver with the kernels it calls that are not loaded yet. RuntimeError if the object
+    code cannot be loaded."""
+    threads, table = thread_count(options.threads), kernel_table()
     distinct = {kernel.symbol: kernel for kernel in kernels}
     addresses = {symbol: table.address(kernel) for symbol, kernel in distinct.items()}
     imports = {symbol: address for symbol, address in addresses.items() if address is not None}
@@ -255,7 +239,7 @@ def load(
         imports |= export_pool(store)
         imports["tapeless_threads"] = ctypes.addressof(thread_cell(threads))
     images = [*(kernel.image for kernel in new), assemble(text, store)]
-    linked = link(images, (name, *(kernel.symbol for kernel in new)), imports)
+    linked = link(images, (DRIVER, *(kernel.symbol for kernel in new)), imports)
     table.add(new, linked)
     clock.done("link")
     return linked
@@ -282,10 +266,10 @@ def _routine_callees() -> dict[str, Callee]:
     return callees
 
 
-def _write(source: str, path: Path | None) -> str:
+def _write(source: str) -> str:
     """Put the text where tracebacks, profilers and readers find it; the file's name."""
     try:
-        target = path if path is not None else source_directory() / f"{_digest(source)}.py"
+        target = source_directory() / f"{_digest(source)}.py"
         keep(target, source.encode())
         return str(target)
     except OSError:
@@ -303,11 +287,11 @@ def _digest(source: str) -> str:
     return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
-def run_plain(source: str, table: Sequence[np.ndarray], driver: str = "step") -> int:
+def run_plain(source: str, table: Sequence[np.ndarray]) -> int:
     """Run the text as plain Python on a table of flat arrays, which it changes; the status.
 
     Slow: this is how tests (and debuggers) see what generated code does.
     """
     namespace: dict[str, Any] = {}
     exec(compile(source, "<generated>", "exec"), namespace)
-    return int(namespace[driver](table))
+    return int(namespace[DRIVER](table))

@@ -1,10 +1,15 @@
-"""The processor's floating-point modes, as LLVM text: @read_mode and @write_mode, and the bits that
-make it take subnormal numbers for zero."""
+"""How a native step runs, beside what it computes: on how many threads, with which floating-point
+modes of the processor.
+
+@read_mode and @write_mode are LLVM text that reads and sets the modes.
+"""
 
 from __future__ import annotations
 
 import platform
 from typing import Final
+
+from ..ir.record import dataclass
 
 _X86: Final = """
 declare void @llvm.x86.sse.stmxcsr(ptr)
@@ -42,6 +47,24 @@ MODES_TEXT: Final = {"x86_64": _X86, "amd64": _X86, "aarch64": _ARM, "arm64": _A
 
 _FLUSH: Final = {"x86_64": 0x8040, "amd64": 0x8040, "aarch64": 1 << 24, "arm64": 1 << 24}
 """x86: results to zero (bit 15) and operands (bit 6). AArch64: both (FZ)."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a step runs. None of these changes which kernels it calls.
+
+    threads     threads it may use (`pool.thread_count`), which change no bit of a result
+    flush       whether subnormal numbers are zero while it runs
+    ticks       the address of an array of u64: the driver notes there the time stamp counter
+                before each statement and at the end
+    """
+
+    threads: int | None = None
+    flush: bool = False
+    ticks: int | None = None
+
+
+DEFAULTS: Final = RunOptions()
 
 
 def can_flush() -> bool:

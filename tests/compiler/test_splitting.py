@@ -15,6 +15,7 @@ from tapeless.ir.graph import Graph
 from tapeless.ir.parse import parse
 from tapeless.passes.fuse import fuse
 from tapeless.runtime import kernel
+from tapeless.runtime.modes import RunOptions
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -134,7 +135,7 @@ def test_steps_have_the_same_bits_in_any_order_and_on_any_threads(name):
     runs = []
     for threads in (1, 2, 3, 4):
         mine = [a.copy() for a in arrays]
-        native = build(graph, keep=False, threads=threads)
+        native = build(graph, RunOptions(threads), keep=False)
         for _ in range(3):  # three steps in a row
             outputs = native.call(tuple(mine))
         assert outputs is not None

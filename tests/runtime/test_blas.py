@@ -78,7 +78,6 @@ def test_threads_are_restored_after_small_products_and_kept_for_large_ones():
     gemm_f32(False, False, 8, 8, 8, 1.0, f32_at(t, 0), 8, f32_at(t, 1), 8, 0.0, f32_at(t, 2), 8)
     return 0
 """,
-        None,
         [],
     )
     arrays = [np.ones(64, np.float32) for _ in range(3)]
@@ -103,7 +102,7 @@ module = compile_source('''from tapeless.runtime.kernel import *
 def step(t):
     gemm_f64(False, True, 2, 3, 4, 1.0, f64_at(t, 0), 4, f64_at(t, 1), 4, 0.0, f64_at(t, 2), 3)
     return 0
-''', None, [])
+''', [])
 a, b, c = np.arange(8.0).reshape(2, 4), np.arange(12.0).reshape(3, 4), np.zeros((2, 3))
 table = np.array([x.ctypes.data for x in (a, b, c)], np.uintp)
 assert module.call(table.ctypes.data) == 0

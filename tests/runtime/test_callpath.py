@@ -150,7 +150,7 @@ def step(t):
     return 0
 '''
     specs = [KernelSpec("k0", ("f32",)), KernelSpec("k1", ("f32",), 1)]
-    module = compile_source(source, None, specs)
+    module = compile_source(source, specs)
     entry = Entry([Item(F32, (4,), 0, updated=True)], table(1), module.address, native=native)
     x = np.zeros(4, F32)
     assert entry((x,)) == 0

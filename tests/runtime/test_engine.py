@@ -15,6 +15,7 @@ from tapeless.runtime.driver import SEGMENT
 from tapeless.runtime.engine import NativeModule, compile_source, run_plain
 from tapeless.runtime.kernel import KernelSpec
 from tapeless.runtime.kernels import kernel_symbol
+from tapeless.runtime.modes import RunOptions
 
 HEADER = '"""A test."""\nfrom tapeless.runtime.kernel import *\n\n\n'
 DOUBLE = """def k0(x0, y0, n0):
@@ -26,8 +27,8 @@ DOUBLE = """def k0(x0, y0, n0):
 SPEC = KernelSpec("k0", ("f32", "f32"), 1)
 
 
-def compile_text(text: str, *specs: KernelSpec, path=None):
-    return compile_source(HEADER + text, path, specs)
+def compile_text(text: str, *specs: KernelSpec):
+    return compile_source(HEADER + text, specs)
 
 
 def call(module: NativeModule, *arrays: np.ndarray) -> int:
@@ -90,8 +91,6 @@ def test_source_lies_in_a_file(tmp_path, monkeypatch):
     assert module.path.startswith(str(tmp_path))
     with open(module.path) as file:
         assert file.read() == module.source == HEADER + text
-    chosen = tmp_path / "chosen.py"
-    assert compile_text(text, SPEC, path=chosen).path == str(chosen)
 
 
 SPOILED = {
@@ -256,7 +255,7 @@ def test_split_runs_a_kernel_once_per_chunk(threads):
         "k0(f32_at(t, 0), at(f32_at(t, 1), 9), 4, 2, 1)",
     ]
     text = HEADER + SCALED + driver(*calls)
-    module = compile_source(text, None, [SCALED_SPEC], threads=threads)
+    module = compile_source(text, [SCALED_SPEC], RunOptions(threads))
     native, plain = ([np.arange(k, k + 14, dtype=np.float32) for k in range(3)] for _ in range(2))
     assert call(module, *native) == run_plain(text, plain) == 0
     np.testing.assert_array_equal(native, plain)

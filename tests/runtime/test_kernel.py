@@ -17,7 +17,7 @@ def run_both(source: str, specs: list[KernelSpec], *arrays: np.ndarray):
     """The table after the compiled step and after the same text as plain Python."""
     compiled, plain = ([a.copy() for a in arrays] for _ in range(2))
     table = np.array([a.ctypes.data for a in compiled], np.uintp)
-    status = compile_source(HEADER + source, None, specs).call(table.ctypes.data)
+    status = compile_source(HEADER + source, specs).call(table.ctypes.data)
     assert status == run_plain(HEADER + source, plain)
     return compiled, plain
 
@@ -156,7 +156,7 @@ def step(t):
     k0(f32_at(t, 0), f32_at(t, 1), {n})
     return 0
 """
-    module = compile_source(HEADER + source, None, [KernelSpec("k0", ("f32", "f32"), 1)])
+    module = compile_source(HEADER + source, [KernelSpec("k0", ("f32", "f32"), 1)])
     x, y = np.full(n, 0.1, np.float32), np.zeros(1, np.float32)
     table = np.array([x.ctypes.data, y.ctypes.data], np.uintp)
     assert module.call(table.ctypes.data) == 0
@@ -183,7 +183,7 @@ def step(t):
     x[37] = np.nan
     compiled, _ = run_both(source, specs, x, np.zeros(1, np.float32))
     assert np.isnan(compiled[1][0])
-    assert "llvm.vector.reduce.fmaximum" in compile_source(HEADER + source, None, specs).llvm()
+    assert "llvm.vector.reduce.fmaximum" in compile_source(HEADER + source, specs).llvm()
 
 
 def test_distinct_buffers_need_no_overlap_checks():
@@ -196,7 +196,7 @@ def step(t):
     k0(f32_at(t, 0), f32_at(t, 1), f32_at(t, 2), 100)
     return 0
 """
-    module = compile_source(HEADER + source, None, [KernelSpec("k0", ("f32",) * 3, 1)])
+    module = compile_source(HEADER + source, [KernelSpec("k0", ("f32",) * 3, 1)])
     text = module.llvm()
     assert "x float>" in text
     assert "vector.memcheck" not in text

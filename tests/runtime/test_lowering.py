@@ -111,7 +111,7 @@ def test_every_form_of_statement(monkeypatch, engine, seed):
     arrays = [x, i, rng.random(9) < 0.5, np.zeros(9, np.float32), np.zeros(9, np.int64)]
     plain = [a.copy() for a in arrays]
     specs = [KernelSpec("k0", ("f32", "i64", "bool", "f32", "i64"), 1)]
-    module = compile_source(HEADER + FORMS, None, specs)
+    module = compile_source(HEADER + FORMS, specs)
     table = np.array([a.ctypes.data for a in arrays], np.uintp)
     assert module.call(table.ctypes.data) == run_plain(HEADER + FORMS, plain)
     for native, expected in zip(arrays, plain, strict=True):

@@ -13,6 +13,7 @@ from tapeless.runtime.blas_threads import WITH_THREADS
 from tapeless.runtime.engine import compile_source
 from tapeless.runtime.kernel import routine_symbol
 from tapeless.runtime.loading import assemble, link
+from tapeless.runtime.modes import RunOptions
 from tapeless.runtime.pool import export_pool, has_pool
 from tapeless.runtime.routines import routines_text
 from tapeless.runtime.vector_text import PLAIN, Target
@@ -30,7 +31,7 @@ def call(statement, arrays, threads):
     source = f"{HEADER}def step(t):\n    {statement}\n    return 0\n"
     copies = [a.copy() for a in arrays]
     table = np.array([a.ctypes.data for a in copies], np.uintp)
-    assert compile_source(source, None, [], threads=threads).call(table.ctypes.data) == 0
+    assert compile_source(source, [], RunOptions(threads)).call(table.ctypes.data) == 0
     return copies[-1]
 
 

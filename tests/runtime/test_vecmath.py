@@ -99,7 +99,7 @@ def step(t):
     k0({dtype}_at(t, 0), {dtype}_at(t, 1), {size})
     return 0
 '''
-    return compile_source(source, None, [KernelSpec("k0", (dtype, dtype), 1)])
+    return compile_source(source, [KernelSpec("k0", (dtype, dtype), 1)])
 
 
 def plain(name: str, x: Array) -> Array:

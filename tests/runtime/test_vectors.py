@@ -78,7 +78,7 @@ def test_values_for_any_number_of_iterations(columns: int) -> None:
     plain = [a.copy() for a in arrays]
     run_plain(source, plain)
     table = np.array([a.ctypes.data for a in arrays], np.uintp)
-    assert compile_source(source, None, [SPEC]).call(table.ctypes.data) == 0
+    assert compile_source(source, [SPEC]).call(table.ctypes.data) == 0
     for native, expected in zip(arrays, plain, strict=True):
         np.testing.assert_allclose(native, expected, rtol=3e-7)
 
