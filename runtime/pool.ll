@@ -1,17 +1,22 @@
 ; The pool of threads; `runtime/pool.py` says what it promises, and defines what differs between
 ; processors: @pause, @read_mode, @write_mode, and the number of the system call FUTEX.
 ;
-; %claims is the one word that threads fight for:   sequence number : 32, high : 16, low : 16.
+; The claims are the one word that threads fight for: sequence number : 32, high : 16, low : 16.
 ; The chunks low .. high - 1 of the present region are unclaimed. The caller takes the lowest, the
-; workers the highest, so with two threads a chunk tends to stay with its thread from region to
-; region. A claim is a compare-and-exchange on the whole word: while it succeeds the region is not
-; finished, so what was read of %job before belongs to it.
+; first of all before anyone sees the word, the workers the highest, so with two threads a chunk
+; tends to stay with its thread from region to region. A claim is a compare-and-exchange on the
+; whole word: while it succeeds the region is not finished, so what was read of the job before
+; belongs to it.
+;
+; A cache line takes about 50 ns from one processor to another, and the shortest region is two such
+; ways: the word and the job, which are one line, and the count of what is done. So nothing else
+; that both write is touched, and the caller does not wait until others have seen its word.
 
-%Job = type { ptr, ptr, i64, i64 }                ; task, its context, workers allowed, mode
+%Region = type { i64, ptr, ptr, i64, i64 }        ; claims, task, context, workers allowed, mode
 
-@claims   = internal global i64 0, align 64
-@job      = internal global %Job zeroinitializer, align 64
-@finished = internal global i64 0, align 64       ; chunks that workers have finished
+@region   = internal global %Region zeroinitializer, align 64
+@finished = internal global i64 0, align 64       ; chunks that workers have finished, ever
+@settled  = internal global i64 0, align 64       ; those of earlier regions
 @sleeping = internal global i64 0, align 64       ; workers that wait in the kernel, or soon will
 @busy     = internal global i64 0, align 64       ; 1 while a region runs
 @closing  = internal global i64 0
@@ -70,21 +75,23 @@ hire:
 
 publish:
   %mode = call i64 @read_mode()
-  store atomic ptr %task, ptr @job monotonic, align 8
-  %context.p = getelementptr %Job, ptr @job, i32 0, i32 1
+  %task.p = getelementptr %Region, ptr @region, i32 0, i32 1
+  store atomic ptr %task, ptr %task.p monotonic, align 8
+  %context.p = getelementptr %Region, ptr @region, i32 0, i32 2
   store atomic ptr %context, ptr %context.p monotonic, align 8
-  %helpers.p = getelementptr %Job, ptr @job, i32 0, i32 2
+  %helpers.p = getelementptr %Region, ptr @region, i32 0, i32 3
   store atomic i64 %helpers, ptr %helpers.p monotonic, align 8
-  %mode.p = getelementptr %Job, ptr @job, i32 0, i32 3
+  %mode.p = getelementptr %Region, ptr @region, i32 0, i32 4
   store atomic i64 %mode, ptr %mode.p monotonic, align 8
-  store atomic i64 0, ptr @finished monotonic, align 8
-  %open = shl i64 %chunks, 16
-  call void @announce(i64 %open)
-  br label %take
+  %all = shl i64 %chunks, 16
+  %open = or i64 %all, 1
+  %next = call i64 @next_word(i64 %open)
+  store atomic i64 %next, ptr @region release, align 8
+  call void @wake()
+  br label %run
 
 take:
-  %own = phi i64 [ 0, %publish ], [ %own, %missed ], [ %own.next, %run ]
-  %word = load atomic i64, ptr @claims monotonic, align 8
+  %word = load atomic i64, ptr @region monotonic, align 8
   %low = and i64 %word, 65535
   %above = lshr i64 %word, 16
   %high = and i64 %above, 65535
@@ -93,26 +100,25 @@ take:
 
 claim:
   %less = add i64 %word, 1
-  %claimed = cmpxchg ptr @claims, i64 %word, i64 %less acq_rel monotonic
+  %claimed = cmpxchg ptr @region, i64 %word, i64 %less acq_rel monotonic
   %mine = extractvalue { i64, i1 } %claimed, 1
-  br i1 %mine, label %run, label %missed
-
-missed:
-  br label %take
+  br i1 %mine, label %run, label %take
 
 run:
-  call void %task(ptr %context, i64 %low)
-  %own.next = add i64 %own, 1
+  %chunk = phi i64 [ 0, %publish ], [ %low, %claim ]
+  call void %task(ptr %context, i64 %chunk)
   br label %take
 
 await:                                            ; only for chunks that a worker has claimed
-  %others = sub i64 %chunks, %own
+  %others = sub i64 %chunks, %low
+  %before = load atomic i64, ptr @settled monotonic, align 8
+  %wanted = add i64 %before, %others
   br label %check
 
 check:
   %turn = phi i64 [ 0, %await ], [ %turn.next, %relax ]
   %count = load atomic i64, ptr @finished acquire, align 8
-  %complete = icmp eq i64 %count, %others
+  %complete = icmp eq i64 %count, %wanted
   br i1 %complete, label %leave, label %wait
 
 wait:
@@ -129,6 +135,7 @@ relax:
   br label %check
 
 leave:
+  store atomic i64 %wanted, ptr @settled monotonic, align 8
   store atomic i64 0, ptr @busy release, align 8
   ret void
 
@@ -136,18 +143,23 @@ done:
   ret void
 }
 
-; A new sequence number with these chunks, and a call to all who sleep.
-define internal void @announce(i64 %open) {
-  %old = load atomic i64, ptr @claims monotonic, align 8
+; The claims with the next sequence number and these chunks.
+define internal i64 @next_word(i64 %open) {
+  %old = load atomic i64, ptr @region monotonic, align 8
   %sequence = and i64 %old, -4294967296
   %next = add i64 %sequence, 4294967296
   %word = or i64 %next, %open
-  %before = atomicrmw xchg ptr @claims, i64 %word seq_cst
+  ret i64 %word
+}
+
+; A call to all who sleep. One who is about to may miss it and sleeps through a region: the caller
+; does not wait for him.
+define internal void @wake() {
   %sleeping = load atomic i64, ptr @sleeping seq_cst, align 8
   %any = icmp ne i64 %sleeping, 0
   br i1 %any, label %wake, label %done
 wake:
-  %sequence.p = getelementptr i8, ptr @claims, i64 4
+  %sequence.p = getelementptr i8, ptr @region, i64 4
   %woken = call i64 (i64, ...) @syscall(i64 FUTEX, ptr %sequence.p, i32 129, i32 2147483647)
   br label %done
 done:
@@ -196,7 +208,7 @@ rest:
 look:
   %turn = phi i64 [ 0, %rest ], [ %turn, %missed ], [ %turn.next, %idle ], [ %turn.next, %clock ]
   %until = phi i64 [ 0, %rest ], [ %until, %missed ], [ %until, %idle ], [ %until.next, %clock ]
-  %word = load atomic i64, ptr @claims acquire, align 8
+  %word = load atomic i64, ptr @region acquire, align 8
   %low = and i64 %word, 65535
   %above = lshr i64 %word, 16
   %high = and i64 %above, 65535
@@ -204,19 +216,20 @@ look:
   br i1 %left, label %consider, label %idle
 
 consider:
-  %task = load atomic ptr, ptr @job monotonic, align 8
-  %context.p = getelementptr %Job, ptr @job, i32 0, i32 1
+  %task.p = getelementptr %Region, ptr @region, i32 0, i32 1
+  %task = load atomic ptr, ptr %task.p monotonic, align 8
+  %context.p = getelementptr %Region, ptr @region, i32 0, i32 2
   %context = load atomic ptr, ptr %context.p monotonic, align 8
-  %helpers.p = getelementptr %Job, ptr @job, i32 0, i32 2
+  %helpers.p = getelementptr %Region, ptr @region, i32 0, i32 3
   %helpers = load atomic i64, ptr %helpers.p monotonic, align 8
-  %mode.p = getelementptr %Job, ptr @job, i32 0, i32 3
+  %mode.p = getelementptr %Region, ptr @region, i32 0, i32 4
   %mode = load atomic i64, ptr %mode.p monotonic, align 8
   %allowed = icmp ult i64 %k, %helpers
   br i1 %allowed, label %claim, label %idle
 
 claim:
   %less = sub i64 %word, 65536
-  %claimed = cmpxchg ptr @claims, i64 %word, i64 %less acq_rel monotonic
+  %claimed = cmpxchg ptr @region, i64 %word, i64 %less acq_rel monotonic
   %mine = extractvalue { i64, i1 } %claimed, 1
   br i1 %mine, label %run, label %missed
 
@@ -257,13 +270,13 @@ sleep:                                            ; unless a region began since 
   %asleep = atomicrmw add ptr @sleeping, i64 1 seq_cst
   %seen.64 = lshr i64 %word, 32
   %seen = trunc i64 %seen.64 to i32
-  %word.now = load atomic i64, ptr @claims seq_cst, align 8
+  %word.now = load atomic i64, ptr @region seq_cst, align 8
   %now.64 = lshr i64 %word.now, 32
   %same = icmp eq i64 %seen.64, %now.64
   br i1 %same, label %wait, label %awake
 
 wait:
-  %sequence.p = getelementptr i8, ptr @claims, i64 4
+  %sequence.p = getelementptr i8, ptr @region, i64 4
   %slept = call i64 (i64, ...) @syscall(i64 FUTEX, ptr %sequence.p, i32 128, i32 %seen, ptr null)
   br label %awake
 
@@ -305,9 +318,11 @@ yield:
   %ignored = call i32 @sched_yield()
   br label %try
 
-close:
+close:                                            ; who is about to sleep must not miss this
   store atomic i64 1, ptr @closing seq_cst, align 8
-  call void @announce(i64 0)
+  %last.word = call i64 @next_word(i64 0)
+  %old.word = atomicrmw xchg ptr @region, i64 %last.word seq_cst
+  call void @wake()
   br label %next
 
 next:
@@ -329,7 +344,9 @@ done:
 
 ; In a forked child, which has none of the workers.
 define void @tapeless_reset_pool() {
-  store atomic i64 0, ptr @claims monotonic, align 8
+  store atomic i64 0, ptr @region monotonic, align 8
+  store atomic i64 0, ptr @finished monotonic, align 8
+  store atomic i64 0, ptr @settled monotonic, align 8
   store atomic i64 0, ptr @sleeping monotonic, align 8
   store atomic i64 0, ptr @hired monotonic, align 8
   store atomic i64 0, ptr @closing monotonic, align 8
