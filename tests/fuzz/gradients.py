@@ -22,17 +22,16 @@ from tapeless.ir.errors import RUN_TIME_ERRORS, UnsupportedError
 from tapeless.ir.graph import Graph, Value
 
 from .check import (
-    REPAIRS,
     Arrays,
-    Disagreement,
     Reference,
     indeterminate,
     overflowing,
     precise,
+    repaired,
     results,
-    run_native,
 )  # fmt: skip
 from .growing import Program
+from .machine import Disagreement, run_native
 
 STEP: Final = 1e-4
 MAX_JACOBIAN: Final = 2000
@@ -118,19 +117,13 @@ def check_jacobian(program: Program, rng: random.Random) -> None:
         lowered = lower(traced.graph, verify=True)
     except UnsupportedError:
         return
-    gradient = known(lowered, plain, traced.arguments)
+    gradient = repaired(lowered, plain.graphs["jacobian-free"], traced.arguments)
+    if gradient is None:
+        return
     reference = Reference(Program(gradient, traced.arguments))
     for stage, graph in stages(lowered, plain, traced.arguments):
         with suppress(UnsupportedError):  # dense Jacobians too large to build
             reference.compare(f"jacobian, {stage}", results(graph, traced.arguments))
-
-
-def known(lowered: Lowered, plain: Lowered, arguments: Arrays) -> Graph:
-    """What the derivatives mean: by the required passes alone, but after repairs where something
-    overflows as written."""
-    graph = plain.graphs["jacobian-free"]
-    repaired = not REPAIRS.isdisjoint(lowered.fired) and overflowing(graph, arguments)
-    return lowered.graphs["jacobian-free"] if repaired else graph
 
 
 def stages(lowered: Lowered, plain: Lowered, arguments: Arrays) -> Iterator[tuple[str, Graph]]:
@@ -182,7 +175,9 @@ def check_gradient(program: Program, rng: random.Random, *, native: bool = False
         lowered = lower(traced, verify=True)
     except UnsupportedError:  # an op without a derivative rule
         return False
-    gradient = known(lowered, plain, loss.arguments)
+    gradient = repaired(lowered, plain.graphs["jacobian-free"], loss.arguments)
+    if gradient is None:
+        return False
     reference = Reference(Program(gradient, loss.arguments))
     for stage, graph in stages(lowered, plain, loss.arguments):
         with suppress(UnsupportedError):  # dense Jacobians too large to build

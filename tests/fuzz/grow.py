@@ -26,9 +26,12 @@ Update = tuple[Value, Value]
 COMMON: Final = (
     "unary", "unary", "binary", "binary", "binary", "number", "choice", "convert", "reduce",
     "reduce", "contract", "contract", "move", "move", "join", "region", "index", "scatter", "rows",
-    "motif", "motif", "sample", "integers", "counting", "mix",
+    "motif", "motif", "sample", "integers", "counting", "mix", "product",
 )  # fmt: skip
-SPECIAL: Final = ("window", "window", "total", "turned", "order", "search", "system", "bits")
+SPECIAL: Final = (
+    "window", "window", "total", "turned", "order", "search", "system", "system", "bits",
+    "product", "product",
+)  # fmt: skip
 
 
 def grow(rng: random.Random, steps: int | None = None) -> Program:

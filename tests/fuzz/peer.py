@@ -30,9 +30,10 @@ from tapeless.compiler.pipeline import lower
 from tapeless.ir.errors import RUN_TIME_ERRORS, UnsupportedError
 from tapeless.ir.graph import Graph, Node
 
-from .check import Disagreement, Reference, indeterminate, otherwise
+from .check import Reference, indeterminate, otherwise
 from .gradients import differentiable, kinked, with_gradient
 from .growing import Program
+from .machine import Disagreement
 
 jax.config.update("jax_enable_x64", True)
 

@@ -8,6 +8,7 @@ import math
 import numpy as np
 from tapeless.ir.dotspec import LETTERS
 from tapeless.ir.graph import Value
+from tapeless.ir.matmul import SMALL_BATCH
 from tapeless.ir.types import I32, I64, Type
 
 from .growing import MAX_SIZE
@@ -83,6 +84,37 @@ class Structured(Steps):
             dilations=attrs["dilations"],
         )  # fmt: skip
 
+    # Products worth a routine
+
+    def product(self) -> Value:
+        """A matrix product in any layout, alone or many of them: letters of its rows, columns and
+        sums, one of these now and then two, and one around them that some of the places have."""
+        rows, columns, summed = ["a"], ["b"], ["c"]
+        if self.rng.random() < 0.4:
+            self.rng.choice((rows, columns, summed)).append("d")
+        places = [rows + summed, summed + columns, rows + columns]
+        around = self.rng.choice(((), (0, 1, 2), (0, 2), (1, 2), (0, 1)))
+        for k, place in enumerate(places):
+            if self.rng.random() < 0.4:  # stored transposed
+                place[:] = [c for group in (columns, summed, rows) for c in group if c in place]
+            if k in around:
+                place.insert(0 if self.rng.random() < 0.7 else 1, "z")
+        extents = self.extents_of(places)
+        x, y = (
+            self.of_type(type_) or self.fresh(type_)
+            for type_ in (Type(self.dtype, tuple(extents[c] for c in p)) for p in places[:2])
+        )
+        z = self.dot(x, y, f"{''.join(places[0])},{''.join(places[1])}->{''.join(places[2])}")
+        return self.bounded(self.b.mul(z, 1 / 16))
+
+    def extents_of(self, places: list[list[str]]) -> dict[str, int]:
+        """Extents of the letters that make a large product of small arrays."""
+        while True:
+            found = {c: self.rng.choice((2, 3, 4, 8, 16, 17, 33)) for p in places for c in p}
+            sizes = (math.prod(found[c] for c in place) for place in places)
+            if max(sizes) <= MAX_SIZE // 2 and SMALL_BATCH <= math.prod(found.values()) <= MAX_WORK:
+                return found
+
     # Totals, order, search
 
     def total(self) -> Value:
@@ -144,7 +176,7 @@ class Structured(Steps):
             and 0 < v.shape[-1] <= 17
         )  # fmt: skip
         if a is None:
-            n = self.rng.choice((1, 2, 3, 5, 8))
+            n = self.rng.choice((1, 2, 3, 5, 5, 8))
             a = self.fresh(Type(self.dtype, (n, n) if self.rng.random() < 0.7 else (2, n, n)))
         n = a.shape[-1]
         a = self.b.add(self.b.tanh(a), self.b.constant(2 * n * np.eye(n), a.type.dtype))
@@ -152,7 +184,7 @@ class Structured(Steps):
         if kind < 0.2:
             whole = tuple((0, m, 1) for m in a.shape[:-2])
             a = self.b.slice(a, spec=(*whole, (n - 1, -1, -1), (0, n, 1)))
-        elif kind < 0.5 and a.type.rank == 2:
+        elif kind < 0.7 and a.type.rank == 2:
             a = self.b.gather(a, self.given(np.array(self.rng.sample(range(n), n))), axes=(0,))
         return a
 

@@ -11,10 +11,11 @@ from tapeless.passes.rewriting.rules import Rule, RulePass
 from tapeless.passes.simplify import simplify
 
 from fuzz.campaign import campaign, every_rule, gradients, interpreted, native, one
-from fuzz.check import Disagreement
+from fuzz.check import Reference
 from fuzz.grow import grow
 from fuzz.growing import Growing, Program
 from fuzz.hunt import BUGS, hunts
+from fuzz.machine import Disagreement
 from fuzz.record import Record, added
 from fuzz.shrink import shrink
 from fuzz.steps import motifs
@@ -80,6 +81,15 @@ NOT_PROMISED = {
         } -> %y""",
         [np.array([[1.5, -1, 3], [0, 2, 1], [-2, 1, np.nan], [0.5, 1, 2]])],
     ),
+    "which elements of a log-softmax are NaN beside an infinity": (
+        """f(%x:f64[4]) {
+          %e:f64[4] = exp %x
+          %s:f64[] = sum %e [axes=(0)]
+          %p:f64[4] = div %e, %s
+          %y:f64[4] = log %p
+        } -> %y""",
+        [np.array([-2.0, np.inf, 1.0, -np.inf])],
+    ),
 }
 
 
@@ -90,6 +100,18 @@ def test_what_is_not_promised_is_not_found(case: str) -> None:
     for seed in range(5):
         interpreted(program, random.Random(seed))
         gradients(program, random.Random(seed))
+
+
+def test_an_f64_that_was_an_f32_is_no_closer() -> None:
+    graph = parse("""f(%x:f32[1]) {
+      %a:f32[1] = arctan2 %x, %x
+      %b:f64[1] = cast %a [dtype=f64]
+    } -> %b""")
+    reference = Reference(Program(graph, [np.array([2.0], np.float32)]))
+    angle, argument = reference.results
+    reference.compare("native", [angle + 1e-7, argument])
+    with pytest.raises(Disagreement, match="native: result 0"):
+        reference.compare("native", [angle + 1e-4, argument])
 
 
 def test_damaged_texts_are_refused_or_understood() -> None:

@@ -11,8 +11,8 @@ from tapeless.ir.parse import parse  # noqa: E402
 
 from fuzz import peer  # noqa: E402
 from fuzz.campaign import campaign  # noqa: E402
-from fuzz.check import Disagreement  # noqa: E402
 from fuzz.growing import Program  # noqa: E402
+from fuzz.machine import Disagreement  # noqa: E402
 
 GRAPH = parse("f(%x:f64[3]) {\n  %y:f64[3] = tanh %x\n} -> %y")
 PROGRAM = Program(GRAPH, [np.array([0.5, -1.0, 2.0])])
