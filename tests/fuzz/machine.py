@@ -16,6 +16,7 @@ from tapeless.compiler.native import build
 from tapeless.compiler.pipeline import Lowered
 from tapeless.ir.errors import RUN_TIME_ERRORS
 from tapeless.runtime.interpreter import interpret
+from tapeless.runtime.modes import RunOptions
 
 from .growing import Program
 
@@ -50,10 +51,10 @@ def run_native(lowered: Lowered, arguments: Arrays, *, fine: bool = False) -> Ar
     count of threads changes a bit."""
     graph = lowered.graphs["planned"]
     with finely_cut() if fine else nullcontext():
-        program = build(graph, keep=False, threads=2)
+        program = build(graph, RunOptions(threads=2), keep=False)
         found = called(program.call, arguments)
         if "@tapeless_threads" in program.module.driver_text:
-            alone = called(build(graph, keep=False, threads=1).call, arguments)
+            alone = called(build(graph, RunOptions(threads=1), keep=False).call, arguments)
             for k, (a, b) in enumerate(zip(found, alone, strict=True)):
                 if a.tobytes() != b.tobytes():
                     raise Disagreement("threads", f"result {k} has other bits on two than on one")

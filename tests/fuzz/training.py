@@ -78,20 +78,43 @@ class _Step:
         return Program(graph, self.arguments)
 
     def convolved(self) -> Value:
-        """Rows of features out of windows of an image, or of a sequence."""
-        b, n, channels = self.b, self.rng.choice((5, 7)), self.rng.choice((1, 2))
-        x = self.data((self.rows, channels, n, n))
+        """Rows of features out of an image by one or two convolutions and, now and then, pools."""
+        y = self.data((self.rows, self.rng.choice((1, 2, 3)), *[self.rng.choice((5, 7))] * 2))
+        for _ in range(self.rng.choice((1, 1, 2))):
+            y = self.convolution(y)
+            if self.rng.random() < 0.5:
+                y = self.pool(y)
+        return self.b.reshape(y, shape=(self.rows, y.type.size // self.rows))
+
+    def windows(self, x: Value, sizes: Sequence[int], dilations: Sequence[int]) -> Value:
+        """Windows over height and width that fit, apart or overlapping."""
+        size = min(self.rng.choice(sizes), x.shape[2])
+        stride = self.rng.choice((1, 1, 2, 3))
+        dilation = self.rng.choice(dilations) if 2 * size - 1 <= x.shape[2] else 1
+        return self.b.windows(
+            x, axes=(2, 3), sizes=(size, size), strides=(stride,) * 2, dilations=(dilation,) * 2
+        )
+
+    def convolution(self, x: Value) -> Value:
+        """With all channels of an image, or each with its own kernel."""
+        b, channels = self.b, x.shape[1]
         if self.rng.random() < 0.5:
             x = b.pad(x, low=(0, 0, 1, 1), high=(0, 0, 1, 1))
-        size, stride = self.rng.choice((2, 3)), self.rng.choice((1, 2))
-        pair = {"axes": (2, 3), "strides": (stride, stride), "dilations": (1, 1)}
-        w = b.windows(x, sizes=(size, size), **pair)
-        kernel = self.parameter((self.rng.choice((2, 4)), channels, size, size))
-        y = b.maximum(b.dot(w, kernel, spec="abcdef,gbef->agcd"), 0.0)
-        if self.rng.random() < 0.5 and y.shape[2] > 1:
-            pool = {"axes": (2, 3), "strides": (2, 2), "dilations": (1, 1)}
-            y = b.max(b.windows(y, sizes=(2, 2), **pair | pool), axes=(4, 5))
-        return b.reshape(y, shape=(self.rows, y.type.size // self.rows))
+        w = self.windows(x, (1, 2, 3), (1, 1, 2))
+        inside = w.shape[4:]
+        if self.rng.random() < 0.25:
+            z = b.dot(w, self.parameter((channels, *inside)), spec="abcdef,bef->abcd")
+        else:
+            kernel = self.parameter((self.rng.choice((2, 4)), channels, *inside))
+            z = b.dot(w, kernel, spec="abcdef,gbef->agcd")
+        return b.maximum(z, 0.0) if self.rng.random() < 0.7 else b.tanh(z)
+
+    def pool(self, x: Value) -> Value:
+        """The largest, or the mean, of each window."""
+        b, w = self.b, self.windows(x, (2, 3), (1,))
+        if self.rng.random() < 0.7:
+            return b.max(w, axes=(4, 5))
+        return b.div(b.sum(w, axes=(4, 5)), float(w.shape[4] * w.shape[5]))
 
     def layer(self, h: Value) -> Value:
         b, width = self.b, self.rng.choice((1, 2, 5, 8, 16, 65))
@@ -99,7 +122,7 @@ class _Step:
         z = b.dot(h, weight, spec="ab,bc->ac")
         if self.rng.random() < 0.7:
             z = b.add(z, self.parameter((width,)))
-        kind = self.rng.randrange(7)
+        kind = self.rng.randrange(9)
         if kind == 0:
             return b.maximum(z, 0.0)
         if kind == 1:
@@ -110,7 +133,22 @@ class _Step:
             return b.add(h, b.tanh(z))
         if kind == 4:
             return b.mul(z, b.sigmoid(z))
+        if kind == 5:
+            return b.mul(b.softmax(z, axis=1), z)
+        if kind == 6:
+            return self.gated(h)
         return b.emit(self.rng.choice(("tanh", "sigmoid", "softplus", "erf")), (z,), {}).result
+
+    def gated(self, h: Value) -> Value:
+        """Products with parts of one weight, joined again element by element."""
+        b, n, width = self.b, h.shape[1], self.rng.choice((1, 4, 8))
+        weight = self.parameter((n, 3 * width))
+        parts = (
+            b.dot(h, b.slice(weight, spec=((0, n, 1), (k, k + width, 1))), spec="ab,bc->ac")
+            for k in (0, width, 2 * width)
+        )
+        gate, value, more = parts
+        return b.add(b.mul(b.sigmoid(gate), b.tanh(value)), more)
 
     def normalised(self, z: Value) -> Value:
         """Every row with mean 0 and variance 1, scaled and shifted."""
