@@ -4,7 +4,7 @@ import ast
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -153,27 +153,3 @@ def test_no_module_is_loaded_twice() -> None:
             files.setdefault(file.resolve(), []).append(name)
     assert files
     assert [names for names in files.values() if len(names) > 1] == []
-
-
-LAZY = """
-import sys
-import numpy as np
-import tapeless as tl
-import tapeless.compiler.cli
-
-@tl.compile
-def step(w, x):
-    w -= 0.1 * tl.grad(lambda w: np.sum(np.tanh(x @ w)))(w)
-
-program = step.lower(np.ones((3, 2)), np.ones((4, 3)))
-for stage in program.stages:
-    program.ir(stage)
-step.interpret(np.ones((3, 2)), np.ones((4, 3)))
-print(sorted({"numba", "llvmlite", "scipy"} & set(sys.modules)))
-"""
-
-
-def test_only_compiling_loads_numba(python: Callable[..., str], tmp_path: Path) -> None:
-    script = tmp_path / "lazy.py"
-    script.write_text(LAZY)
-    assert python(str(script)).strip() == "[]"

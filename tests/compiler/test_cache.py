@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from soak.children import HANGS
 from tapeless.runtime.store import open_store
 
 STEP = """
@@ -53,7 +54,9 @@ def run_in(cache: Path, scripts: Path, code: str, **extra: str) -> Result:
     script = scripts / "train.py"
     script.write_text(code)
     command = [sys.executable, str(script)]
-    done = subprocess.run(command, env=environment | extra, capture_output=True, text=True)
+    done = subprocess.run(
+        command, env=environment | extra, capture_output=True, text=True, timeout=HANGS
+    )
     assert done.returncode == 0, done.stderr
     bits, compiled = done.stdout.split()
     return bits, compiled == "True", done.stderr

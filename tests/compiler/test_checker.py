@@ -139,7 +139,7 @@ def run_plan(graph: Graph, arrays: Arrays) -> tuple[Arrays, Arrays]:
     return outputs, arguments
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(region_graphs(), st.data())
 def test_a_mutated_plan_is_caught_or_still_right(graph: Graph, data: st.DataObject) -> None:
     """Move one value onto another's place: when the checker lets it pass, the numbers are right."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import tapeless
+from soak.children import HANGS
 from tapeless.compiler.cli import main
 from tapeless.runtime.store import open_store
 
@@ -147,7 +148,7 @@ def test_as_a_program(tmp_path):
         [sys.executable, "-m", "tapeless", "ir", f"{path}:step", "--stage", "nowhere"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANGS,
         env={**os.environ, "PYTHONPATH": str(Path(tapeless.__file__).parent.parent)},
     )
     assert done.returncode == 2

@@ -158,7 +158,7 @@ def test_single_nodes(line: str) -> None:
     assert_runs_alike(graph, random_arguments(graph), native=False)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(region_graphs())
 def test_random_graphs_fused_and_not(graph: Graph) -> None:
     arrays = random_arguments(graph)

@@ -121,7 +121,7 @@ def test_the_report_says_why_a_value_is_kept() -> None:
     assert report["s"].kept_for == "output 0"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(region_graphs())
 def test_every_plan_of_a_random_graph_is_proved(graph: Graph) -> None:
     for form in (graph, fuse(graph)):
@@ -148,7 +148,7 @@ def most_live(graph: Graph) -> int:
     return most
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(region_graphs())
 def test_the_arena_of_a_random_graph_is_no_larger_than_what_is_live(graph: Graph) -> None:
     for form in (graph, fuse(graph)):

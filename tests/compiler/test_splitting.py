@@ -43,7 +43,7 @@ def assert_order_is_free(graph: Graph, arrays) -> None:
         np.testing.assert_array_equal(a, e)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(region_graphs())
 def test_random_programs(graph):
     arrays = random_arguments(graph)

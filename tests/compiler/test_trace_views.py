@@ -78,7 +78,7 @@ def original(order):
     return np.asarray(np.arange(24.0).reshape(4, 3, 2), order=order)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(steps=view_steps(), other=view_steps())
 def test_writes_through_views_are_seen_by_other_views(steps, other):
     def program(x):
@@ -98,7 +98,7 @@ def test_writes_through_views_are_seen_by_other_views(steps, other):
     same(mine, theirs)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(steps=view_steps())
 def test_unknown_layouts_are_right_or_refused(steps):
     def program(x):
@@ -119,7 +119,7 @@ def test_unknown_layouts_are_right_or_refused(steps):
     same(mine, theirs)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_index_arrays_read_write_and_accumulate(data):
     index = data.draw(indices((4, 3, 2), arrays=True))

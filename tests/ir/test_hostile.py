@@ -26,13 +26,13 @@ def test_damaged_text(seed):
     assert len(outcomes) > 10
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.sampled_from(PIECES), max_size=40))
 def test_words_in_any_order(words):
     outcome("f(%x:f64[2,3]) {\n %z:f64[2,3] = " + " ".join(words))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=80))
 def test_any_text(text):
     outcome(text)

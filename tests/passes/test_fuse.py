@@ -199,7 +199,7 @@ def test_regions_are_bounded() -> None:
     assert_same_values(before, after)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(region_graphs())
 def test_random_graphs_keep_their_values(before: Graph) -> None:
     after = fuse(before)

@@ -196,7 +196,7 @@ def is_moderate(graph: Graph) -> bool:
 
 @pytest.mark.parametrize("run", [*EXACT, *CLOSE], ids=lambda run: run.__name__)
 @given(text=texts())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_pass(run: Callable[[Graph], Graph], text: str) -> None:
     graph = parse(text)
     assume(is_moderate(graph))
@@ -208,7 +208,7 @@ def test_pass(run: Callable[[Graph], Graph], text: str) -> None:
 
 
 @given(text=texts())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_all_passes_one_after_the_other(text: str) -> None:
     after = graph = parse(text)
     assume(is_moderate(graph))

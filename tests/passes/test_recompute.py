@@ -149,7 +149,7 @@ def test_what_is_read_with_an_update_stays_in_place() -> None:
     assert after is before
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(region_graphs(), st.sampled_from((1, 3)))
 def test_random_graphs_keep_their_values(graph: Graph, bound: int) -> None:
     """In regions of few operations, which read each other's results."""

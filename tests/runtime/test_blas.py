@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -92,7 +89,7 @@ def test_threads_are_restored_after_small_products_and_kept_for_large_ones():
     np.testing.assert_array_equal(arrays[2], 8)
 
 
-def test_generated_code_works_without_blas():
+def test_generated_code_works_without_blas(python, monkeypatch):
     code = """
 import numpy as np
 from tapeless.runtime import blas
@@ -108,6 +105,5 @@ table = np.array([x.ctypes.data for x in (a, b, c)], np.uintp)
 assert module.call(table.ctypes.data) == 0
 np.testing.assert_array_equal(c, a @ b.T)
 """
-    paths = os.pathsep.join(path for path in sys.path if path)
-    environment = os.environ | {"TAPELESS_BLAS": "off", "PYTHONPATH": paths}
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    monkeypatch.setenv("TAPELESS_BLAS", "off")
+    python("-c", code)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+from soak.children import in_child, in_threads
 from tapeless.runtime.canonical import canonical
 from tapeless.runtime.driver import SEGMENT
 from tapeless.runtime.engine import NativeModule, compile_source, run_plain
@@ -201,41 +199,30 @@ def test_compiling_from_many_threads():
         call(compile_text(text, SPEC), np.ones(1, np.float32), out)
         results.append(float(out[0]))
 
-    threads = [threading.Thread(target=work, args=(n,)) for n in (11, 12, 13, 11)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(lambda k: work((11, 12, 13, 11)[k]), 4)
     assert sorted(results) == [11, 11, 12, 13]
 
 
-def test_importing_the_engine_imports_neither_numba_nor_llvmlite():
+def test_importing_the_engine_imports_neither_numba_nor_llvmlite(python):
     code = (
         "import sys, tapeless.runtime.engine, tapeless.runtime.callpath;"
         "assert not {'numba', 'llvmlite'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, env=_environment())
-
-
-def _environment() -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    python("-c", code)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_runs_and_compiles():
     text = DOUBLE + driver("k0(f32_at(t, 0), f32_at(t, 1), 2)")
     module = compile_text(text, SPEC)
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            out = np.zeros(2, np.float32)
-            call(module, np.ones(2, np.float32), out)
-            call(compile_text(text.replace("2.0", "5.0"), SPEC), out, out[1:].copy())
-            status = int(out[0] != 2)
-        finally:
-            os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0
+
+    def both() -> list[float]:
+        first, second = np.zeros((2, 2), np.float32)
+        call(module, np.ones(2, np.float32), first)
+        call(compile_text(text.replace("2.0", "5.0"), SPEC), first, second)
+        return [float(first[0]), float(second[1])]
+
+    assert in_child(both) == ([2, 10], 0)
 
 
 SCALED = """def k0(x0, y0, n0, a0, c):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from soak.children import in_child, in_threads
 from tapeless.compiler.native import build
 from tapeless.ir.errors import BoundsError, ScalarRangeError
 from tapeless.ir.parse import parse
@@ -173,11 +173,7 @@ def test_threads_do_not_mix_their_calls(native: bool) -> None:
             if outputs is None or abs(float(outputs[0]) / (256 * np.exp(0.5 * k)) - 1) > 1e-12:
                 wrong.append(k)
 
-    threads = [threading.Thread(target=work, args=(float(k),)) for k in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    in_threads(work, 4)
     assert not wrong
 
 
@@ -185,11 +181,12 @@ def test_threads_do_not_mix_their_calls(native: bool) -> None:
 def test_a_forked_child_can_call(sgd: Executable) -> None:
     arguments = sgd_arguments()
     sgd.call(arguments)
-    child = os.fork()
-    if child == 0:
+
+    def finite() -> bool:
         outputs = sgd.call(arguments)
-        os._exit(0 if outputs is not None and np.isfinite(outputs[0]) else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        return outputs is not None and bool(np.isfinite(outputs[0]))
+
+    assert in_child(finite) == (True, 0)
 
 
 def test_aligned_bytes() -> None:

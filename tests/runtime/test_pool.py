@@ -5,11 +5,11 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-import threading
 import time
 
 import numpy as np
 import pytest
+from soak.children import in_child, in_threads
 from tapeless.runtime.link import assemble, link
 from tapeless.runtime.pool import (
     ALONE,
@@ -130,15 +130,7 @@ def test_a_region_inside_a_region_runs_alone(pool):
 def test_several_threads_call_at_once(pool, callers):
     pool.use(3)
     counts = np.zeros(9, np.int64)
-    threads = [
-        threading.Thread(target=pool.run, args=("counts", counts, 9, 2000), daemon=True)
-        for _ in range(callers)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=60)
-        assert not thread.is_alive(), "a region hangs"
+    in_threads(lambda _: pool.run("counts", counts, 9, 2000), callers)
     assert (counts == 2000 * callers).all()
 
 
@@ -147,19 +139,14 @@ def test_a_forked_child_makes_its_own_workers(pool):
     pool.use(3)
     counts = np.zeros(9, np.int64)
     pool.run("counts", counts, 9)
+
+    def run() -> list[int]:
+        alone = len(tasks())
+        pool.run("counts", counts, 9, 100)
+        return [alone, len(tasks()), *counts.tolist()]
+
     for _ in range(3):
-        child = os.fork()
-        if child == 0:
-            code = 3
-            try:
-                alone = len(tasks()) == 1
-                pool.run("counts", counts, 9, 100)
-                right = (counts == 101).all() and len(tasks()) == 3
-                code = int(not (alone and right))
-            finally:
-                os._exit(code)
-        _, status = os.waitpid(child, 0)
-        assert os.waitstatus_to_exitcode(status) == 0
+        assert in_child(run) == ([1, 3] + [101] * 9, 0)
     pool.run("counts", counts, 9)
     assert (counts == 2).all()
 

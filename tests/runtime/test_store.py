@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from soak.children import HANGS
 from tapeless.runtime import identity, store
 from tapeless.runtime.store import Store, open_store
 
@@ -271,7 +272,7 @@ def spawn(code: str, *arguments: str) -> subprocess.Popen:
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("operation", WRITING)
 def test_a_killed_writer_leaves_the_old_entry_or_the_new(folder, operation, moment):
-    assert spawn(KILLED, operation, moment).wait() == 9
+    assert spawn(KILLED, operation, moment).wait(HANGS) == 9
     opened = open_store()
     done = (operation, moment) == ("replace", "after")
     assert opened.get(KEY) == (b"new" if done else PAYLOAD)
@@ -300,7 +301,7 @@ def test_many_processes_on_one_key(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONWARNINGS", "error")
     code = "import warnings\n" + MANY
     processes = [spawn(code) for _ in range(8)]
-    assert [process.wait() for process in processes] == [0] * 8
+    assert [process.wait(HANGS) for process in processes] == [0] * 8
     assert sorted(p.name for p in (tmp_path / "objects").iterdir()) == ["a" * 64, "key"]
 
 

@@ -4,11 +4,11 @@ in every thread."""
 from __future__ import annotations
 
 import hashlib
-import threading
 
 import numpy as np
 import pytest
 import tapeless as tl
+from soak.children import in_threads
 from soak.functions import GROUPS, N, matrices, together
 
 BITS = """
@@ -71,11 +71,7 @@ def test_the_same_bits_in_every_call_whatever_ran_before():
         for _ in range(5):
             note(step)
             noise(y, x)
-        threads = [threading.Thread(target=note, args=(step,)) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        in_threads(lambda _, step=step, note=note: note(step), 4)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("TAPELESS_POISON", "0")
             note(tl.compile(together(names)))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
-import signal
 import threading
-import time
 
 import numpy as np
 import pytest
 import tapeless as tl
-from soak.threads import crowd, run_threads
+from soak.children import HANGS, in_child, in_threads
+from soak.threads import crowd
 
 
 def numbers(k):
@@ -32,7 +31,7 @@ def test_threads_compile_and_call_one_step():
             np.testing.assert_allclose(step(w, x), expected[k], rtol=1e-4)
             np.testing.assert_allclose(w, n * np.tanh(x), rtol=1e-3)
 
-    run_threads(work, 4)
+    in_threads(work, 4)
     assert len(step.programs) == 1
 
 
@@ -41,25 +40,12 @@ def test_threads_compile_different_steps():
         step = tl.compile(lambda x: np.exp(x) * (k + 2))
         np.testing.assert_allclose(step(numbers(k)), np.exp(numbers(k)) * (k + 2), rtol=1e-5)
 
-    run_threads(work, 4)
+    in_threads(work, 4)
 
 
 def test_sixteen_threads_share_functions():
     """Each calls all of them; the long version is `python -m tests.soak threads`."""
     assert crowd(16, 8, seed=0) == 16 * 8
-
-
-def exit_code(child):
-    """The exit code of a forked process; fails when it hangs."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.02)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    pytest.fail("the child hangs")
 
 
 def compile_and_drop(stop):
@@ -82,16 +68,14 @@ def test_a_forked_child_calls_and_compiles(busy):
     if busy:
         thread.start()
     for factor in (3, 5, 7):
-        child = os.fork()
-        if child == 0:
-            code = 2
-            try:
-                made = tl.compile(lambda x, n=factor: x * n)(x)
-                code = int(step(x) != expected or not np.array_equal(made, x * factor))
-            finally:
-                os._exit(code)
-        assert exit_code(child) == 0
+
+        def both(n=factor):
+            made = tl.compile(lambda x: x * n)(x)
+            return bool(step(x) == expected and np.array_equal(made, x * n))
+
+        assert in_child(both) == (True, 0)
     stop.set()
     if busy:
-        thread.join(timeout=30)
+        thread.join(HANGS)
+        assert not thread.is_alive(), "compiling hangs"
     assert step(x) == expected

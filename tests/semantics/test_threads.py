@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import threading
 
 import numpy as np
 import pytest
 import tapeless as tl
+from soak.children import in_child, in_threads
 from tapeless.runtime.pool import has_pool
 
 linux = pytest.mark.skipif(not has_pool(), reason="no pool here")
@@ -50,27 +49,14 @@ def test_python_threads_get_the_bits_of_one_thread(expected, callers):
     def call(k):
         found[k] = results(step)
 
-    threads = [threading.Thread(target=call, args=(k,), daemon=True) for k in range(callers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=60)
-        assert not thread.is_alive(), "a call hangs"
+    in_threads(call, callers)
     assert all(bits == expected for bits in found)
 
 
 @linux
 def test_a_forked_child_gets_the_same_bits(expected):
     assert results(step) == expected
-    child = os.fork()
-    if child == 0:
-        code = 2
-        try:
-            code = int(results(step) != expected)
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
+    assert in_child(lambda: results(step) == expected) == (True, 0)
     assert results(step) == expected
 
 

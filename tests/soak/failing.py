@@ -16,6 +16,7 @@ from typing import Any
 
 from tapeless.runtime import store
 
+from soak.children import HANGS, in_child
 from soak.site import Fault, Site, run
 
 OPERATIONS = ("open", "fsync", "replace", "link", "listdir", "utime", "fstat", "lstat", "mkdir",
@@ -207,14 +208,12 @@ def forks_while_writing(site: Site) -> None:
         thread.start()
     expected = run(site.step)
     for _ in range(3):
-        child = os.fork()
-        if child == 0:
-            os._exit(0 if run(site.step) == expected else 1)
-        if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
-            raise AssertionError("a forked child computes something else")
+        done = in_child(lambda: run(site.step) == expected, HANGS / 4)
+        if done != (True, 0):
+            raise AssertionError(f"a forked child hangs or computes something else: {done}")
     stop.set()
     for thread in threads:
-        thread.join()
+        thread.join(HANGS / 4)
 
 
 def disk(site: Site) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 import tapeless as tl
 
 from soak import damage, failing
+from soak.children import HANGS, in_threads
 from soak.site import STEPS, Fault, Outcome, Site, by_numpy, copied, process
 
 KILLS = 180
@@ -141,11 +141,7 @@ def together(campaign: Campaign, number: int, *, cold: bool) -> None:
     def work(k: int) -> None:
         found[k] = process(sites[k])
 
-    threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work, 8, 2 * HANGS)
     for k, outcome in found.items():
         fault = Fault("eight processes at once")
         complaints = campaign._judge(sites[k], outcome, fault)

@@ -111,7 +111,7 @@ def starve(name: str, layout: str, way: str, count: int, seed: int) -> tuple[int
             spare *= 0.7 if ran else 1.4  # near to what is just enough
         return seen if kept else []
 
-    done = in_child(child, 30 + count)
+    done = in_child(child)
     assert done.status == 0, done
     too_little, ran = done.value
     return too_little, ran
@@ -139,5 +139,5 @@ def starve_first_call() -> None:
         fresh(p)
         return counts(p) == {1.0}
 
-    done = in_child(child, 60)
+    done = in_child(child)
     assert done == (True, 0), done

@@ -21,9 +21,8 @@ import numpy as np
 import tapeless as tl
 from tapeless.runtime import store
 
-from soak.children import in_child
+from soak.children import HANGS, in_child
 
-SECONDS = 30
 Action = Callable[["Site"], object]
 
 
@@ -126,11 +125,11 @@ def by_numpy(name: str) -> list[Any]:
 # --- processes ---------------------------------------------------------------------------------
 
 
-def process(site: Site, inside: Action = nothing, seconds: float = SECONDS) -> Outcome:
+def process(site: Site, inside: Action = nothing, seconds: float = HANGS) -> Outcome:
     """Run the step of a site in a new process."""
     done = in_child(lambda: _run(site, inside), seconds)
     if done.status is None:
-        return Outcome(error=f"hangs for {seconds} s")
+        return Outcome(error=f"hangs for {seconds:.0f} s")
     return Outcome(**(done.value or {}), status=done.status)
 
 

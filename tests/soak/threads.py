@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tapeless as tl
+
+from soak.children import HANGS, in_threads
 
 
 def functions(count: int) -> list[Callable[[Any], Any]]:
@@ -20,28 +21,7 @@ def functions(count: int) -> list[Callable[[Any], Any]]:
     return [made(k) for k in range(count)]
 
 
-def run_threads(target: Callable[[int], None], count: int, seconds: float = 120) -> None:
-    """Run `target(k)` in threads that start together; raises what a thread raised."""
-    barrier, failures = threading.Barrier(count), []
-
-    def body(k: int) -> None:
-        barrier.wait()
-        try:
-            target(k)
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=body, args=(k,), daemon=True) for k in range(count)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join(timeout=seconds)
-        assert not t.is_alive(), "a call hangs"
-    for failure in failures:
-        raise failure
-
-
-def crowd(threads: int, count: int, seed: int, seconds: float = 120) -> int:
+def crowd(threads: int, count: int, seed: int, seconds: float = HANGS) -> int:
     """All threads call all functions, each in its own order, whoever comes first compiles; the
     number of calls."""
     plain = functions(count)
@@ -57,6 +37,6 @@ def crowd(threads: int, count: int, seed: int, seconds: float = 120) -> int:
                 np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
             calls[k] += 1
 
-    run_threads(work, threads, seconds)
+    in_threads(work, threads, seconds)
     assert all(len(step.programs) == 1 for step in steps)
     return sum(calls)
