@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from soak.children import HANGS
 from soak.stepping import CASES
 
 WAYS: dict[str, Callable[[Any], Any]] = {
@@ -81,6 +82,7 @@ def _chosen(total: int, most: int | None, seed: int) -> Iterable[int]:
 TARGET = """
 import signal, sys
 from soak.interrupts import WAYS
+from soak.children import HANGS
 from soak.stepping import CASES
 
 name, way = sys.argv[1:]
@@ -111,6 +113,7 @@ def at_random_times(name: str, way: str, count: int, seed: int = 0) -> int:
     pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes) as process:
         try:
+            assert _speaks(process, HANGS), "the process hangs"
             assert process.stdout.readline() == "ready\n"
             for _ in range(count):
                 process.stdin.write("go\n")
@@ -119,7 +122,7 @@ def at_random_times(name: str, way: str, count: int, seed: int = 0) -> int:
                 assert len(found) == 1 and found[0] >= last, (name, way, found)
                 (last,) = found
             process.stdin.close()
-            assert process.wait(30) == 0
+            assert process.wait(HANGS) == 0
         finally:
             process.kill()
     return int(last)
@@ -129,10 +132,14 @@ def _answer(process: Any, seconds: float) -> list[float]:
     """What a process says after an interrupt. One that falls into a callback of the garbage
     collector is reported there and goes nowhere, and one that comes early is ignored: then it is
     sent again."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + HANGS
     while time.monotonic() < deadline:
         time.sleep(seconds)
         process.send_signal(signal.SIGINT)
-        if select.select([process.stdout], [], [], 0.5)[0]:
+        if _speaks(process, 0.5):
             return [float(word) for word in process.stdout.readline().split()]
     raise AssertionError("the process hangs")
+
+
+def _speaks(process: Any, seconds: float) -> bool:
+    return bool(select.select([process.stdout], [], [], seconds)[0])
