@@ -2,11 +2,13 @@
 
     tapeless_gemm_<t>, tapeless_gemv_<t>    as `gemm_<t>` and `gemv_<t>` of `runtime/kernel.py`
 
-The result is cut along its longer side, into panels that depend on its extents alone; each is the
-whole product of a part of one operand, made on one thread by `whole_<routine>_<t>`, so a product
-has the same bits on any number of threads. A panel takes about a microsecond at the least. Panels
-narrower than 128 are made only where there would be less than two: each reads the other operand,
-and a BLAS packs it, anew (measured on one thread: panels of 128 cost 2 to 5 %, of 64 up to 10 %).
+The result is cut along one side, into panels that depend on its extents alone; each is the whole
+product of a part of one operand, made on one thread by `whole_<routine>_<t>`, so a product has the
+same bits on any number of threads. A panel takes half a microsecond at the least.
+
+Rows are cut where the two halves come out even: the threads then write to different pages. Columns
+are cut of a result that is wide and low, and where B is stored transposed, since each panel of rows
+would turn all of it.
 
 The BLAS is called with its own count of threads at one: threads inside threads would take turns on
 the same cores.
@@ -14,157 +16,197 @@ the same cores.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Final
 
 from .kernel import routine_symbol
-from .vector_text import LLVM_FLOAT, parameter_types
+from .matvec import GEMV
+from .products import GEMM
+from .vector_text import Target, Writer, parameters
 
 MOST_PANELS: Final = 32
 
-UNIT: Final = 16
-"""Rows or columns in a panel are a multiple of this."""
+ROWS, COLUMNS = 8, 16
+"""Panels begin at multiples of these."""
 
-_LEAST_WORK: Final = {"gemm": 17, "gemv": 15}
+LEAST_WORK: Final = {"gemm": 16, "gemv": 14}
 """Multiplications in a panel at the least, as a power of two, in f32; half as many in f64. A matrix
 times a vector reads memory for each."""
 
-_EXTENTS: Final = {
-    "gemm": """
-  %wide = icmp uge i64 %a3, %a2
-  %extent = select i1 %wide, i64 %a3, i64 %a2
-  %size = mul i64 %a2, %a3
-  %work = mul i64 %size, %a4""",
-    "gemv": """
-  %turned = icmp ne i64 %a0, 0
-  %extent = select i1 %turned, i64 %a2, i64 %a1
-  %work = mul i64 %a1, %a2""",
-}
-"""The side of the result to cut, and the number of multiplications."""
+SEVERAL: Final = 8
+"""So many panels are enough where more of them would be small."""
 
-_PARTS: Final = {
-    "gemm": (
-        """
-  %m = select i1 %wide, i64 %a2, i64 %count
-  %n = select i1 %wide, i64 %count, i64 %a3
-  %ta = icmp ne i64 %a0, 0
-  %down = select i1 %ta, i64 1, i64 %a7
-  %below = mul i64 %first, %down
-  %offset.a = select i1 %wide, i64 0, i64 %below
-  %a = getelementptr {float}, ptr %a6, i64 %offset.a
-  %tb = icmp ne i64 %a1, 0
-  %across = select i1 %tb, i64 %a9, i64 1
-  %right = mul i64 %first, %across
-  %offset.b = select i1 %wide, i64 %right, i64 0
-  %b = getelementptr {float}, ptr %a8, i64 %offset.b
-  %lines = mul i64 %first, %a12
-  %offset.c = select i1 %wide, i64 %first, i64 %lines
-  %c = getelementptr {float}, ptr %a11, i64 %offset.c""",
-        {2: "%m", 3: "%n", 6: "%a", 8: "%b", 11: "%c"},
-    ),
-    "gemv": (
-        """
-  %m = select i1 %turned, i64 %a1, i64 %count
-  %n = select i1 %turned, i64 %count, i64 %a2
-  %lines = mul i64 %first, %a5
-  %offset.a = select i1 %turned, i64 %first, i64 %lines
-  %a = getelementptr {float}, ptr %a4, i64 %offset.a
-  %y = getelementptr {float}, ptr %a8, i64 %first""",
-        {1: "%m", 2: "%n", 4: "%a", 8: "%y"},
-    ),
-}
-"""The product of one panel: instructions, and the operands that differ from the whole product's."""
+TURNED_ROWS: Final = 6
+"""To turn B takes as long as so many rows of the product."""
+
+REPEATING_ROWS: Final = 64
+"""Rows of a panel at the least where each panel turns B: all of a B stored transposed, or of few
+columns."""
+
+_GIVEN: Final = {"gemm": GEMM, "gemv": GEMV}
+_TASK: Final = parameters("p %context, i %chunk")
+
+Cut = tuple[str, str, str]
+"""Whether columns are cut (an i1), into how many panels, and the multiplications."""
 
 
-def panels_text(least: Mapping[str, int]) -> str:
-    """The text of routines such as "gemm_f32", for a module that defines `whole_<word>`,
-    `@lower_threads(i1)` and `@restore_threads(i1)`. `least` says from how many
-    multiplications on a word calls the BLAS."""
-    texts = [_COMMON]
-    for word, work in least.items():
-        routine, dtype = word.split("_")
-        texts += [_routine(routine, dtype, work), _panel(routine, dtype)]
+def panels_text(t: Target, least: int) -> str:
+    """The text of the routines of one dtype, for a module that defines `whole_<routine>_<t>`,
+    `@lower_threads(i1)` and `@restore_threads(i1)`. `least` says from how many multiplications on
+    they call the BLAS."""
+    texts = ["declare void @tapeless_split(ptr, ptr, i64)"]
+    for routine, cut in _CUTS.items():
+        texts += [_routine(t, routine, cut, least), _panel(t, routine)]
     return "\n".join(texts)
 
 
-def _operands(routine: str, dtype: str, others: Mapping[int, str] = MappingProxyType({})) -> str:
-    types = enumerate(parameter_types(routine, dtype))
-    return ", ".join(f"{t} {others.get(i, f'%a{i}')}" for i, t in types)
-
-
-def _routine(routine: str, dtype: str, least: int) -> str:
+def _routine(t: Target, routine: str, cut: Callable[[Writer, int], Cut], least: int) -> str:
     """Choose the panels; make them in a region of the pool, or the product at once."""
-    types = parameter_types(routine, dtype)
-    stores = "".join(f"{_field(i)}  store {t} %a{i}, ptr %p{i}\n" for i, t in enumerate(types))
-    size = len(types)
-    grain = _LEAST_WORK[routine] - (dtype == "f64")
-    return f"""
-define void @{routine_symbol(routine, dtype)}({_operands(routine, dtype)}) {{
-  %context = alloca [{size + 1} x i64]{_EXTENTS[routine]}
-  %each = call i64 @panel_size(i64 %work, i64 %extent, i64 {grain})
-  %covering = add i64 %extent, %each
-  %last = sub i64 %covering, 1
-  %panels = udiv i64 %last, %each
-  %several = icmp ugt i64 %panels, 1
-  br i1 %several, label %split, label %whole
-split:
-{stores}{_field(size)}  store i64 %each, ptr %p{size}
-  %line = udiv i64 %work, %extent
-  %largest = mul i64 %line, %each
-  %lowers = icmp uge i64 %largest, {least}
-  %parts = call i1 @lower_threads(i1 %lowers)
-  call void @tapeless_split(ptr @panel_{routine}_{dtype}, ptr %context, i64 %panels)
-  call void @restore_threads(i1 %parts)
-  ret void
-whole:
-  %calls = icmp uge i64 %work, {least}
-  %lowered = call i1 @lower_threads(i1 %calls)
-  call void @whole_{routine}_{dtype}({_operands(routine, dtype)})
-  call void @restore_threads(i1 %lowered)
-  ret void
-}}"""
+    w = Writer(t)
+    given = _GIVEN[routine]
+    context = w.new(f"alloca [{len(given.names) + 2} x i64]")
+    columns, panels, work = cut(w, LEAST_WORK[routine] - (t.dtype == "f64"))
+    with w.when(w.compare(f"{panels} < 2")):
+        lowered = _lower_threads(w, work, least)
+        w.call(f"whole_{routine}_{t.dtype}", given, *given.names)
+        w.put(f"call void @restore_threads(i1 {lowered})")
+        w.leave()
+    wide = w.choose(columns, 1, 0)
+    for k, (kind, name) in enumerate(_fields(t, routine, wide, panels)):
+        w.put(f"store {kind} {name}, ptr {_field(w, context, k)}")
+    lowered = _lower_threads(w, w.integer("udiv", work, panels), least)
+    w.put(f"call void @tapeless_split(ptr @panel_{routine}_{t.dtype}, ptr {context}, i64 {panels})")
+    w.put(f"call void @restore_threads(i1 {lowered})")
+    return w.define(routine_symbol(routine, t.dtype), given, linkage="")
 
 
-def _panel(routine: str, dtype: str) -> str:
+def _lower_threads(w: Writer, work: str, least: int) -> str:
+    return w.new(f"call i1 @lower_threads(i1 {w.compare(f'{work} >= {least}')})")
+
+
+def _fields(t: Target, routine: str, wide: str, panels: str) -> list[tuple[str, str]]:
+    """What a task is told: the operands, which side is cut, and into how many panels."""
+    given = _GIVEN[routine]
+    operands = zip(given.kinds(t), given.names, strict=True)
+    return [*operands, ("i64", wide), ("i64", panels)]
+
+
+def _field(w: Writer, context: str, k: int) -> str:
+    return w.new(f"getelementptr i64, ptr {context}, i64 {k}")
+
+
+def _panel(t: Target, routine: str) -> str:
     """The task of the region: one panel."""
-    types = parameter_types(routine, dtype)
-    loads = "".join(f"{_field(i)}  %a{i} = load {t}, ptr %p{i}\n" for i, t in enumerate(types))
-    size = len(types)
-    part, others = _PARTS[routine]
-    return f"""
-define internal void @panel_{routine}_{dtype}(ptr %context, i64 %chunk) {{
-{loads}{_field(size)}  %each = load i64, ptr %p{size}{_EXTENTS[routine]}
-  %first = mul i64 %chunk, %each
-  %left = sub i64 %extent, %first
-  %count = call i64 @llvm.umin.i64(i64 %each, i64 %left){part.format(float=LLVM_FLOAT[dtype])}
-  call void @whole_{routine}_{dtype}({_operands(routine, dtype, others)})
-  ret void
-}}"""
+    w = Writer(t)
+    x = {
+        name: w.new(f"load {kind}, ptr {_field(w, '%context', k)}")
+        for k, (kind, name) in enumerate(_fields(t, routine, "%wide", "%panels"))
+    }
+    wide = w.compare(f"{x['%wide']} != 0")
+    extent = w.choose(wide, x["%n"], x["%m"]) if routine == "gemm" else _length(w, x)
+    unit = w.choose(wide, COLUMNS, ROWS)
+    first, count = _range(w, extent, unit, x["%panels"])
+    part = _gemm_part if routine == "gemm" else _gemv_part
+    x |= part(w, x, wide, first, count)
+    given = _GIVEN[routine]
+    w.call(f"whole_{routine}_{t.dtype}", given, *(x[name] for name in given.names))
+    return w.define(f"panel_{routine}_{t.dtype}", _TASK)
 
 
-def _field(i: int) -> str:
-    return f"  %p{i} = getelementptr i64, ptr %context, i64 {i}\n"
+def _range(w: Writer, extent: str, unit: str, panels: str) -> tuple[str, str]:
+    """Where this panel begins, and its length: units are shared out evenly."""
+    units = _units(w, extent, unit)
+    after = w.integer("add", "%chunk", 1)
+    first, last = (
+        w.integer("mul", w.integer("udiv", w.integer("mul", units, c), panels), unit)
+        for c in ("%chunk", after)
+    )
+    return first, w.integer("sub", w.umin(last, extent), first)
 
 
-_COMMON: Final = f"""
-declare void @tapeless_split(ptr, ptr, i64)
-declare i64 @llvm.umin.i64(i64, i64)
-define internal i64 @panel_size(i64 %work, i64 %extent, i64 %grain) {{
-  %shares = lshr i64 %work, %grain
-  %even = and i64 %shares, -2
-  %narrow = lshr i64 %extent, 5
-  %broad = lshr i64 %extent, 7
-  %several = call i64 @llvm.umax.i64(i64 %broad, i64 2)
-  %fitting = call i64 @llvm.umin.i64(i64 %narrow, i64 %several)
-  %worth = call i64 @llvm.umin.i64(i64 %even, i64 %fitting)
-  %few = call i64 @llvm.umin.i64(i64 %worth, i64 {MOST_PANELS})
-  %count = call i64 @llvm.umax.i64(i64 %few, i64 1)
-  %covering = add i64 %extent, %count
-  %last = sub i64 %covering, 1
-  %each = udiv i64 %last, %count
-  %more = add i64 %each, {UNIT - 1}
-  %size = and i64 %more, -{UNIT}
-  %positive = call i64 @llvm.umax.i64(i64 %size, i64 {UNIT})
-  ret i64 %positive
-}}"""
+def _units(w: Writer, extent: str, unit: str | int) -> str:
+    return w.integer("udiv", w.integer("add", extent, w.integer("sub", unit, 1)), unit)
+
+
+Operands = dict[str, str]
+
+
+def _gemm_part(w: Writer, x: Operands, wide: str, first: str, count: str) -> Operands:
+    """The operands of a panel that differ from those of the whole product."""
+    down = w.choose(w.compare(f"{x['%ta']} != 0"), 1, x["%lda"])
+    across = w.choose(w.compare(f"{x['%tb']} != 0"), x["%ldb"], 1)
+    right = w.choose(wide, first, 0)
+    below = w.integer("sub", first, right)
+    return {
+        "%m": w.choose(wide, x["%m"], count),
+        "%n": w.choose(wide, count, x["%n"]),
+        "%a": w.at(x["%a"], w.integer("mul", below, down)),
+        "%b": w.at(x["%b"], w.integer("mul", right, across)),
+        "%c": w.at(x["%c"], right, w.integer("mul", below, x["%ldc"])),
+    }
+
+
+def _gemv_part(w: Writer, x: Operands, wide: str, first: str, count: str) -> Operands:
+    turned = w.compare(f"{x['%ta']} != 0")
+    line = w.choose(turned, 1, x["%lda"])
+    return {
+        "%m": w.choose(turned, x["%m"], count),
+        "%n": w.choose(turned, count, x["%n"]),
+        "%a": w.at(x["%a"], w.integer("mul", first, line)),
+        "%y": w.at(x["%y"], first),
+    }
+
+
+def _length(w: Writer, x: Operands) -> str:
+    """How long the result of a matrix times a vector is."""
+    return w.choose(w.compare(f"{x['%ta']} != 0"), x["%n"], x["%m"])
+
+
+def _gemm_cut(w: Writer, grain: int) -> Cut:
+    padded = w.integer("mul", _units(w, "%n", COLUMNS), COLUMNS)
+    more = w.choose(w.compare("%tb != 0"), TURNED_ROWS, 0)
+    rows, columns = _half(w, "%m", ROWS), _half(w, padded, COLUMNS)
+    by_rows = w.integer("mul", w.integer("add", rows, more), padded)
+    by_columns = w.integer("mul", w.integer("add", "%m", more), columns)
+    low = w.compare(f"{w.integer('mul', '%m', 4)} < %n")
+    wide = w.either(
+        w.compare(f"{by_columns} < {by_rows}"),
+        w.both(low, w.compare(f"{by_columns} == {by_rows}")),
+    )
+    work = w.integer("mul", w.integer("mul", "%m", "%n"), "%k")
+    repeats = w.either(w.compare("%tb != 0"), w.compare(f"%n < {COLUMNS}"))
+    height = w.choose(repeats, REPEATING_ROWS, ROWS)
+    extent, unit = w.choose(wide, "%n", "%m"), w.choose(wide, 2 * COLUMNS, height)
+    return wide, _count(w, work, extent, unit, grain), work
+
+
+def _half(w: Writer, extent: str, unit: int) -> str:
+    """The larger of two panels."""
+    lower = w.integer("mul", w.integer("udiv", _units(w, extent, unit), 2), unit)
+    upper = w.integer("sub", extent, lower)
+    return w.choose(w.compare(f"{lower} < {upper}"), upper, lower)
+
+
+def _gemv_cut(w: Writer, grain: int) -> Cut:
+    turned = w.compare("%ta != 0")
+    work = w.integer("mul", "%m", "%n")
+    extent, unit = w.choose(turned, "%n", "%m"), w.choose(turned, 2 * COLUMNS, ROWS)
+    return turned, _count(w, work, extent, unit, grain), work
+
+
+def _count(w: Writer, work: str, extent: str, unit: str, grain: int) -> str:
+    """An even number of panels, or one: two if each has 16 rows or columns, several if they have
+    `unit`, many if they have eight times that."""
+    good = w.integer("udiv", extent, unit)
+    pair = w.umin(w.integer("udiv", extent, COLUMNS), 2)
+    broad = w.integer("udiv", good, SEVERAL)
+    several = w.choose(w.compare(f"{broad} < {SEVERAL}"), SEVERAL, broad)
+    most = w.umin(good, w.umin(several, MOST_PANELS))
+    fitting = w.choose(w.compare(f"{most} < 2"), pair, most)
+    shares = w.integer("lshr", work, grain)
+    two = w.choose(w.compare(f"{shares} < 2"), w.integer("lshr", work, grain - 1), shares)
+    even = w.integer("and", w.umin(two, fitting), -2)
+    return w.choose(w.compare(f"{even} == 0"), 1, even)
+
+
+_CUTS: Final = {"gemm": _gemm_cut, "gemv": _gemv_cut}

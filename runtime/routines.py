@@ -65,7 +65,7 @@ def routines_text(t: Target, blas: Blas | None, tiled: int, *, paneled: bool) ->
     `paneled` whether threads of the pool share a product."""
     texts = [*_declarations(t, blas, tiled), *(_whole(t, name, blas, tiled) for name in _SIZES)]
     if paneled:
-        texts.append(panels_text({f"{name}_{t.dtype}": tiled for name in _SIZES}))
+        texts.append(panels_text(t, tiled))
     else:
         texts += [_alone(t, name) for name in _SIZES]
     return "\n".join(texts)
@@ -74,6 +74,7 @@ def routines_text(t: Target, blas: Blas | None, tiled: int, *, paneled: bool) ->
 def _declarations(t: Target, blas: Blas | None, tiled: int) -> Iterator[str]:
     yield """
 declare i64 @llvm.umax.i64(i64, i64)
+declare i64 @llvm.umin.i64(i64, i64)
 declare i1 @lower_threads(i1)
 declare void @restore_threads(i1)
 attributes #0 = { nounwind }"""

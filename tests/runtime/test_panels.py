@@ -49,7 +49,7 @@ def assert_close(actual, expected, dtype):
 @pytest.mark.parametrize(
     ("m", "n", "k"),
     [(32, 128, 784), (784, 128, 32), (64, 65, 70), (515, 260, 131), (31, 31, 9999), (0, 99, 9),
-     (99, 0, 9), (300, 70, 0), (1, 5000, 100)],
+     (99, 0, 9), (300, 70, 0), (1, 5000, 100), (16, 97, 301), (131, 9, 521), (23, 33, 149)],
 )  # fmt: skip
 def test_gemm(dtype, m, n, k):
     for ta, tb in itertools.product((False, True), repeat=2):
