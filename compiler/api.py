@@ -1,9 +1,9 @@
 """`compile`: the decorator, and the function it makes.
 
-A call takes one of two ways. The fast way asks each program lately used whether the arguments
-have its structure (a generated function, `unpack.py`) and exactly its shapes, dtypes and layout
-(the native checker inside the executable); the first that says yes has run. The careful way
-describes the call in full, finds or makes its program, and copies or complains (`arguments.py`).
+A call takes one of two ways. The fast way (`callplan.py`) asks each program lately used whether the
+arguments have its structure and exactly its shapes, dtypes and layout, in native code as far as
+possible; the first that says yes has run. The careful way describes the call in full, finds or
+makes its program, and copies or complains (`arguments.py`).
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from typing import Any, Final, overload
 
 from ..ir.errors import UnsupportedError
 from ..ir.record import dataclass
+from ..runtime.callpath import MISS
 from ..runtime.making import MAKING
 from ..runtime.modes import RunOptions, can_flush
 from .call import Call, Options, Step, difference
+from .callplan import Fast
 from .objects import is_object
-from .program import MISS, Fast, Program
+from .program import Program
 from .reads import Hidden
 from .retracing import warn_of_forms, warn_of_pins
-from .trace import is_tracing
+from .tracing.recorder import active
 
 RECENT = 4
 """Programs the fast way tries, the last used first."""
@@ -49,11 +51,11 @@ class CompiledFunction:
         are 0-d arrays. Raises a `TapelessError` before anything is written. Called by another step
         that is being traced, it is traced as part of it.
         """
-        if is_tracing():
+        if active() is not None:
             return self.function(*args, **kwargs)
         if not kwargs:
             for fast in self._recent:
-                result = fast(args)
+                result = fast(*args)
                 if result is not MISS:
                     return result
         return self._careful(args, kwargs)

@@ -95,6 +95,16 @@ def check_ranges(
             )
 
 
+def limits(ranges: Sequence[tuple[int, np.dtype[Any]]]) -> dict[int, tuple[int, int]]:
+    """The least and the greatest value of every input that has ranges."""
+    found: dict[int, tuple[int, int]] = {}
+    for position, dtype in ranges:
+        least, greatest = found.get(position, (-(2**63), 2**63 - 1))
+        bounds = np.iinfo(dtype)
+        found[position] = max(least, int(bounds.min)), min(greatest, int(bounds.max))
+    return found
+
+
 def plain(parameter: Parameter, leaf: Any) -> Any:
     """The array as an aligned, C-contiguous `ndarray` of the parameter's very dtype object: itself,
     or a copy. Numbers pass."""

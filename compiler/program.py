@@ -13,9 +13,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..ir.errors import ShapeError, VerifyError
@@ -27,6 +26,7 @@ from ..runtime.kernels import engine
 from ..runtime.making import MAKING
 from . import arguments, interpret, peaks, pipeline, profile, reports, verification, zeros
 from .call import Call, Options, Step, copied, copy_arrays, difference
+from .callplan import CallPlan, Fast, plan_call
 from .fingerprint import fingerprint
 from .native import NativeProgram, build, find, restore
 from .reads import NONE, Hidden
@@ -35,11 +35,9 @@ from .stages import STAGES
 from .table import seconds_text
 from .trace import Finish, Traced, trace
 from .tracing.reachable import constants_unchanged
-from .unpack import make_unpack
 
 Array = NDArray[Any]
 Executor = Callable[[Sequence[Any], Prepare], object]
-Fast = Callable[[tuple[Any, ...]], Any]
 
 
 def program_key(graph: Graph, options: Options) -> str | None:
@@ -51,10 +49,6 @@ def program_key(graph: Graph, options: Options) -> str | None:
     skipped = pipeline.settings() if os.environ.get("TAPELESS_SKIP") else ()
     flags = f"optimize={options.optimize}", f"flush={options.run.flush}"
     return found and digest(found, *flags, engine(), *skipped)
-
-
-MISS: Final = object()
-"""What the fast way of a call returns when the arguments are not this program's."""
 
 
 class Program:
@@ -317,49 +311,27 @@ class Program:
         """A function of a positional call's arguments that runs the native step, or returns MISS,
         having done nothing, if they are not exactly this program's. None if every call needs care:
         arguments by keyword only, or arrays that are not contiguous."""
-        specs = self.described.specs
-        names = tuple(map(str, self.described.treedef.keys))
-        count = len(names)
-        strided = any(isinstance(s, ArraySpec) and not s.contiguous for s in specs)
-        if strided or not self._step.positional or names != self._step.names[:count]:
+        plan = self._call_plan()
+        if plan is None:
             return None
-        rebinds = bool(self.traced.rebinds.slots)
-        objects = any(self.described.treedef.held)
-        unpack = make_unpack(
-            self.described.treedef.children, specs, distinct=rebinds and objects, hidden=self.hidden
+        helpers = {"prepare": self.traced.prepare, "unflatten": self.traced.result_tree.unflatten}
+        return plan.bind(self.native.executable.entry(plan.forms, returns=plan.returns), helpers)
+
+    def _call_plan(self) -> CallPlan | None:
+        described, traced = self.described, self.traced
+        names = tuple(map(str, described.treedef.keys))
+        strided = any(isinstance(s, ArraySpec) and not s.contiguous for s in described.specs)
+        if strided or not self._step.positional or names != self._step.names[: len(names)]:
+            return None
+        return plan_call(
+            names,
+            described.treedef.children,
+            described.specs,
+            traced.result_tree,
+            limits=arguments.limits(traced.int_ranges),
+            rebinds=bool(traced.rebinds.slots),
+            hidden=self.hidden,
         )
-        ranges = [(k, np.iinfo(d)) for k, d in self.traced.int_ranges]
-        limits = [(k, int(r.min), int(r.max)) for k, r in ranges]
-        call = self.native.executable.call
-        single, unflatten = self.traced.result_tree.single, self.traced.result_tree.unflatten
-
-        def fast(args: tuple[Any, ...]) -> Any:
-            if len(args) != count:
-                return MISS
-            leaves = unpack(*args)
-            if leaves is None:
-                return MISS
-            for k, low, high in limits:
-                if not low <= leaves[k] <= high:
-                    return MISS
-            if rebinds:
-                return self._run_and_rebind(leaves, dict(zip(names, args, strict=True)))
-            outputs = call(leaves)
-            if outputs is None:
-                return MISS
-            return outputs[0] if single else unflatten(dict(zip(names, args, strict=True)), outputs)
-
-        return fast
-
-    def _run_and_rebind(self, leaves: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
-        """The result of a native run, with rebound slots written; MISS for other arguments."""
-        finish: list[Finish] = []
-
-        def prepare(outputs: Sequence[Array]) -> Callable[[], None]:
-            finish.append(self.traced.prepare(named, outputs))
-            return finish[0].replay
-
-        return MISS if self.native.call(leaves, prepare) is None else finish[0].result
 
     def serves(self, described: Described) -> bool:
         """Whether arguments of this program's key also have the numbers it is pinned to."""

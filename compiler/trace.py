@@ -39,11 +39,11 @@ from .tracing.generators import RandomGuard, fresh_seeds_noticed
 from .tracing.handle import Handle, Unshaped
 from .tracing.promotion import as_array
 from .tracing.reachable import check_nothing_kept
-from .tracing.recorder import Buffer, Recorder, active, located, located_in
+from .tracing.recorder import Buffer, Recorder, located, located_in
 from .tracing.refused import Refused
 from .tracing.traced import TracedArray
 
-__all__ = ["Finish", "ResultTree", "Traced", "is_tracing", "trace"]
+__all__ = ["Finish", "ResultTree", "Traced", "trace"]
 
 
 @dataclass(frozen=True)
@@ -136,11 +136,6 @@ class Finish(NamedTuple):
 
 def _nothing() -> None:
     pass
-
-
-def is_tracing() -> bool:
-    """Whether this thread is inside a trace (a compiled function called there is inlined)."""
-    return active() is not None
 
 
 def trace(

@@ -1,158 +1,230 @@
-; The native entry of a compiled step. `runtime/callpath.py` describes the words of %descriptor and
-; the meaning of the result; a null step stops after the checks.
+; The native entry of a compiled step. `runtime/callpath_native.py` writes the records that it reads;
+; `runtime/callpath.py` says the same in Python. It runs under the GIL, and from the first check to
+; the end of the step nothing in it runs Python code.
 
-define i64 @tapeless_enter(ptr %tuple, ptr %descriptor) {
-entry:
-  %count = load i64, ptr %descriptor
-  %type.p = getelementptr i64, ptr %descriptor, i64 1
-  %type = load i64, ptr %type.p
-  %first.p = getelementptr i64, ptr %descriptor, i64 2
-  %first = load i64, ptr %first.p
-  %table.p = getelementptr i64, ptr %descriptor, i64 3
-  %table = load ptr, ptr %table.p
-  %step.p = getelementptr i64, ptr %descriptor, i64 4
-  %step = load ptr, ptr %step.p
-  %items = getelementptr i64, ptr %descriptor, i64 5
-  %objects = getelementptr i8, ptr %tuple, i64 %first
-  %size.p = getelementptr i8, ptr %tuple, i64 16
-  %size = load i64, ptr %size.p
-  %complete = icmp eq i64 %size, %count
-  br i1 %complete, label %each, label %fail
+%Object = type { i64, ptr }                       ; references, type
+%Array = type { %Object, ptr, i32, ptr, ptr, ptr, ptr, i32 }
+                                                  ; data, rank, shape, strides, base, dtype, flags
 
-each:                                             ; one array after the other
-  %i = phi i64 [ 0, %entry ], [ %i.next, %accept ]
-  %more = icmp slt i64 %i, %count
-  br i1 %more, label %check.type, label %overlap
+%Entry = type {
+  ptr,                                            ; 0 what a call returns that did not run
+  ptr,                                            ; 1 what a call returns: null, its outputs; 1, the
+                                                  ;   only output itself; otherwise this object
+  ptr, ptr,                                       ; 2 the table; the step, null to check only
+  i64, ptr,                                       ; 4 arguments: count, forms
+  i64, ptr,                                       ; 6 outputs: count, records
+  i64, ptr, ptr, ptr, ptr,                        ; 8 arrays that are not empty: count, where each
+                                                  ;   starts and ends, whether it is updated, their
+                                                  ;   order in memory at the last call
+  ptr                                             ; 13 the type ndarray
+}
 
-check.type:
-  %offset = mul i64 %i, 7
-  %item = getelementptr i64, ptr %items, i64 %offset
-  %object.p = getelementptr ptr, ptr %objects, i64 %i
-  %object = load ptr, ptr %object.p
-  %ob_type.p = getelementptr i8, ptr %object, i64 8
-  %ob_type = load i64, ptr %ob_type.p
-  %is.array = icmp eq i64 %ob_type, %type
-  br i1 %is.array, label %check.dtype, label %fail
+; Forms lie one behind the other, a group's members after it. All start with a kind and a type.
+%Form = type { i64, ptr }
+%ArrayForm = type { %Form, i64, ptr, i64, i64, i64, i64 }
+                                                  ; slot, dtype, flags, bytes, span or -1, rank;
+                                                  ; the shape follows
+%ValueForm = type { %Form, i64 }                  ; slot
+%IntegerForm = type { %Form, i64, i64, i64, i64 } ; slot, least, greatest, cell
+%DictForm = type { %Form, i64 }                   ; count; the keys follow
+%SequenceForm = type { %Form, i64, ptr, ptr }     ; count, the functions that give size and items
+%Output = type { i64, ptr, i64, ptr }             ; slot, dtype, rank, shape
 
-check.dtype:
-  %dtype.p = getelementptr i64, ptr %item, i64 1
-  %dtype = load i64, ptr %dtype.p
-  %descr.p = getelementptr i8, ptr %object, i64 56
-  %descr = load i64, ptr %descr.p
-  %is.dtype = icmp eq i64 %descr, %dtype
-  br i1 %is.dtype, label %check.rank, label %fail
+declare void @Py_IncRef(ptr)
+declare void @Py_DecRef(ptr)
+declare ptr @PyLong_FromLongLong(i64)
+declare i64 @PyLong_AsLongLongAndOverflow(ptr, ptr)
+declare i64 @PyDict_Size(ptr)
+declare i32 @PyDict_Next(ptr, ptr, ptr, ptr)
+declare i32 @PyUnicode_Compare(ptr, ptr)
+declare ptr @PyTuple_New(i64)
+declare ptr @PyTuple_GetItem(ptr, i64)
+declare i32 @PyTuple_SetItem(ptr, i64, ptr)
+declare ptr @PyArray_NewFromDescr(ptr, ptr, i32, ptr, ptr, ptr, i32, ptr)
 
-check.rank:
-  %rank.p = getelementptr i64, ptr %item, i64 2
-  %rank = load i64, ptr %rank.p
-  %nd.p = getelementptr i8, ptr %object, i64 24
-  %nd.32 = load i32, ptr %nd.p
-  %nd = sext i32 %nd.32 to i64
-  %is.rank = icmp eq i64 %nd, %rank
-  br i1 %is.rank, label %check.shape, label %fail
+; --- what Python calls --------------------------------------------------------------------------
 
-check.shape:
-  %shape.word.p = getelementptr i64, ptr %item, i64 6
-  %shape.word = load i64, ptr %shape.word.p
-  %shape = getelementptr i64, ptr %descriptor, i64 %shape.word
-  %dimensions.p = getelementptr i8, ptr %object, i64 32
-  %dimensions = load ptr, ptr %dimensions.p
-  br label %axis
+; call(*arguments): the outputs, or what says that it did not run
+define ptr @tapeless_call(ptr %self, ptr %arguments, i64 %count) {
+  %entry = call ptr @data(ptr %self)
+  %outputs.p = getelementptr %Entry, ptr %entry, i32 0, i32 6
+  %outputs.count = load i64, ptr %outputs.p
+  %outputs = call ptr @PyTuple_New(i64 %outputs.count) ; first: it may run the garbage collector
+  %none = icmp eq ptr %outputs, null
+  br i1 %none, label %raise, label %check
 
-axis:
-  %a = phi i64 [ 0, %check.shape ], [ %a.next, %axis.equal ]
-  %more.axes = icmp slt i64 %a, %rank
-  br i1 %more.axes, label %compare.axis, label %check.layout
+raise:
+  ret ptr null
 
-compare.axis:
-  %extent.p = getelementptr i64, ptr %dimensions, i64 %a
-  %extent = load i64, ptr %extent.p
-  %wanted.p = getelementptr i64, ptr %shape, i64 %a
-  %wanted = load i64, ptr %wanted.p
-  %is.extent = icmp eq i64 %extent, %wanted
-  br i1 %is.extent, label %axis.equal, label %fail
+check:
+  %failure = call i64 @check(ptr %entry, ptr %arguments, i64 %count)
+  %passed = icmp eq i64 %failure, 0
+  br i1 %passed, label %allocate, label %refused
 
-axis.equal:
-  %a.next = add i64 %a, 1
-  br label %axis
+allocate:
+  %allocated = call i1 @allocate(ptr %entry, ptr %outputs)
+  br i1 %allocated, label %run, label %drop
 
-check.layout:
-  %flags.p = getelementptr i8, ptr %object, i64 64
-  %flags.32 = load i32, ptr %flags.p
-  %flags = zext i32 %flags.32 to i64
-  %layout = and i64 %flags, 257                   ; C_CONTIGUOUS, ALIGNED
-  %is.layout = icmp eq i64 %layout, 257
-  br i1 %is.layout, label %check.writeable, label %fail
+drop:
+  call void @Py_DecRef(ptr %outputs)
+  ret ptr null
 
-check.writeable:
-  %needed.p = getelementptr i64, ptr %item, i64 3
-  %needed = load i64, ptr %needed.p
-  %present = and i64 %flags, %needed
-  %is.writeable = icmp eq i64 %present, %needed
-  br i1 %is.writeable, label %accept, label %fail
+run:
+  %status = call i64 @run(ptr %entry, ptr %outputs)
+  %done = icmp eq i64 %status, 0
+  br i1 %done, label %result, label %refused
 
-accept:
-  %slot = load i64, ptr %item
-  %data.p = getelementptr i8, ptr %object, i64 16
+refused:
+  call void @Py_DecRef(ptr %outputs)
+  %miss = load ptr, ptr %entry
+  call void @Py_IncRef(ptr %miss)
+  ret ptr %miss
+
+result:
+  %returned.p = getelementptr %Entry, ptr %entry, i32 0, i32 1
+  %returned = load i64, ptr %returned.p
+  switch i64 %returned, label %other [ i64 0, label %all
+                                       i64 1, label %only ]
+
+all:
+  ret ptr %outputs
+
+only:
+  %output = call ptr @PyTuple_GetItem(ptr %outputs, i64 0)
+  call void @Py_IncRef(ptr %output)
+  call void @Py_DecRef(ptr %outputs)
+  ret ptr %output
+
+other:
+  %object = load ptr, ptr %returned.p
+  call void @Py_IncRef(ptr %object)
+  call void @Py_DecRef(ptr %outputs)
+  ret ptr %object
+}
+
+; run(outputs, *arguments): the status, as an int
+define ptr @tapeless_run(ptr %self, ptr %objects, i64 %count) {
+  %entry = call ptr @data(ptr %self)
+  %outputs = load ptr, ptr %objects
+  %arguments = getelementptr ptr, ptr %objects, i64 1
+  %arguments.count = sub i64 %count, 1
+  %failure = call i64 @check(ptr %entry, ptr %arguments, i64 %arguments.count)
+  %passed = icmp eq i64 %failure, 0
+  br i1 %passed, label %run, label %failed
+
+failed:
+  %refusal = call ptr @PyLong_FromLongLong(i64 %failure)
+  ret ptr %refusal
+
+run:
+  %number = call i64 @run(ptr %entry, ptr %outputs)
+  %status = call ptr @PyLong_FromLongLong(i64 %number)
+  ret ptr %status
+}
+
+; outputs(): fresh arrays for `run`
+define ptr @tapeless_outputs(ptr %self, ptr %nothing) {
+  %entry = call ptr @data(ptr %self)
+  %count.p = getelementptr %Entry, ptr %entry, i32 0, i32 6
+  %count = load i64, ptr %count.p
+  %outputs = call ptr @PyTuple_New(i64 %count)
+  %none = icmp eq ptr %outputs, null
+  br i1 %none, label %raise, label %fill
+
+fill:
+  %allocated = call i1 @allocate(ptr %entry, ptr %outputs)
+  br i1 %allocated, label %made, label %drop
+
+made:
+  ret ptr %outputs
+
+drop:
+  call void @Py_DecRef(ptr %outputs)
+  br label %raise
+
+raise:
+  ret ptr null
+}
+
+; --- outputs and the step -----------------------------------------------------------------------
+
+define internal ptr @data(ptr %array) {
+  %data.p = getelementptr %Array, ptr %array, i32 0, i32 1
   %data = load ptr, ptr %data.p
-  %slot.p = getelementptr ptr, ptr %table, i64 %slot
-  store ptr %data, ptr %slot.p
+  ret ptr %data
+}
+
+; Fill a new tuple with arrays; false, with an exception set, if there is no memory.
+define internal i1 @allocate(ptr %entry, ptr %tuple) {
+begin:
+  %count.p = getelementptr %Entry, ptr %entry, i32 0, i32 6
+  %count = load i64, ptr %count.p
+  %outputs.p = getelementptr %Entry, ptr %entry, i32 0, i32 7
+  %outputs = load ptr, ptr %outputs.p
+  %type.p = getelementptr %Entry, ptr %entry, i32 0, i32 13
+  %type = load ptr, ptr %type.p
+  br label %each
+
+each:
+  %i = phi i64 [ 0, %begin ], [ %i.next, %store ]
+  %more = icmp slt i64 %i, %count
+  br i1 %more, label %make, label %done
+
+make:
+  %dtype.p = getelementptr %Output, ptr %outputs, i64 %i, i32 1
+  %dtype = load ptr, ptr %dtype.p
+  %rank.p = getelementptr %Output, ptr %outputs, i64 %i, i32 2
+  %rank.64 = load i64, ptr %rank.p
+  %rank = trunc i64 %rank.64 to i32
+  %shape.p = getelementptr %Output, ptr %outputs, i64 %i, i32 3
+  %shape = load ptr, ptr %shape.p
+  call void @Py_IncRef(ptr %dtype)                ; for the array to keep
+  %array = call ptr @PyArray_NewFromDescr(ptr %type, ptr %dtype, i32 %rank, ptr %shape, ptr null,
+                                          ptr null, i32 0, ptr null)
+  %none = icmp eq ptr %array, null
+  br i1 %none, label %failed, label %store
+
+store:
+  %stored = call i32 @PyTuple_SetItem(ptr %tuple, i64 %i, ptr %array)
   %i.next = add i64 %i, 1
   br label %each
 
-overlap:                                          ; every updated array against every other
-  %u = phi i64 [ 0, %each ], [ %u.next, %next.updated ]
-  %more.updated = icmp slt i64 %u, %count
-  br i1 %more.updated, label %is.updated, label %run
+done:
+  ret i1 true
 
-is.updated:
-  %u.offset = mul i64 %u, 7
-  %u.item = getelementptr i64, ptr %items, i64 %u.offset
-  %updated.p = getelementptr i64, ptr %u.item, i64 5
-  %updated = load i64, ptr %updated.p
-  %u.bytes.p = getelementptr i64, ptr %u.item, i64 4
-  %u.bytes = load i64, ptr %u.bytes.p
-  %u.slot = load i64, ptr %u.item
-  %u.slot.p = getelementptr i64, ptr %table, i64 %u.slot
-  %u.start = load i64, ptr %u.slot.p
-  %u.end = add i64 %u.start, %u.bytes
-  %not.updated = icmp eq i64 %updated, 0
-  %u.empty = icmp eq i64 %u.bytes, 0
-  %skip = or i1 %not.updated, %u.empty
-  br i1 %skip, label %next.updated, label %other
+failed:
+  ret i1 false
+}
 
-other:
-  %o = phi i64 [ 0, %is.updated ], [ %o.next, %next.other ]
-  %more.others = icmp slt i64 %o, %count
-  br i1 %more.others, label %compare, label %next.updated
+; Run the step on what `check` has put into the table and on these outputs; its status.
+define internal i64 @run(ptr %entry, ptr %tuple) {
+begin:
+  %table.p = getelementptr %Entry, ptr %entry, i32 0, i32 2
+  %table = load ptr, ptr %table.p
+  %step.p = getelementptr %Entry, ptr %entry, i32 0, i32 3
+  %step = load ptr, ptr %step.p
+  %count.p = getelementptr %Entry, ptr %entry, i32 0, i32 6
+  %count = load i64, ptr %count.p
+  %outputs.p = getelementptr %Entry, ptr %entry, i32 0, i32 7
+  %outputs = load ptr, ptr %outputs.p
+  br label %each
 
-compare:
-  %o.offset = mul i64 %o, 7
-  %o.item = getelementptr i64, ptr %items, i64 %o.offset
-  %o.bytes.p = getelementptr i64, ptr %o.item, i64 4
-  %o.bytes = load i64, ptr %o.bytes.p
-  %o.slot = load i64, ptr %o.item
-  %o.slot.p = getelementptr i64, ptr %table, i64 %o.slot
-  %o.start = load i64, ptr %o.slot.p
-  %o.end = add i64 %o.start, %o.bytes
-  %same = icmp eq i64 %o, %u
-  %o.empty = icmp eq i64 %o.bytes, 0
-  %before = icmp ule i64 %u.end, %o.start
-  %after = icmp ule i64 %o.end, %u.start
-  %apart.1 = or i1 %before, %after
-  %apart.2 = or i1 %same, %o.empty
-  %apart = or i1 %apart.1, %apart.2
-  br i1 %apart, label %next.other, label %fail
+each:
+  %i = phi i64 [ 0, %begin ], [ %i.next, %place ]
+  %more = icmp slt i64 %i, %count
+  br i1 %more, label %place, label %placed
 
-next.other:
-  %o.next = add i64 %o, 1
-  br label %other
+place:
+  %array = call ptr @PyTuple_GetItem(ptr %tuple, i64 %i)
+  %data = call ptr @data(ptr %array)
+  %slot.p = getelementptr %Output, ptr %outputs, i64 %i
+  %slot = load i64, ptr %slot.p
+  %place.p = getelementptr ptr, ptr %table, i64 %slot
+  store ptr %data, ptr %place.p
+  %i.next = add i64 %i, 1
+  br label %each
 
-next.updated:
-  %u.next = add i64 %u, 1
-  br label %overlap
-
-run:
+placed:
   %no.step = icmp eq ptr %step, null
   br i1 %no.step, label %checked, label %call.step
 
@@ -162,21 +234,4 @@ checked:
 call.step:
   %status = call i64 %step(ptr %table)
   ret i64 %status
-
-fail:
-  %reason = phi i64 [ 1, %entry ], [ 2, %check.type ], [ 3, %check.dtype ], [ 4, %check.rank ],
-                    [ 5, %compare.axis ], [ 6, %check.layout ], [ 7, %check.writeable ],
-                    [ 8, %compare ]
-  %at = phi i64 [ 0, %entry ], [ %i, %check.type ], [ %i, %check.dtype ], [ %i, %check.rank ],
-                [ %i, %compare.axis ], [ %i, %check.layout ], [ %i, %check.writeable ],
-                [ %u, %compare ]
-  %with = phi i64 [ 0, %entry ], [ 0, %check.type ], [ 0, %check.dtype ], [ 0, %check.rank ],
-                  [ 0, %compare.axis ], [ 0, %check.layout ], [ 0, %check.writeable ],
-                  [ %o, %compare ]
-  %at.16 = mul i64 %at, 16
-  %with.24 = mul i64 %with, 16777216
-  %sum = add i64 %reason, %at.16
-  %code = add i64 %sum, %with.24
-  %negative = sub i64 0, %code
-  ret i64 %negative
 }

@@ -1,52 +1,53 @@
-"""From a tuple of arrays to the native step: every check, every call, in one native call.
+"""From the arguments of a call to the native step and its outputs, in one native call.
 
-    items = [Item(F32, (784, 128), slot=3, updated=True), ...]     one per array, in order
-    table = np.zeros(12, np.uintp)      the pointer table; slots that no item fills are the caller's
-    entry = Entry(items, table, module.address)
-    status = entry((w, x, out))         0: done; > 0: the step's own status; < 0: a check failed,
-                                        nothing ran, and failure(status) says which one
+    forms = [Group(dict, (Array(0), Array(1)), ("W", "b")), Array(2), Number(3, float)]
+    entry = Entry(forms, items, outputs, target)
+    entry.call({"W": W, "b": b}, x, 0.1)            the outputs, or MISS: nothing ran
+    entry.run(entry.outputs(), p, x, 0.1)           the same in two steps, with the status
 
-An array passes if it is exactly an `ndarray` (no subclass) of the item's dtype (NumPy's own
-singleton), shape, C-contiguous and aligned; writeable and apart in memory from all others if it is
-updated. Fresh output arrays are items like any other. Whatever does not pass is for the slow
-path, which converts it (a strided input) or explains (AliasError).
+A form says what an argument must be. A group is exactly of its kind, with these keys in this order
+or so many members. An array passes if it is exactly an `ndarray` (no subclass) of the item's dtype
+(NumPy's own singleton), shape, C-contiguous and aligned; writeable and apart in memory from all
+others if it is updated. A number is exactly of its kind, an int within its limits. Whatever does
+not pass is for the slow path, which converts it (a strided input) or explains (AliasError).
 
-The native entry reads the fields of the array objects as NumPy's C API lays them out. It is one
-data-driven function, compiled once per process from the LLVM text in `callpath.ll` and not once per
-signature. At first use it proves itself against the Python form below on this interpreter; where it
-cannot (another Python implementation, no llvmlite), the Python form is used. Both hold the GIL from
-the first check to the end of the step, so threads cannot mix their pointers and Ctrl-C waits.
+The native form (`callpath_native.py`) does all of that, makes the outputs and runs the step without
+a way back into Python. Where it does not work (another Python implementation, no llvmlite), the
+Python form below is used: it says the same, and takes turns. Both hold the GIL from the first check
+to the end of the step, so threads cannot mix their pointers and Ctrl-C waits.
 """
 
 from __future__ import annotations
 
 import ctypes
-import sys
-from collections.abc import Callable, Iterator, Sequence
+import math
+import threading
+from collections.abc import Callable, Sequence
 from enum import IntEnum
-from functools import cache
-from pathlib import Path
-from typing import Any
+from itertools import combinations, starmap
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..ir.record import dataclass
-from .loading import assemble, link
+from .commit import commit
 from .store import Store
 
 
 class Reason(IntEnum):
-    """Why a call did not run."""
+    """Why a call did not run. Its status is the negative."""
 
-    COUNT = 1  # not as many arrays as items
-    TYPE = 2  # not exactly an ndarray
+    COUNT = 1  # not as many arguments as forms
+    TYPE = 2  # not exactly of the kind
     DTYPE = 3
     RANK = 4
     SHAPE = 5
     LAYOUT = 6  # not C-contiguous or not aligned
     READ_ONLY = 7  # and the step updates it
-    OVERLAP = 8  # an updated array shares memory with another
+    KEYS = 8  # another number of members, or other keys
+    RANGE = 9  # an int beyond its limits
+    OVERLAP = 10  # an updated array shares memory with another
 
 
 @dataclass(frozen=True)
@@ -60,91 +61,211 @@ class Item:
 
     @property
     def nbytes(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 @dataclass(frozen=True)
-class Failure:
-    """A failed check: `other` is the array that `item` overlaps (only for OVERLAP)."""
+class Array:
+    """The array of an item, by number."""
 
-    reason: Reason
-    item: int
-    other: int
+    index: int
 
 
-_ITEM_STEP, _OTHER_STEP = 2**4, 2**24  # how a failure is packed into one number
+@dataclass(frozen=True)
+class Number:
+    """The number that is an item: exactly a `float`, `int`, `bool` or NumPy scalar type. An int is
+    least to greatest."""
+
+    index: int
+    kind: type
+    least: int = -(2**63)
+    greatest: int = 2**63 - 1
 
 
-def failure(status: int) -> Failure:
-    """Unpack a negative status."""
-    code = -status
-    item, reason = divmod(code % _OTHER_STEP, _ITEM_STEP)
-    return Failure(Reason(reason), item, code // _OTHER_STEP)
+@dataclass(frozen=True)
+class Group:
+    """A dict with these keys, a list or tuple of so many members, or None."""
+
+    kind: type
+    members: tuple[Form, ...] = ()
+    keys: tuple[str, ...] = ()
 
 
-def _status(reason: Reason, item: int = 0, other: int = 0) -> int:
-    return -(reason + item * _ITEM_STEP + other * _OTHER_STEP)
+Form = Array | Number | Group
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """The step and its pointer table: `int64_t step(void **table)`, 0 to check and fill the table
+    only. `keeps` must live as long as they do."""
+
+    step: int
+    table: NDArray[np.uintp]
+    keeps: object = None
+
+
+class Miss:
+    """The type of `MISS`."""
+
+    def __repr__(self) -> str:
+        return "MISS"
+
+
+MISS: Final = Miss()
+"""What a call returns when it did not run, having written nothing."""
+
+Outputs = tuple[NDArray[Any], ...]
+Returns = Literal["all", "only", "none"]
+"""What a call returns: the tuple of the outputs, the only one itself, or None."""
 
 
 class Entry:
-    """The entry of one compiled step, which fills `table`, an array of addresses."""
+    """The entry of one compiled step for arguments of these forms.
+
+    `call(*arguments)` returns fresh outputs as `returns` says; `MISS` if a check failed or the step
+    has a status that is not 0. `outputs()` are fresh outputs that have no values yet, for
+    `run(outputs, *arguments)`, which returns 0, the step's own status, or a `Reason`, negative.
+    MemoryError comes before anything is written.
+    """
+
+    call: Callable[..., Any]
+    run: Callable[..., int]
+    outputs: Callable[[], Outputs]
 
     def __init__(
         self,
+        forms: Sequence[Form],
         items: Sequence[Item],
-        table: NDArray[np.uintp],
-        step: int,
+        outputs: Sequence[Item],
+        target: Target,
         *,
+        returns: Returns = "all",
         native: bool = True,
         store: Store | None = None,
     ) -> None:
-        """`step` is the address of `int64_t step(void **table)`; 0 only checks and fills the table.
-        `native=False` takes the Python form, for tests. `store` may hold the native one."""
-        self.items = tuple(items)
-        self.table = table
-        call = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
-        self._step = call(step) if step else lambda table: 0
-        self._descriptor = describe(self.items, table.ctypes.data, step)
-        self._address = self._descriptor.ctypes.data
-        enter = native_entry(store) if native else None
-        self.is_native = enter is not None
-        if enter is not None:
-            self._enter = enter
+        """`native=False` takes the Python form, for tests. `store` may hold the native one."""
+        made: Any = None
+        if native:
+            from .callpath_native import native_form  # lazily: it imports this module
 
-    def __call__(self, arrays: tuple[Any, ...]) -> int:
-        """Check, fill the table, run."""
-        if self.is_native:
-            return self._enter(arrays, self._address)
-        return self.check(arrays) or self._step(self.table.ctypes.data)
+            made = native_form(forms, items, outputs, target, returns=returns, store=store)
+        self.is_native = made is not None
+        if made is None:
+            made = PythonForm(forms, items, outputs, target, returns=returns)
+        self.call, self.run, self.outputs = made.call, made.run, made.outputs
 
-    def calls(self, arrays: tuple[Any, ...]) -> Iterator[int]:
-        """The native entry's one call, as an iterator in C."""
-        return map(self._enter, (arrays,), (self._address,))
+    def commit(self, finish: Callable[[], None], outputs: Outputs, *arguments: Any) -> int:
+        """`run`, then `finish()` if its status is 0. An interrupt comes before both or after
+        both; see `commit.py`."""
+        return commit(starmap(self.run, ((outputs, *arguments),)), finish)
 
-    def check(self, arrays: tuple[Any, ...]) -> int:
-        """The checks in Python: fills the table and returns 0, or the first failure."""
-        if len(arrays) != len(self.items):
-            return _status(Reason.COUNT)
-        for i, (item, array) in enumerate(zip(self.items, arrays, strict=True)):
-            reason = _mismatch(item, array)
-            if reason is not None:
-                return _status(reason, i)
-            self.table[item.slot] = array.ctypes.data
-        return self._overlap()
+
+class PythonForm:
+    """The three functions of an entry in Python."""
+
+    def __init__(
+        self,
+        forms: Sequence[Form],
+        items: Sequence[Item],
+        outputs: Sequence[Item],
+        target: Target,
+        *,
+        returns: Returns = "all",
+    ) -> None:
+        self._forms, self._items, self._outputs = tuple(forms), tuple(items), tuple(outputs)
+        self._target, self._returns = target, returns
+        step = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
+        self._step = step(target.step) if target.step else lambda table: 0
+        self._cells = [np.zeros((), item.dtype) for item in items]
+        self._spans: list[tuple[int, Item]] = []
+        self._lock = threading.Lock()
+
+    def call(self, *arguments: Any) -> Any:
+        outputs = self.outputs()
+        if self.run(outputs, *arguments):
+            return MISS
+        return returned(outputs, self._returns)
+
+    def run(self, outputs: Outputs, *arguments: Any) -> int:
+        with self._lock:
+            reason = self._check(arguments)
+            if reason:
+                return -reason
+            for item, output in zip(self._outputs, outputs, strict=True):
+                self._target.table[item.slot] = output.ctypes.data
+            return self._step(self._target.table.ctypes.data)
+
+    def outputs(self) -> Outputs:
+        return tuple(np.empty(item.shape, item.dtype) for item in self._outputs)
+
+    def _check(self, arguments: tuple[Any, ...]) -> int:
+        """All checks; what passes is in the table. 0 or a `Reason`."""
+        self._spans.clear()
+        if len(arguments) != len(self._forms):
+            return Reason.COUNT
+        failed = next(filter(None, map(self._visit, self._forms, arguments)), 0)
+        return failed or self._overlap()
+
+    def _visit(self, form: Form, x: Any) -> int:
+        match form:
+            case Array(index):
+                return self._array(self._items[index], x)
+            case Number():
+                return self._number(form, x)
+            case Group():
+                return self._group(form, x)
+
+    def _group(self, form: Group, x: Any) -> int:
+        kind: Any = form.kind
+        if type(x) is not kind:
+            return Reason.TYPE
+        if x is None:
+            return 0
+        if len(x) != len(form.members) or (kind is dict and not _has_keys(x, form.keys)):
+            return Reason.KEYS
+        values = x.values() if kind is dict else x
+        return next(filter(None, map(self._visit, form.members, values)), 0)
+
+    def _array(self, item: Item, x: Any) -> int:
+        reason = _mismatch(item, x)
+        if reason:
+            return reason
+        self._target.table[item.slot] = x.ctypes.data
+        if item.nbytes:
+            self._spans.append((x.ctypes.data, item))
+        return 0
+
+    def _number(self, form: Number, x: Any) -> int:
+        kind: Any = form.kind
+        if type(x) is not kind:
+            return Reason.TYPE
+        if kind in (int, bool) and not form.least <= x <= form.greatest:
+            return Reason.RANGE
+        cell = self._cells[form.index]
+        cell[()] = x
+        self._target.table[self._items[form.index].slot] = cell.ctypes.data
+        return 0
 
     def _overlap(self) -> int:
-        spans = [(int(self.table[item.slot]), item.nbytes) for item in self.items]
-        for i, (start, size) in enumerate(spans):
-            if not self.items[i].updated:
-                continue
-            for j, (other, extent) in enumerate(spans):
-                apart = start + size <= other or other + extent <= start
-                if i != j and size and extent and not apart:
-                    return _status(Reason.OVERLAP, i, j)
+        for (x, item), (y, other) in combinations(self._spans, 2):
+            apart = x + item.nbytes <= y or y + other.nbytes <= x
+            if not apart and (item.updated or other.updated):
+                return Reason.OVERLAP
         return 0
 
 
-def _mismatch(item: Item, array: Any) -> Reason | None:
+def returned(outputs: Outputs, returns: Returns) -> Any:
+    """The outputs as `returns` says."""
+    if returns == "none":
+        return None
+    return outputs[0] if returns == "only" else outputs
+
+
+def _has_keys(x: dict[Any, Any], keys: tuple[str, ...]) -> bool:
+    return tuple(x) == keys and all(type(key) is str for key in x)
+
+
+def _mismatch(item: Item, array: Any) -> int:
     if type(array) is not np.ndarray:
         return Reason.TYPE
     if array.dtype is not item.dtype:
@@ -157,93 +278,4 @@ def _mismatch(item: Item, array: Any) -> Reason | None:
         return Reason.LAYOUT
     if item.updated and not array.flags.writeable:
         return Reason.READ_ONLY
-    return None
-
-
-# --- the native form ---------------------------------------------------------------------------
-
-_HEADER_WORDS, _ITEM_WORDS = 5, 7
-_C_CONTIGUOUS_ALIGNED, _WRITEABLE = 0x101, 0x400
-_OB_TYPE, _DATA, _ND, _DIMENSIONS, _DESCR, _FLAGS = 8, 16, 24, 32, 56, 64
-
-
-def describe(items: Sequence[Item], table: int, step: int) -> np.ndarray:
-    """The items as 64-bit words for the native entry.
-
-    Header: item count, address of the ndarray type, offset of a tuple's first item, table, step.
-    Item: slot, dtype address, rank, flags, bytes, updated, word at which its shape starts.
-    """
-    words = [len(items), id(np.ndarray), tuple.__basicsize__, table, step]
-    shapes: list[int] = []
-    start = _HEADER_WORDS + _ITEM_WORDS * len(items)
-    for item in items:
-        flags = _C_CONTIGUOUS_ALIGNED | (_WRITEABLE if item.updated else 0)
-        place = start + len(shapes)
-        words += [item.slot, id(item.dtype), len(item.shape), flags, item.nbytes, item.updated]
-        words.append(place)
-        shapes += item.shape
-    return np.array(words + shapes, np.int64)
-
-
-@cache
-def native_entry(store: Store | None = None) -> Callable[[tuple[Any, ...], int], int] | None:
-    """The compiled entry, or None where it does not work."""
-    if sys.implementation.name != "cpython" or not _layout_is_known():
-        return None
-    text = Path(__file__).with_suffix(".ll").read_text()
-    try:
-        linked = link([assemble(text, store)], ("tapeless_enter",), {})
-    except ImportError:
-        return None
-    kind = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.py_object, ctypes.c_void_p)
-    function = kind(linked.addresses["tapeless_enter"])
-    function.keep_alive = linked  # type: ignore[attr-defined]
-    return function if _proves_itself(function) else None
-
-
-def _layout_is_known() -> bool:
-    """Whether the fields of an array and a tuple lie where the native code reads them. Only the
-    objects' own memory is read."""
-    array = np.zeros((2, 3), np.float32)
-    base = id(array)
-
-    holder = (array,)
-
-    def word(address: int) -> int:
-        return ctypes.c_int64.from_address(address).value
-
-    return (
-        ctypes.sizeof(ctypes.c_void_p) == 8
-        and np.ndarray.__basicsize__ >= _FLAGS + 4
-        and word(base + _OB_TYPE) == id(np.ndarray)
-        and word(base + _DATA) == array.ctypes.data
-        and ctypes.c_int32.from_address(base + _ND).value == 2
-        and word(base + _DESCR) == id(array.dtype)
-        and [word(word(base + _DIMENSIONS) + 8 * i) for i in range(2)] == [2, 3]
-        and ctypes.c_int32.from_address(base + _FLAGS).value & 0x501 == 0x501
-        and word(id(holder) + tuple.__basicsize__) == base
-    )
-
-
-def _proves_itself(function: Callable[[tuple[Any, ...], int], int]) -> bool:
-    """The native entry against the Python form, on arrays that pass and arrays that do not."""
-    dtype = np.dtype(np.float32)
-    items = [Item(dtype, (2, 3), 1, updated=True), Item(dtype, (3,), 0)]
-    entry = Entry(items, np.zeros(2, np.uintp), 0, native=False)
-    good, vector = np.zeros((2, 3), dtype), np.zeros(3, dtype)
-    read_only = good.copy()
-    read_only.flags.writeable = False
-    cases = [
-        (good, vector), (good.astype(np.float64), vector), (good.T.copy().T, vector),
-        (good[:, :2], vector), (vector, vector), (read_only, vector), (good, good[0]),
-        (good, [1.0]), (good,), (good, vector[:2]), (good.view(np.matrix), vector),
-    ]  # fmt: skip
-    for case in cases:
-        expected = entry.check(case)
-        table = entry.table.copy()
-        filled = function(case, entry._address) == expected and (
-            expected != 0 or np.array_equal(table, entry.table)
-        )
-        if not filled:
-            return False
-    return True
+    return 0

@@ -2,17 +2,17 @@
 
     executable = Executable(module, layout, scratch)
     outputs = executable.call((W1, b1, x, y, 0.1))      None if these are not its arguments
+    entry = executable.entry(forms)                     for arguments in containers, at speed
 
-The pointer table, the arena, the constants and a cell for every number argument live as long as the
-executable. A call takes a set of cells, writes the numbers into them, makes the output arrays and
-enters native code once (`callpath.Entry`), which checks the arguments, fills the table and runs
-the step under the GIL. So threads cannot mix their calls, and a forked child finds no lock held.
+The pointer table, the arena and the constants live as long as the executable. A call enters native
+code once (`callpath.Entry`), which checks the arguments, fills the table, makes the outputs and
+runs the step under the GIL. So threads cannot mix their calls, and a forked child finds no lock
+held.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -21,12 +21,11 @@ from numpy.typing import NDArray
 from ..ir.errors import ScalarRangeError
 from ..ir.record import dataclass
 from ..ir.types import Type
-from .callpath import Entry, Item
-from .commit import commit
+from . import callpath
+from .callpath import Entry, Form, Item, Returns, Target
 from .store import Store
 
 Array = NDArray[Any]
-Cells = tuple[tuple[int, Array], ...]
 Prepare = Callable[[Sequence[Array]], Callable[[], None]]
 
 ALIGNMENT: Final = 64
@@ -84,26 +83,30 @@ class Executable:
         store: Store | None = None,
     ) -> None:
         self.layout = layout
-        self._step = step
         self._failed = failed
-        self._outputs = tuple((t.shape, t.dtype) for t in layout.outputs)
+        self._native, self._store = native, store
         self._arena: Array = self._allocate(max(layout.arena, 1))
         self._scratch: Array = self._allocate(max(scratch, 1))
         self._constants = [np.array(c, order="C") for c in layout.constants]
         self._table = np.zeros(len(layout.table), np.uintp)
-        self._entry = Entry(_items(layout), self._table, step.address, native=native, store=store)
-        self._enter: Callable[[tuple[Any, ...]], int] = self._entry
-        if not self._entry.is_native:
-            self._lock = threading.Lock()
-            self._enter = self._one_at_a_time
-        self._numbers = tuple(
-            k for k, a in enumerate(layout.arguments) if a.type.shape == () and not a.updated
-        )
-        self._cells: list[Cells] = [self._new_cells()]
         self._fill_table()
+        keeps = step, self._arena, self._scratch, self._constants
+        self._target = Target(step.address, self._table, keeps)
+        self._plain = self.entry([callpath.Array(k) for k in range(len(layout.arguments))])
+
+    def entry(self, forms: Sequence[Form], *, returns: Returns = "all") -> Entry:
+        """The entry for arguments of these forms, whose numbers are those of the step's arguments;
+        see `Entry`. It does not need this object to live."""
+        return Entry(
+            forms,
+            *_items(self.layout),
+            self._target,
+            returns=returns,
+            native=self._native,
+            store=self._store,
+        )
 
     _allocate: Any = staticmethod(aligned_bytes)
-    _empty: Any = staticmethod(np.empty)
 
     @property
     def arena_bytes(self) -> int:
@@ -125,41 +128,13 @@ class Executable:
         """
         if len(leaves) != len(self.layout.arguments):
             return None
-        try:
-            cells = self._cells.pop()
-        except IndexError:  # another thread is in the middle of a call
-            cells = self._new_cells()
-        try:
-            arrays = list(leaves)
-            for k, cell in cells:
-                if not _store(cell, leaves[k]):
-                    return None
-                arrays[k] = cell
-            empty = self._empty
-            outputs = tuple([empty(shape, dtype) for shape, dtype in self._outputs])
-            if prepare is None:
-                status = self._enter((*arrays, *outputs))
-            else:
-                status = commit(self._steps((*arrays, *outputs)), prepare(outputs))
-        finally:
-            self._cells.append(cells)
+        arrays = map(_plain, leaves, self.layout.arguments)
+        outputs = self._plain.outputs()
+        finish = _nothing if prepare is None else prepare(outputs)
+        status = self._plain.commit(finish, outputs, *arrays)
         if status > 0:
             raise self._failed(status)
         return outputs if status == 0 else None
-
-    def _steps(self, arrays: tuple[Any, ...]) -> Iterable[int]:
-        """Running the step, as the one item of an iterator in C."""
-        if self._entry.is_native:
-            return self._entry.calls(arrays)
-        return map(self._one_at_a_time, (arrays,))
-
-    def _one_at_a_time(self, arrays: tuple[Any, ...]) -> int:
-        """The Python form of the entry fills the table in several steps."""
-        with self._lock:
-            return self._entry(arrays)
-
-    def _new_cells(self) -> Cells:
-        return tuple((k, np.zeros((), self.layout.arguments[k].type.dtype)) for k in self._numbers)
 
     def _fill_table(self) -> None:
         """The addresses that no call changes."""
@@ -170,26 +145,32 @@ class Executable:
             self._table[self.layout.table[place]] = array.ctypes.data
 
 
-def _items(layout: Layout) -> list[Item]:
-    """What the entry checks: the arguments (numbers in their cells), then the fresh outputs."""
-    items = [
+def _items(layout: Layout) -> tuple[list[Item], list[Item]]:
+    """What the entry must know of the arguments and of the outputs."""
+    arguments = [
         Item(a.type.dtype, a.type.shape, layout.table[f"in{k}"], a.updated)
         for k, a in enumerate(layout.arguments)
     ]
-    return items + [
+    outputs = [
         Item(t.dtype, t.shape, layout.table[f"out{k}"]) for k, t in enumerate(layout.outputs)
     ]
+    return arguments, outputs
 
 
-def _store(cell: Array, number: Any) -> bool:
-    """Write a number into its cell; False for an array that is not such a number.
+def _nothing() -> None:
+    pass
 
-    ScalarRangeError if a Python integer does not fit the cell's dtype.
+
+def _plain(leaf: Any, argument: Argument) -> Any:
+    """A number as an array; whatever else the entry checks.
+
+    ScalarRangeError if a Python integer does not fit the dtype.
     """
-    if isinstance(number, np.ndarray) and (number.shape or number.dtype != cell.dtype):
-        return False
+    if isinstance(leaf, np.ndarray) or argument.type.shape or argument.updated:
+        return leaf
+    cell = np.empty((), argument.type.dtype)
     try:
-        cell[()] = number
+        cell[()] = leaf
     except OverflowError as error:
         raise ScalarRangeError(str(error)) from None
-    return True
+    return cell

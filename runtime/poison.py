@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..ir.errors import VerifyError
-from .executable import ALIGNMENT, Executable, Layout, Prepare, Step
+from .callpath import MISS, Entry, Form, Outputs, Returns, returned
+from .executable import ALIGNMENT, Executable, Layout, Step
 from .store import Store
 
 Array = NDArray[Any]
@@ -51,27 +53,31 @@ class PoisonedExecutable(Executable):
         self._turns = threading.RLock()
         super().__init__(*args, **kwargs)
 
-    def call(
-        self, leaves: tuple[Any, ...], prepare: Prepare | None = None
-    ) -> tuple[Array, ...] | None:
-        """See `Executable.call`. VerifyError if the step wrote where it may not."""
+    def entry(self, forms: Sequence[Form], *, returns: Returns = "all") -> Entry:
+        """See `Executable.entry`. Its calls raise VerifyError if the step wrote where it may
+        not."""
+        return _PoisonedEntry(super().entry(forms), self, returns)
+
+    @contextmanager
+    def poisoned(self, outputs: Sequence[Array]) -> Iterator[None]:
+        """One run of the step: before it all is filled, after it all guards are looked at."""
         with self._turns:
             self._arena[:] = POISON
             self._scratch[:] = POISON
-            outputs = None
             try:
-                outputs = super().call(leaves, prepare)
+                yield
             finally:
-                self._check(outputs or ())
-            return outputs
+                self._check(outputs)
+
+    def outputs(self) -> tuple[Array, ...]:
+        """Fresh outputs, filled, between guards."""
+        # Results of NumPy's own start on 16 bytes, some of them on no more.
+        return tuple(
+            _guarded(t.nbytes, 16).view(t.dtype).reshape(t.shape) for t in self.layout.outputs
+        )
 
     def _allocate(self, count: int) -> Array:
         return _guarded(count, ALIGNMENT)
-
-    def _empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        # Results of NumPy's own start on 16 bytes, some of them on no more.
-        count = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        return _guarded(count, 16).view(dtype).reshape(shape)
 
     def _check(self, outputs: Iterable[Array]) -> None:
         areas = {"the arena": self._arena, "scratch memory": self._scratch}
@@ -84,6 +90,25 @@ class PoisonedExecutable(Executable):
         ):
             if used.tobytes() != np.asarray(constant).tobytes():
                 raise VerifyError(f"the native code wrote into constant {k}")
+
+
+class _PoisonedEntry(Entry):
+    """An entry whose every run is poisoned."""
+
+    def __init__(self, plain: Entry, executable: PoisonedExecutable, returns: Returns) -> None:
+        self._executable, self._returns = executable, returns
+        self.is_native, self.run, self.outputs = plain.is_native, plain.run, executable.outputs
+        self.call = self._call
+
+    def commit(self, finish: Callable[[], None], outputs: Outputs, *arguments: Any) -> int:
+        with self._executable.poisoned(outputs):
+            return super().commit(finish, outputs, *arguments)
+
+    def _call(self, *arguments: Any) -> Any:
+        outputs = self.outputs()
+        if self.commit(lambda: None, outputs, *arguments):
+            return MISS
+        return returned(outputs, self._returns)
 
 
 def _guarded(count: int, alignment: int) -> Array:

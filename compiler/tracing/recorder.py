@@ -8,11 +8,11 @@ a write to any other array takes effect once, as in NumPy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
@@ -32,9 +32,8 @@ E = TypeVar("E", bound=TapelessError)
 _ACTIVE: ContextVar[Recorder | None] = ContextVar("tapeless_trace", default=None)
 
 
-def active() -> Recorder | None:
-    """The trace this thread is recording, if any."""
-    return _ACTIVE.get()
+active: Final[Callable[[], Recorder | None]] = _ACTIVE.get
+"""The trace this thread is recording, if any."""
 
 
 class Buffer:

@@ -10,7 +10,7 @@ from conformance import run_traced, same
 from messages import FILE, HEAD, Row, arguments, read_rows, run_program, step
 from tapeless.compiler.api import CompiledFunction
 from tapeless.compiler.api import compile as compiled
-from tapeless.compiler.trace import is_tracing
+from tapeless.compiler.tracing.recorder import active
 
 ROWS = read_rows()
 IDS = [row.bad for row in ROWS]
@@ -26,7 +26,7 @@ def interpreted(monkeypatch):
     """Calls are interpreted: nothing is compiled to native code."""
 
     def call(self, *args, **kwargs):
-        return (self.function if is_tracing() else self.interpret)(*args, **kwargs)
+        return (self.function if active() is not None else self.interpret)(*args, **kwargs)
 
     monkeypatch.setattr(CompiledFunction, "__call__", call)
 

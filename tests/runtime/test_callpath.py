@@ -1,12 +1,19 @@
-"""The native entry and its Python form: same answers on everything odd that can be passed."""
+"""The native form of a call and its Python form: the same answers on everything that can be
+passed."""
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import itertools
+import random
+import sys
+import types
+from collections import OrderedDict, namedtuple
+
 import numpy as np
 import pytest
-from tapeless.runtime.callpath import Entry, Item, Reason, failure, native_entry
-from tapeless.runtime.engine import compile_source
-from tapeless.runtime.kernel import KernelSpec
+from tapeless.runtime.callpath import MISS, Array, Entry, Group, Item, Number, Reason, Target
 
 F32, F64, I64 = (np.dtype(name) for name in ("f4", "f8", "i8"))
 ITEMS = [
@@ -15,146 +22,344 @@ ITEMS = [
     Item(I64, (0, 5), slot=1),
     Item(F32, (4,), slot=3),
 ]
+FORMS = [Array(k) for k in range(4)]
+STEP = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
+FORMS_OF = pytest.mark.parametrize("native", [True, False])
 
 
-def table(slots: int) -> np.ndarray:
-    return np.zeros(slots, np.uintp)
+class Checked:
+    """An entry that only checks, and its table."""
+
+    def __init__(self, forms, items, slots, native, outputs=()):
+        self.table = np.zeros(slots, np.uintp)
+        self.entry = Entry(forms, items, outputs, Target(0, self.table), native=native)
+
+    def reason(self, *arguments):
+        return -self.entry.run((), *arguments)
+
+
+class Stepped:
+    """An entry of a step written in Python, which has these statuses one after the other."""
+
+    def __init__(self, forms, items, outputs, statuses=(0,), native=True, returns="all"):
+        statuses = itertools.cycle(statuses)
+        self.runs = 0
+
+        def body(table):
+            self.runs += 1
+            return next(statuses)
+
+        self.function = STEP(body)
+        address = ctypes.cast(self.function, ctypes.c_void_p).value
+        self.table = np.zeros(len(items) + len(outputs), np.uintp)
+        target = Target(address, self.table, self.function)
+        self.entry = Entry(forms, items, outputs, target, native=native, returns=returns)
 
 
 class Subclass(np.ndarray):
     pass
 
 
-def good() -> list[np.ndarray]:
+def good():
     return [np.zeros((3, 4), F32), np.zeros((), F64), np.zeros((0, 5), I64), np.ones(4, F32)]
 
 
-def replaced(index: int, value: object) -> tuple[object, ...]:
-    arrays: list[object] = [*good()]
+def replaced(index, value):
+    arrays = [*good()]
     arrays[index] = value
     return tuple(arrays)
 
 
-def read_only() -> np.ndarray:
+def read_only():
     array = np.zeros((3, 4), F32)
     array.flags.writeable = False
     return array
 
 
-def misaligned() -> np.ndarray:
+def misaligned():
     return np.zeros(49, np.uint8)[1:].view(F32).reshape(3, 4)
 
 
-def overlapping() -> tuple[object, ...]:
+def overlapping(index):
     arrays = good()
-    arrays[3] = arrays[0][1]
+    arrays[3] = arrays[0].reshape(12)[index : index + 4]
     return tuple(arrays)
 
 
 ODD = {
-    "list": (replaced(0, [1.0]), Reason.TYPE, 0),
-    "none": (replaced(1, None), Reason.TYPE, 1),
-    "numpy scalar": (replaced(1, np.float64(1)), Reason.TYPE, 1),
-    "subclass": (replaced(0, np.zeros((3, 4), F32).view(Subclass)), Reason.TYPE, 0),
-    "matrix": (replaced(0, np.zeros((3, 4), F32).view(np.matrix)), Reason.TYPE, 0),
-    "masked": (replaced(3, np.ma.masked_array(np.ones(4, F32))), Reason.TYPE, 3),
-    "dtype": (replaced(0, np.zeros((3, 4), F64)), Reason.DTYPE, 0),
-    "byte-swapped": (replaced(3, np.ones(4, ">f4")), Reason.DTYPE, 3),
-    "structured": (replaced(3, np.ones(4, [("a", "f4")])), Reason.DTYPE, 3),
-    "rank": (replaced(1, np.zeros(1, F64)), Reason.RANK, 1),
-    "shape": (replaced(0, np.zeros((4, 3), F32)), Reason.SHAPE, 0),
-    "empty shape": (replaced(2, np.zeros((5, 0), I64)), Reason.SHAPE, 2),
-    "fortran": (replaced(0, np.zeros((3, 4), F32, order="F")), Reason.LAYOUT, 0),
-    "strided": (replaced(3, np.ones(8, F32)[::2]), Reason.LAYOUT, 3),
-    "reversed": (replaced(3, np.ones(4, F32)[::-1]), Reason.LAYOUT, 3),
-    "misaligned": (replaced(0, misaligned()), Reason.LAYOUT, 0),
-    "read-only": (replaced(0, read_only()), Reason.READ_ONLY, 0),
-    "too few": (tuple(good()[:3]), Reason.COUNT, 0),
-    "too many": ((*good(), np.ones(4, F32)), Reason.COUNT, 0),
+    "list": (replaced(0, [1.0]), Reason.TYPE),
+    "none": (replaced(1, None), Reason.TYPE),
+    "numpy scalar": (replaced(1, np.float64(1)), Reason.TYPE),
+    "subclass": (replaced(0, np.zeros((3, 4), F32).view(Subclass)), Reason.TYPE),
+    "matrix": (replaced(0, np.zeros((3, 4), F32).view(np.matrix)), Reason.TYPE),
+    "masked": (replaced(3, np.ma.masked_array(np.ones(4, F32))), Reason.TYPE),
+    "dtype": (replaced(0, np.zeros((3, 4), F64)), Reason.DTYPE),
+    "byte-swapped": (replaced(3, np.ones(4, ">f4")), Reason.DTYPE),
+    "structured": (replaced(3, np.ones(4, [("a", "f4")])), Reason.DTYPE),
+    "rank": (replaced(1, np.zeros(1, F64)), Reason.RANK),
+    "shape": (replaced(0, np.zeros((4, 3), F32)), Reason.SHAPE),
+    "empty shape": (replaced(2, np.zeros((5, 0), I64)), Reason.SHAPE),
+    "fortran": (replaced(0, np.zeros((3, 4), F32, order="F")), Reason.LAYOUT),
+    "strided": (replaced(3, np.ones(8, F32)[::2]), Reason.LAYOUT),
+    "reversed": (replaced(3, np.ones(4, F32)[::-1]), Reason.LAYOUT),
+    "misaligned": (replaced(0, misaligned()), Reason.LAYOUT),
+    "read-only": (replaced(0, read_only()), Reason.READ_ONLY),
+    "too few": (tuple(good()[:3]), Reason.COUNT),
+    "too many": ((*good(), np.ones(4, F32)), Reason.COUNT),
+    "overlap at the start": (overlapping(0), Reason.OVERLAP),
+    "overlap at the end": (overlapping(8), Reason.OVERLAP),
 }
 
 
 def test_the_native_form_is_in_use_here():
-    assert native_entry() is not None
+    entry = Checked(FORMS, ITEMS, 4, native=True).entry
+    assert entry.is_native
+    assert {type(f) for f in (entry.call, entry.run, entry.outputs)} == {types.BuiltinFunctionType}
 
 
-@pytest.mark.parametrize("native", [True, False])
+@FORMS_OF
 @pytest.mark.parametrize("name", ODD)
-def test_odd_inputs_name_reason_and_item(name, native):
-    arrays, reason, item = ODD[name]
-    result = failure(Entry(ITEMS, table(4), 0, native=native)(arrays))
-    assert (result.reason, result.item) == (reason, item)
+def test_odd_arrays_name_the_reason(name, native):
+    arguments, reason = ODD[name]
+    assert Checked(FORMS, ITEMS, 4, native).reason(*arguments) == reason
 
 
-@pytest.mark.parametrize("native", [True, False])
+@FORMS_OF
 def test_a_good_call_fills_the_table(native):
-    entry = Entry(ITEMS, table(5), 0, native=native)
-    arrays = tuple(good())
-    entry.table[4] = 77
-    assert entry.is_native == native
-    assert entry(arrays) == 0
-    assert [int(entry.table[item.slot]) for item in ITEMS] == [a.ctypes.data for a in arrays]
-    assert entry.table[4] == 77
+    checked = Checked(FORMS, ITEMS, 5, native)
+    arrays = good()
+    checked.table[4] = 77
+    assert checked.reason(*arrays) == 0
+    assert [checked.table[item.slot] for item in ITEMS] == [a.ctypes.data for a in arrays]
+    assert checked.table[4] == 77
 
 
-@pytest.mark.parametrize("native", [True, False])
-def test_overlap_names_both_arrays(native):
-    result = failure(Entry(ITEMS, table(4), 0, native=native)(overlapping()))
-    assert (result.reason, result.item, result.other) == (Reason.OVERLAP, 0, 3)
-
-
-@pytest.mark.parametrize("native", [True, False])
+@FORMS_OF
 def test_overlap_among_read_only_arrays_is_fine(native):
     items = [Item(F32, (4,), 0), Item(F32, (4,), 1), Item(F32, (2,), 2, updated=True)]
     base = np.zeros(10, F32)
-    entry = Entry(items, table(3), 0, native=native)
-    assert entry((base[:4], base[2:6], base[6:8])) == 0  # neighbours do not overlap
-    assert failure(entry((base[:4], base[2:6], base[5:7]))).reason == Reason.OVERLAP
+    reason = Checked(FORMS[:3], items, 3, native).reason
+    assert reason(base[:4], base[2:6], base[6:8]) == 0  # neighbours do not overlap
+    assert reason(base[:4], base[2:6], base[5:7]) == Reason.OVERLAP
+    assert reason(base[:4], base[:4], base[8:]) == 0
 
 
-@pytest.mark.parametrize("native", [True, False])
+@FORMS_OF
 def test_empty_updated_arrays_never_overlap(native):
     base = np.zeros((2, 3), F32)
     items = [Item(F32, (0, 3), 0, updated=True), Item(F32, (2, 3), 1)]
-    assert Entry(items, table(2), 0, native=native)((base[1:1], base)) == 0
+    assert Checked(FORMS[:2], items, 2, native).reason(base[1:1], base) == 0
 
 
-@pytest.mark.parametrize("native", [True, False])
+@FORMS_OF
 def test_read_only_inputs_that_are_not_updated_pass(native):
     arrays = good()
     arrays[3].flags.writeable = False
-    assert Entry(ITEMS, table(4), 0, native=native)(tuple(arrays)) == 0
+    assert Checked(FORMS, ITEMS, 4, native).reason(*arrays) == 0
 
 
-@pytest.mark.parametrize("native", [True, False])
-def test_the_step_runs_only_after_every_check_and_its_status_comes_back(native):
-    source = '''"""Adds one; fails on a negative first element."""
-from tapeless.runtime.kernel import *
+def test_arrays_at_random_places_overlap_in_both_forms_or_in_none():
+    """From call to call the arrays change their order in memory, and some are one."""
+    pick = random.Random(0)
+    items = [Item(F32, (n,), k, updated=k < 3) for k, n in enumerate((3, 1, 0, 4, 2, 5, 1))]
+    forms = [Array(k) for k in range(7)]
+    native, python = (Checked(forms, items, 7, native) for native in (True, False))
+    base, seen = np.zeros(120, F32), []
+    for _ in range(600):
+        starts = [pick.randrange(0, 115) for _ in items]
+        arrays = [base[s : s + item.shape[0]] for s, item in zip(starts, items, strict=True)]
+        expected = python.reason(*arrays)
+        assert native.reason(*arrays) == expected
+        seen.append(expected)
+    assert 100 < seen.count(0) < 500 and set(seen) == {0, Reason.OVERLAP}
 
 
-def k0(x0):
-    if x0[0] < f32(0.0):
-        return 1
-    return 0
+Pair = namedtuple("Pair", "left right")
+NAMES = "W", "b"
+GROUPS = [
+    Group(dict, (Array(0), Group(list, (Array(1), Group(type(None))))), NAMES),
+    Group(Pair, (Array(2), Group(dict, (Array(3),), ("a key",)))),
+    Group(tuple),
+]
 
 
-def k1(x0, n0):
-    for i in range(n0):
-        x0[i] += f32(1.0)
+def grouped():
+    a, b, c, d = good()
+    return {"W": a, "b": [b, None]}, Pair(c, {"a key": d}), ()
 
 
-def step(t):
-    if k0(f32_at(t, 0)):
-        return 3
-    k1(f32_at(t, 0), 4)
-    return 0
-'''
-    specs = [KernelSpec("k0", ("f32",)), KernelSpec("k1", ("f32",), 1)]
-    module = compile_source(source, specs)
-    entry = Entry([Item(F32, (4,), 0, updated=True)], table(1), module.address, native=native)
-    x = np.zeros(4, F32)
-    assert entry((x,)) == 0
-    assert entry((x[::-1],)) < 0
-    np.testing.assert_array_equal(x, 1)
-    x[0] = -1
-    assert entry((x,)) == 3
+def changed(number, change):
+    arguments = [*grouped()]
+    arguments[number] = change(arguments[number])
+    return tuple(arguments)
+
+
+class Text(str):
+    pass
+
+
+class Keys(dict):
+    pass
+
+
+A, B, C, D = good()
+STRUCTURES = {
+    "as it is": (grouped(), 0),
+    "equal keys": (changed(0, lambda p: {"".join(["W"]): A, "b": [B, None]}), 0),
+    "order": (changed(0, lambda p: {"b": [B, None], "W": A}), Reason.KEYS),
+    "missing": (changed(0, lambda p: {"W": A}), Reason.KEYS),
+    "more": (changed(0, lambda p: p | {"c": A}), Reason.KEYS),
+    "other key": (changed(0, lambda p: {"W": A, "c": [B, None]}), Reason.KEYS),
+    "other text": (changed(1, lambda p: Pair(C, {"b key": D})), Reason.KEYS),
+    "no text": (changed(0, lambda p: {"W": A, 1: [B, None]}), Reason.KEYS),
+    "text of a class": (changed(0, lambda p: {Text("W"): A, "b": [B, None]}), Reason.KEYS),
+    "dict of a class": (changed(0, lambda p: Keys(p)), Reason.TYPE),
+    "ordered": (changed(0, lambda p: OrderedDict(p)), Reason.TYPE),
+    "tuple for list": (changed(0, lambda p: {"W": A, "b": (B, None)}), Reason.TYPE),
+    "short list": (changed(0, lambda p: {"W": A, "b": [B]}), Reason.KEYS),
+    "long list": (changed(0, lambda p: {"W": A, "b": [B, None, None]}), Reason.KEYS),
+    "no none": (changed(0, lambda p: {"W": A, "b": [B, 0]}), Reason.TYPE),
+    "plain tuple": (changed(1, tuple), Reason.TYPE),
+    "filled": (changed(2, lambda p: (A,)), Reason.KEYS),
+    "deep": (changed(1, lambda p: Pair(C, {"a key": D[:2]})), Reason.SHAPE),
+    "count": (grouped()[:2], Reason.COUNT),
+}
+
+
+@FORMS_OF
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_structures(name, native):
+    arguments, reason = STRUCTURES[name]
+    assert Checked(GROUPS, ITEMS, 4, native).reason(*arguments) == reason
+
+
+class Odd(float):
+    pass
+
+
+KINDS = [bool, int, float, *(np.dtype(code).type for code in "?bhilBHILfd")]
+VALUES = [
+    True, False, 0, 7, -1, 2**62, 2**63 - 1, -(2**63), 2**63, -(2**63) - 1, 10**30, 0.5, -0.0,
+    1e308, float("nan"), float("-inf"), Odd(2.0), np.array(1.0), np.array(1), None, "1", 1j, [1.0],
+    *(np.dtype(code).type(3) for code in "?bhilBHILfd"), np.float16(1), np.longdouble(1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
+def test_numbers_have_the_value_that_numpy_gives_them(kind):
+    dtype = np.dtype(kind)
+    limits = (-5, 7) if kind is int else ()
+    for form in (Number(0, kind), Number(0, kind, *limits)):
+        both = [Checked([form], [Item(dtype, (), 0)], 1, native) for native in (True, False)]
+        passed = 0
+        for value in VALUES:
+            reasons = [checked.reason(value) for checked in both]
+            assert reasons[0] == reasons[1], value
+            if reasons[0] == 0:
+                passed += 1
+                found = [ctypes.string_at(int(c.table[0]), dtype.itemsize) for c in both]
+                assert found[0] == found[1] == np.array(value, dtype).tobytes()
+        assert passed >= 1
+
+
+OUTPUTS = [Item(F32, (2, 3), 4), Item(I64, (), 5), Item(np.dtype(bool), (0, 2), 6)]
+
+
+@FORMS_OF
+def test_outputs_are_fresh_arrays_of_their_types(native):
+    stepped = Stepped(FORMS, ITEMS, OUTPUTS, native=native)
+    arguments = good()
+    first, second = stepped.entry.call(*arguments), stepped.entry.call(*arguments)
+    assert type(first) is tuple and stepped.runs == 2
+    for x, item in zip(first, OUTPUTS, strict=True):
+        assert type(x) is np.ndarray and (x.shape, x.dtype) == (item.shape, item.dtype)
+        assert x.flags.owndata and x.flags.writeable and x.flags.c_contiguous and x.base is None
+    assert not any(np.shares_memory(x, y) for x, y in zip(first, second, strict=True))
+    assert [stepped.table[item.slot] for item in OUTPUTS] == [x.ctypes.data for x in second]
+
+
+@FORMS_OF
+def test_what_a_call_returns(native):
+    def call(outputs, returns, statuses=(0,)):
+        entry = Stepped(FORMS, ITEMS, outputs, statuses, native, returns).entry
+        return entry.call(*good())
+
+    assert call(OUTPUTS[:1], "only").shape == (2, 3)
+    assert len(call(OUTPUTS[:1], "all")) == 1 and call([], "all") == ()
+    assert call([], "none") is None
+    assert call(OUTPUTS, "all", [3]) is MISS and call([], "none", [3]) is MISS
+
+
+@FORMS_OF
+def test_a_refused_call_does_not_run_and_a_status_comes_back(native):
+    stepped = Stepped(FORMS, ITEMS, OUTPUTS, [0, 5], native)
+    entry, outputs = stepped.entry, stepped.entry.outputs()
+    assert entry.call(*good()[:3]) is MISS
+    assert entry.run(outputs, *overlapping(1)) == -Reason.OVERLAP
+    assert stepped.runs == 0
+    assert [entry.run(outputs, *good()) for _ in range(3)] == [0, 5, 0]
+    done = []
+    assert entry.commit(lambda: done.append(1), outputs, *good()) == 5
+    assert entry.commit(lambda: done.append(1), outputs, *good()[:1]) == -Reason.COUNT
+    assert entry.commit(lambda: done.append(1), outputs, *good()) == 0 and done == [1]
+
+
+@FORMS_OF
+@pytest.mark.parametrize("huge", [[0], [0, 1], [1]])
+def test_no_memory_for_outputs_is_a_memory_error_before_the_step_runs(native, huge):
+    outputs = [Item(F64, (2**44,) if k in huge else (3,), 4 + k) for k in range(2)]
+    stepped = Stepped(FORMS, ITEMS, outputs, native=native)
+    arguments = good()
+    gc.collect()
+    counts = [sys.getrefcount(x) for x in (*arguments, F64)]
+    for _ in range(100):
+        with pytest.raises(MemoryError):
+            stepped.entry.call(*arguments)
+        with pytest.raises(MemoryError):
+            stepped.entry.outputs()
+    assert stepped.runs == 0
+    gc.collect()
+    now = [sys.getrefcount(x) for x in (*arguments, F64)]
+    assert max(abs(a - b) for a, b in zip(now, counts, strict=True)) < 50  # others use the dtype
+
+
+def test_references_are_balanced_and_nothing_stays_allocated():
+    """Calls that run, that are refused, and whose step fails."""
+    p = {"W": np.zeros((3, 4), F32), "b": [np.zeros((), F64), None]}
+    rest = Pair(np.zeros((0, 5), I64), {"a key": np.ones(4, F32)}), (), 1.5, 10**12
+    forms = [*GROUPS, Number(4, float), Number(5, int)]
+    items = [*ITEMS, Item(F64, (), 7), Item(I64, (), 8)]
+    outputs = [*OUTPUTS, Item(F32, (700,), 9)]
+    entry = Stepped(forms, items, outputs, [0, 0, 1]).entry
+    counted = [
+        MISS, None, np.ndarray, F32, F64, I64, float, int, Pair, p, *p, *p.values(), p["b"][0],
+        *rest, *rest[0], *rest[0][1],
+    ]  # fmt: skip
+
+    def rounds(count):
+        for k in range(count):
+            assert (entry.call(p, *rest) is MISS) == (k % 3 == 2)
+            assert entry.call(p) is MISS
+            assert entry.run(entry.outputs(), p, None) == -Reason.COUNT
+
+    rounds(300)
+    gc.collect()
+    before, blocks = [sys.getrefcount(x) for x in counted], sys.getallocatedblocks()
+    rounds(9999)
+    gc.collect()
+    after = [sys.getrefcount(x) for x in counted]
+    assert max(abs(a - b) for a, b in zip(after, before, strict=True)) < 30  # None: others use it
+    assert sys.getallocatedblocks() - blocks < 100
+    output = entry.call(p, *rest)[0]
+    assert sys.getrefcount(output) == 2
+
+
+def test_a_call_keeps_what_it_needs():
+    """The keys, the table, the step, the machine code: nobody else holds them here."""
+    keys = tuple("".join(["key", str(k)]) for k in range(3))
+    forms = [Group(dict, tuple(Array(k) for k in range(3)), keys)]
+    items = [Item(F32, (4,), k) for k in range(3)]
+    call = Stepped(forms, items, [Item(F32, (2,), 3)]).entry.call
+    del forms, items, keys
+    gc.collect()
+    assert len(call({f"key{k}": np.ones(4, F32) for k in range(3)})) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tracemalloc
@@ -14,6 +15,7 @@ from soak.children import in_child, in_threads
 from tapeless.compiler.native import build
 from tapeless.ir.errors import BoundsError, ScalarRangeError
 from tapeless.ir.parse import parse
+from tapeless.runtime.callpath import Array, Number
 from tapeless.runtime.executable import Executable, aligned_bytes
 
 SGD = """f(%W:f32[64,8], %x:f32[4,64], %g:f32[4,8], %lr:f32[]) {
@@ -175,6 +177,34 @@ def test_threads_do_not_mix_their_calls(native: bool) -> None:
 
     in_threads(work, 4)
     assert not wrong
+
+
+def test_a_call_from_within_the_garbage_collector_does_no_harm() -> None:
+    """What a call makes that may start it is the tuple of its outputs."""
+    executable = build(
+        parse("f(%x:i64[1], %n:i64[]) {\n  %y:i64[1] = add %x, %n\n  %x <- %y\n} -> %y, %x")
+    ).executable
+    entry = executable.entry([Array(0), Number(1, int)])
+    other, running = np.zeros(1, np.int64), []
+
+    def nested(phase: str, info: object) -> None:
+        if phase == "start" and not running:
+            running.append(phase)
+            entry.call(other, 1000)
+            running.clear()
+
+    x, threshold = np.zeros(1, np.int64), gc.get_threshold()
+    used_up = [(k, k) for k in range(5000)]  # the tuples that Python keeps for reuse
+    gc.callbacks.append(nested)
+    gc.set_threshold(1)
+    try:
+        results = [entry.call(x, n) for n in range(200)]
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(nested)
+    assert x == sum(range(200))
+    assert all(after - before == n for n, (after, before) in enumerate(results))
+    assert used_up and other[0] >= 1000 * 10 and other[0] % 1000 == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -1,0 +1,304 @@
+"""The fast way of a call: forms that the native entry checks, and one generated function for the
+rest.
+
+For `step(p, x, lr)` with a dict of two arrays, an array and a float there is no rest: the native
+entry is called with the arguments as they are. For `net.step(x, mode)` with an object and a string
+the function is
+
+    def fast(*arguments):
+        if len(arguments) != 3:
+            return MISS
+        a0, a1, a2 = arguments
+        if not (type(a0) is C0 and tuple(a0.__dict__) == C1):
+            return MISS
+        b0, b1 = a0.__dict__.values()
+        if not (type(a2) is C2 and a2 == C3):
+            return MISS
+        return call(b0, b1, a1)
+
+Python looks at static values, objects and what is shared, at dicts with keys that are no strings,
+and makes results that are neither one array nor a tuple of arrays. No user string enters the
+source; keys and values are constants `C<i>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate, count
+from typing import Any, Final
+
+from ..ir.record import dataclass
+from ..runtime.callpath import MISS, Array, Entry, Form, Group, Number, Returns
+from . import objects
+from .reads import NONE, Hidden
+from .replay import Original
+from .signature import ArraySpec, RefusedSpec, ScalarSpec, Spec, StaticSpec
+from .trace import OUTPUT, ResultTree
+from .tree import LEAF, Container, Shared, TreeDef
+
+Fast = Callable[..., Any]
+
+_NUMBERS: Final = {"b": bool, "i": int, "f": float}
+_BRACKETS: Final[dict[Any, tuple[str, str]]] = {
+    dict: ("{", "}"),
+    list: ("[", "]"),
+    tuple: ("(", ")"),
+}
+
+
+@dataclass(frozen=True)
+class CallPlan:
+    """How a call is made at speed, as data: what the native entry takes and returns, the source
+    of the generated function, "" where there is none, and its constants."""
+
+    forms: tuple[Form, ...]
+    returns: Returns
+    source: str
+    constants: tuple[Any, ...]
+
+    def bind(self, entry: Entry, helpers: Mapping[str, Any]) -> Fast:
+        """The function of a positional call's arguments: it runs the step, or returns MISS, having
+        done nothing, if they are not exactly the program's. `helpers` are `prepare` and `unflatten`
+        of the trace, as far as the source names them."""
+        if not self.source:
+            return entry.call
+        scope = {f"C{k}": value for k, value in enumerate(self.constants)}
+        scope |= {"MISS": MISS, "call": entry.call}
+        scope |= {"fresh": entry.outputs, "commit": entry.commit, **helpers}
+        exec(compile(self.source, "<tapeless call>", "exec"), scope)
+        made: Fast = scope["fast"]
+        return made
+
+
+def plan_call(
+    names: Sequence[str],
+    arguments: Sequence[TreeDef],
+    specs: Sequence[Spec],
+    result: ResultTree,
+    *,
+    limits: Mapping[int, tuple[int, int]] | None = None,
+    rebinds: bool = False,
+    hidden: Hidden = NONE,
+) -> CallPlan:
+    """The plan for as many positional arguments as there are names and structures; `specs` has one
+    entry per leaf, from left to right. `limits` of integers are by number of the graph's input.
+    `rebinds`: the step changes containers, and those that are objects or inside must be as many as
+    they were. `hidden`: attributes to pass over."""
+    distinct = rebinds and any(flag for treedef in arguments for flag in treedef.held)
+    apart = distinct or any(map(_shares, arguments))
+    writer = _Writer(specs, hidden, limits or {}, apart=apart)
+    for k, treedef in enumerate(arguments):
+        writer.visit(treedef, f"a{k}")
+    if distinct and len(writer.mutable) > 1:
+        ids = ", ".join(f"id({name})" for name in writer.mutable)
+        writer.checks.append(f"len({{{ids}}}) == {len(writer.mutable)}")
+    writer.flush()
+    returns = None if rebinds else _returned(result)
+    if not writer.lines and returns is not None:
+        return CallPlan(tuple(writer.forms), returns, "", ())
+    items = ", ".join(writer.items)
+    if rebinds:
+        body = _rebinding(writer.arguments_by_name(names), items)
+    elif returns is not None:
+        body = [f"return call({items})"]
+    else:
+        made = writer.result(result) or f"unflatten({writer.arguments_by_name(names)}, outputs)"
+        body = [f"outputs = call({items})", f"return MISS if outputs is MISS else {made}"]
+    lines = [*_arguments(len(arguments)), *writer.lines, *body]
+    source = "\n    ".join(["def fast(*arguments):", *lines])
+    return CallPlan(tuple(writer.forms), returns or "all", source, tuple(writer.constants))
+
+
+def _shares(treedef: TreeDef) -> bool:
+    return treedef.kind is Shared or any(map(_shares, treedef.children))
+
+
+def _number_kind(spec: ScalarSpec) -> type:
+    dtype = spec.type.dtype
+    return _NUMBERS[dtype.kind] if spec.weak else dtype.type
+
+
+def _returned(result: ResultTree) -> Returns | None:
+    """What the native entry must return to return the result itself."""
+    if result.single:
+        return "only"
+    if result.treedef.kind is type(None):
+        return "none"
+    flat = result.treedef.kind is tuple and all(c == LEAF for c in result.treedef.children)
+    return "all" if flat and result.arrays == len(result.leaves) else None
+
+
+def _arguments(count: int) -> list[str]:
+    names = "".join(f"a{k}, " for k in range(count)).removesuffix(" ")
+    taken = [f"{names} = arguments"] if count else []
+    return [f"if len(arguments) != {count}:", "    return MISS", *taken]
+
+
+def _rebinding(named: str, items: str) -> list[str]:
+    return [
+        "outputs = fresh()",
+        f"result, replay = prepare({named}, outputs)",
+        f"return MISS if commit(replay, outputs, {items}) else result",
+    ]
+
+
+class _Writer:
+    """Collects forms with the expressions they are for, checks and assignments while walking the
+    structure. `apart`: containers are taken apart here, since what they hold may be shared."""
+
+    def __init__(
+        self,
+        specs: Sequence[Spec],
+        hidden: Hidden,
+        limits: Mapping[int, tuple[int, int]],
+        *,
+        apart: bool,
+    ) -> None:
+        self.specs, self.hidden, self.limits, self.apart = specs, hidden, limits, apart
+        moving = [not isinstance(spec, StaticSpec) for spec in specs]
+        self.inputs = list(accumulate(moving, initial=0))
+        self.position = 0
+        self.checks: list[str] = []
+        self.lines: list[str] = []
+        self.items: list[str] = []
+        self.forms: list[Form] = []
+        self.constants: list[Any] = []
+        self.names = 0
+        self.places = ["arguments"]
+        self.mutable: list[str] = []
+
+    def visit(self, treedef: TreeDef, expression: str) -> None:
+        if treedef.kind is Shared:
+            self.checks.append(f"{expression} is {self.places[int(str(treedef.keys[0]))]}")
+            return
+        form = self.form(treedef, self.position)
+        if form is not None:
+            self.items.append(expression)
+            self.forms.append(form)
+        if treedef.kind is not type(None):
+            self.places.append(expression)
+        if treedef.kind is None:
+            self._leaf(self.specs[self.position], expression)
+        if treedef.kind is not None and form is None:
+            self._container(treedef, treedef.kind, expression)
+        else:
+            self.position += treedef.size
+
+    def flush(self) -> None:
+        """Write the pending checks; what follows may rely on them."""
+        if self.checks:
+            self.lines += [f"if not ({' and '.join(self.checks)}):", "    return MISS"]
+            self.checks = []
+
+    def form(self, treedef: TreeDef, position: int) -> Form | None:
+        """The form of a structure whose first leaf is at this position, if native code can check
+        it."""
+        kind = treedef.kind
+        if kind is None:
+            return self._leaf_form(position)
+        if kind is type(None):
+            return Group(kind)
+        plain = kind is list or issubclass(kind, tuple) or kind is dict
+        keys = treedef.keys if kind is dict else ()
+        if self.apart or not plain or any(type(key) is not str for key in keys):
+            return None
+        members = []
+        for child in treedef.children:
+            member = self.form(child, position)
+            if member is None:
+                return None
+            members.append(member)
+            position += child.size
+        return Group(kind, tuple(members), tuple(map(str, keys)))
+
+    def _leaf_form(self, position: int) -> Form | None:
+        spec, index = self.specs[position], self.inputs[position]
+        if isinstance(spec, ArraySpec):
+            return Array(index)
+        if isinstance(spec, ScalarSpec):
+            return Number(index, _number_kind(spec), *self.limits.get(index, ()))
+        return None
+
+    def _leaf(self, spec: Spec, expression: str) -> None:
+        """What native code does not check of a leaf: static values."""
+        if isinstance(spec, ScalarSpec) and spec.pinned is not None:
+            self._same_type(expression, _number_kind(spec))
+            number = expression if isinstance(spec.pinned, int) else f"repr({expression})"
+            self.checks.append(f"{number} == {self._constant(spec.pinned)}")
+        if isinstance(spec, StaticSpec):
+            self._same_type(expression, spec.kind)
+            if not isinstance(spec, RefusedSpec):  # which the step does not use
+                self.checks.append(f"{expression} == {self._constant(spec.value)}")
+
+    def _container(self, treedef: TreeDef, kind: type, expression: str) -> None:
+        self._same_type(expression, kind)
+        if not issubclass(kind, (tuple, objects.Method)):
+            self.mutable.append(expression)
+        children = treedef.children
+        names = [f"b{self.names + k}" for k in range(len(children))]
+        self.names += len(names)
+        parts = self._parts(kind, treedef, expression)
+        if names:
+            self.flush()
+            self.lines.append(f"{', '.join(names)}{',' * (len(names) == 1)} = {parts}")
+        for child, name in zip(children, names, strict=True):
+            self.visit(child, name)
+
+    def _parts(self, kind: Any, treedef: TreeDef, expression: str) -> str:
+        """The children as an iterable; dict order and lengths are checked first."""
+        if issubclass(kind, dict):
+            self.checks.append(f"tuple({expression}) == {self._constant(treedef.keys)}")
+            return f"{expression}.values()"
+        if issubclass(kind, (list, tuple)):
+            self.checks.append(f"len({expression}) == {len(treedef.keys)}")
+            return expression
+        if issubclass(kind, Container):
+            self.checks.append(f"{expression}.tree_static == {self._constant(treedef.static)}")
+            return f"{expression}.tree_children"
+        plain = kind is not objects.Method and not objects.slots(kind)
+        read = f"{self._constant(objects.state)}({expression})"
+        state = f"{expression}.__dict__" if plain else read
+        hidden = frozenset(name for of, name in self.hidden if of is kind)
+        keys = self._constant(treedef.keys)
+        if hidden:
+            seen = f"tuple([k for k in {state} if k not in {self._constant(hidden)}])"
+            self.checks.append(f"{seen} == {keys}")
+            return f"[{state}[k] for k in {keys}]"
+        self.checks.append(f"tuple({state}) == {keys}")
+        return f"{state}.values()"
+
+    def _same_type(self, expression: str, kind: type) -> None:
+        self.checks.append(f"type({expression}) is {self._constant(kind)}")
+
+    def _constant(self, value: Any) -> str:
+        self.constants.append(value)
+        return f"C{len(self.constants) - 1}"
+
+    def arguments_by_name(self, names: Sequence[str]) -> str:
+        return f"{{{', '.join(f'{self._constant(name)}: a{k}' for k, name in enumerate(names))}}}"
+
+    def result(self, result: ResultTree) -> str:
+        """The result as an expression of `outputs`, "" if it is made of more than dicts, lists and
+        tuples."""
+        leaves, numbers = iter(result.leaves), count()
+
+        def made(treedef: TreeDef) -> str:
+            kind = treedef.kind
+            if kind is None:
+                leaf = next(leaves)
+                if isinstance(leaf, Original):
+                    return ""
+                return f"outputs[{next(numbers)}]" if leaf is OUTPUT else self._constant(leaf)
+            if kind is type(None):
+                return "None"
+            members = [made(child) for child in treedef.children]
+            if kind not in _BRACKETS or not all(members):
+                return ""
+            if kind is dict:
+                keys = map(self._constant, treedef.keys)
+                members = [f"{key}: {member}" for key, member in zip(keys, members, strict=True)]
+            comma = "," * (kind is tuple and len(members) == 1)
+            opening, closing = _BRACKETS[kind]
+            return f"{opening}{', '.join(members)}{comma}{closing}"
+
+        return made(result.treedef)

@@ -1,0 +1,309 @@
+"""The native form of a call: three functions of Python's own kind, in front of machine code.
+
+`callpath*.ll` is compiled once per process, not once per signature: it reads what a call must be
+from memory that `describe` fills. Its functions become built-in functions of Python, bound to that
+memory. They read the fields of arrays and numbers as CPython and NumPy lay them out, and make and
+count objects by C functions of both. At first use they prove themselves against the Python form on
+this interpreter.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib import import_module
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from .callpath import MISS, Array, Form, Group, Item, Number, PythonForm, Returns, Target
+from .loading import assemble, link
+from .store import Store
+
+_TEXTS: Final = ("callpath.ll", "callpath_checks.ll", "callpath_overlap.ll")
+_FUNCTIONS: Final = {"call": 0x80, "run": 0x80, "outputs": 0x04}
+"""Of the text, by name, with the way Python calls them: METH_FASTCALL or METH_NOARGS."""
+_PYTHON: Final = (
+    "Py_IncRef", "Py_DecRef", "PyLong_FromLongLong", "PyLong_AsLongLongAndOverflow", "PyDict_Size",
+    "PyDict_Next", "PyUnicode_Compare", "PyTuple_New", "PyTuple_GetItem", "PyTuple_SetItem",
+)  # fmt: skip
+_NEW_FROM_DESCR: Final = 94  # its place in NumPy's table
+_HEADER: Final = object.__basicsize__
+_DATA, _ND, _DIMENSIONS, _DESCR, _FLAGS = 16, 24, 32, 56, 64
+_C_CONTIGUOUS_ALIGNED, _WRITEABLE = 0x101, 0x400
+_HAS_GC: Final = 1 << 14
+_ENTRY_WORDS, _OUTPUT_WORDS = 14, 4
+_RETURNS: Final[dict[Returns, int]] = {"all": 0, "only": 1, "none": id(None)}
+_ARRAY, _VALUE, _INTEGER, _DICT, _SEQUENCE, _TYPE_ONLY = range(6)
+
+
+class NativeForm(NamedTuple):
+    """Three built-in functions: see `Entry`."""
+
+    call: Any
+    run: Any
+    outputs: Any
+
+
+class Words(np.ndarray):
+    """The memory that native code reads, and `keeps`: what its addresses refer to."""
+
+    keeps: object
+
+
+class _Method(ctypes.Structure):
+    """CPython's PyMethodDef."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("function", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("doc", ctypes.c_char_p),
+    )
+
+
+def native_form(
+    forms: Sequence[Form],
+    items: Sequence[Item],
+    outputs: Sequence[Item],
+    target: Target,
+    *,
+    returns: Returns = "all",
+    store: Store | None = None,
+) -> NativeForm | None:
+    """The functions of an entry, or None where they do not work."""
+    methods = _methods(store)
+    if methods is None:
+        return None
+    words = _describe(forms, items, outputs, target, returns)
+    words.keeps = (words.keeps, methods)
+    return _bound(methods, words)
+
+
+def _bound(methods: Sequence[_Method], words: Words) -> NativeForm:
+    # Python reads the method while the function lives, whose `self` keeps it.
+    make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
+    new = make(("PyCFunction_NewEx", ctypes.pythonapi))
+    return NativeForm(*(new(ctypes.addressof(m), words, "tapeless") for m in methods))
+
+
+# --- the memory that native code reads ---------------------------------------------------------
+
+
+def _describe(
+    forms: Sequence[Form],
+    items: Sequence[Item],
+    outputs: Sequence[Item],
+    target: Target,
+    returns: Returns,
+) -> Words:
+    """The records of `callpath.ll`, one part behind the other in an array of 64-bit words."""
+    writer = _Writer(items)
+    for form in forms:
+        writer.form(form)
+    count = len(writer.spans)
+    parts = {
+        "entry": [0] * _ENTRY_WORDS,
+        "forms": writer.words,
+        "outputs": [0] * _OUTPUT_WORDS * len(outputs),
+        "shapes": [extent for item in outputs for extent in item.shape],
+        "starts": [0] * count,
+        "ends": [0] * count,
+        "updated": writer.spans,
+        "order": [*range(count)],
+    }
+    words = np.array([word for part in parts.values() for word in part], np.int64).view(Words)
+    starts = accumulate((8 * len(part) for part in parts.values()), initial=words.ctypes.data)
+    at = dict(zip(parts, starts, strict=False))
+    shapes = accumulate((8 * len(item.shape) for item in outputs), initial=at["shapes"])
+    head = [id(MISS), _RETURNS[returns], target.table.ctypes.data, target.step]
+    head += [len(forms), at["forms"], len(outputs), at["outputs"]]
+    head += [count, at["starts"], at["ends"], at["updated"], at["order"], id(np.ndarray)]
+    words[:_ENTRY_WORDS] = head
+    for k, (item, shape) in enumerate(zip(outputs, shapes, strict=False)):
+        first = _ENTRY_WORDS + len(writer.words) + _OUTPUT_WORDS * k
+        record = [item.slot, id(item.dtype), len(item.shape), shape]
+        words[first : first + _OUTPUT_WORDS] = record
+    words.keeps = (tuple(forms), tuple(items), tuple(outputs), target)
+    return words
+
+
+class _Writer:
+    """The words of forms; `spans` says of each array that is not empty whether it is updated."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.items = items
+        self.words: list[int] = []
+        self.spans: list[int] = []
+
+    def form(self, form: Form) -> None:
+        match form:
+            case Array(index):
+                self.array(self.items[index])
+            case Number(index, kind, least, greatest):
+                slot = self.items[index].slot
+                limits = [least, greatest, 0] if kind in (int, bool) else []
+                self.words += [_INTEGER if limits else _VALUE, id(kind), slot, *limits]
+            case Group(kind, members, keys):
+                self.words += _group(kind, keys, len(members))
+                for member in members:
+                    self.form(member)
+
+    def array(self, item: Item) -> None:
+        span = -1
+        if item.nbytes:
+            span = len(self.spans)
+            self.spans.append(item.updated)
+        flags = _C_CONTIGUOUS_ALIGNED | (_WRITEABLE if item.updated else 0)
+        self.words += [_ARRAY, id(np.ndarray), item.slot, id(item.dtype), flags, item.nbytes]
+        self.words += [span, len(item.shape), *item.shape]
+
+
+def _group(kind: type, keys: tuple[str, ...], count: int) -> list[int]:
+    if kind is dict:
+        return [_DICT, id(kind), count, *map(id, keys)]
+    if kind is type(None):
+        return [_TYPE_ONLY, id(kind)]
+    name = "PyList" if issubclass(kind, list) else "PyTuple"
+    functions = [_address(f"{name}_Size"), _address(f"{name}_GetItem")]
+    return [_SEQUENCE, id(kind), count, *functions]
+
+
+# --- the functions, and whether they work here -------------------------------------------------
+
+
+@cache
+def _methods(store: Store | None = None) -> tuple[_Method, ...] | None:
+    """The compiled functions, or None where they do not work."""
+    if not _layout_is_known():
+        return None
+    folder = Path(__file__).parent
+    text = "\n".join((folder / name).read_text() for name in _TEXTS)
+    symbols = tuple(f"tapeless_{name}" for name in _FUNCTIONS)
+    imports = {name: _address(name) for name in _PYTHON}
+    imports["PyArray_NewFromDescr"] = _numpy_address(_NEW_FROM_DESCR)
+    try:
+        linked = link([assemble(text, store)], symbols, imports)
+    except ImportError:
+        return None
+    methods = tuple(
+        _Method(name.encode(), linked.addresses[symbol], flags, None)
+        for symbol, (name, flags) in zip(symbols, _FUNCTIONS.items(), strict=True)
+    )
+    methods[0].keep_alive = linked
+    return methods if _agree(methods) else None
+
+
+def _address(name: str) -> int:
+    """The address of a function of CPython's."""
+    found = ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value
+    assert found is not None
+    return found
+
+
+def _numpy_address(place: int) -> int:
+    """The address of a function in NumPy's table."""
+    capsule = import_module("numpy._core._multiarray_umath")._ARRAY_API
+    pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)
+    table = pointer(("PyCapsule_GetPointer", ctypes.pythonapi))(capsule, None)
+    return _word(table + 8 * place)
+
+
+def _word(address: int) -> int:
+    return ctypes.c_int64.from_address(address).value
+
+
+def _layout_is_known() -> bool:
+    """Whether arrays and numbers are laid out as the native code reads them. Only memory of the
+    objects' own is read."""
+    if sys.implementation.name != "cpython" or ctypes.sizeof(ctypes.c_void_p) != 8:
+        return False
+    if _HEADER != 16 or sys.byteorder != "little" or not _has_gil():
+        return False
+    array = np.zeros((2, 3), np.float32)
+    base = id(array)
+    return (
+        np.ndarray.__basicsize__ >= _FLAGS + 4
+        and not np.ndarray.__flags__ & _HAS_GC  # making one collects no garbage
+        and _word(base + 8) == id(np.ndarray)
+        and _word(base + _DATA) == array.ctypes.data
+        and ctypes.c_int32.from_address(base + _ND).value == 2
+        and _word(base + _DESCR) == id(array.dtype)
+        and [_word(_word(base + _DIMENSIONS) + 8 * i) for i in range(2)] == [2, 3]
+        and ctypes.c_int32.from_address(base + _FLAGS).value & 0x501 == 0x501
+        and all(map(_value_is_known, _samples()))
+    )
+
+
+def _has_gil() -> bool:
+    enabled = getattr(sys, "_is_gil_enabled", None)  # since Python 3.13
+    return enabled is None or bool(enabled())
+
+
+def _value_is_known(number: Any) -> bool:
+    expected = np.asarray(number).tobytes()
+    fits = type(number).__basicsize__ >= _HEADER + len(expected)
+    return fits and ctypes.string_at(id(number) + _HEADER, len(expected)) == expected
+
+
+def _samples() -> Iterator[Any]:
+    """A float and a scalar of every dtype a step can have."""
+    yield 1.7
+    for code in "?bhilqBHILQfd":
+        yield np.dtype(code).type(1.7)
+
+
+def _agree(methods: Sequence[_Method]) -> bool:
+    """The native form against the Python form, on arguments that pass and arguments that do
+    not."""
+    f32, i64 = np.dtype(np.float32), np.dtype(np.int64)
+    items = [Item(f32, (2, 3), 1, updated=True), Item(f32, (3,), 0), Item(f32, (), 2)]
+    items += [Item(np.dtype(np.float64), (), 3), Item(i64, (), 4)]
+    outputs = [Item(f32, (2,), 5), Item(i64, (), 6)]
+    forms: list[Form] = [
+        Group(dict, (Array(0), Group(tuple, (Array(1),))), ("W", "b")),
+        Group(list, (Number(2, np.float32), Number(3, float), Group(type(None)))),
+        Number(4, int, greatest=100),
+    ]
+    tables = np.zeros(7, np.uintp), np.zeros(7, np.uintp)
+    native = _bound(methods, _describe(forms, items, outputs, Target(0, tables[0]), "all"))
+    python = PythonForm(forms, items, outputs, Target(0, tables[1]))
+    for case in _cases():
+        fresh = native.outputs()
+        status = native.run(fresh, *case)
+        if status != python.run(fresh, *case) or (native.call(*case) is MISS) != (status != 0):
+            return False
+        if status == 0:
+            sizes = (24, 12, 4, 8, 8, 8, 8)
+            read = [
+                [ctypes.string_at(int(a), n) for a, n in zip(t, sizes, strict=True)] for t in tables
+            ]
+            if read[0][:5] != read[1][:5]:
+                return False
+    return [(x.shape, x.dtype) for x in native.outputs()] == [(o.shape, o.dtype) for o in outputs]
+
+
+def _cases() -> Iterator[tuple[Any, ...]]:
+    W, b = np.ones((2, 3), np.float32), np.ones(3, np.float32)
+    read_only = W.copy()
+    read_only.flags.writeable = False
+    numbers = [np.float32(0.5), 2.5, None]
+    yield {"W": W, "b": (b,)}, numbers, 7
+    yield {"".join(("W", "")): W, "b": (b,)}, numbers, -7
+    for other in (
+        W.astype(np.float64), W.T.copy().T, W[:, :2], b, read_only, W.view(np.matrix), [1.0], W[0]
+    ):  # fmt: skip
+        yield {"W": other, "b": (b,)}, numbers, 7
+    for second in ((W[1],), (b[:2],), (), (b, b), [b], None):
+        yield {"W": W, "b": second}, numbers, 7
+    for first in ({"b": (b,), "W": W}, {"W": W}, {"W": W, "c": (b,)}, {}, None, [W, (b,)]):
+        yield first, numbers, 7
+    for row in ([np.float64(0.5), 2.5, None], [np.float32(0.5), 2, None], numbers[:2], [b, 2.5, 0]):
+        yield {"W": W, "b": (b,)}, row, 7
+    for integer in (101, 2**70, -(2**70), True, 7.0):
+        yield {"W": W, "b": (b,)}, numbers, integer
+    yield {"W": W, "b": (b,)}, numbers
