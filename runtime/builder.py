@@ -91,8 +91,8 @@ class Builder:
     def sub(self, x: Value, y: Value) -> Value:
         return self._arithmetic("fsub contract", "sub", x, y)
 
-    def mul(self, x: Value, y: Value) -> Value:
-        return self._arithmetic("fmul contract", "mul", x, y)
+    def mul(self, x: Value, y: Value, flags: str = "contract") -> Value:
+        return self._arithmetic(f"fmul {flags}", "mul", x, y)
 
     def div(self, x: Value, y: Value) -> Value:
         return self._arithmetic("fdiv contract", "udiv" if x.letter == "u" else "sdiv", x, y)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Final
 
-from .builder import Builder, Value, constant, float_literal, quoted
-from .kernel import VECMATH
+from .builder import Builder, Value, constant, float_literal, llvm_type, quoted
+from .kernel import VECMATH, arity
 from .lanes import FORMATS, Format, Lane
 
 _PATTERNS: Final = {"f32": "i32", "f64": "i64"}
@@ -123,6 +123,13 @@ class BuilderLanes:
     def copysign(self, x: Lane, sign: Lane) -> Lane:
         return self._intrinsic("copysign", x, sign)
 
+    def product(self, x: Lane, y: Lane | float) -> tuple[Lane, Lane]:
+        """By an FMA. The product must not contract with what it is added to."""
+        factor = y.value if isinstance(y, BuilderLane) else x.constant(y)
+        product = self.builder.mul(x.value, factor, flags="")
+        rest = self.builder.intrinsic("fma", x.value, factor, self.builder.neg(product))
+        return self._lane(product), self._lane(rest)
+
     def bits(self, x: Lane) -> Lane:
         return self._lane(self.builder.bitcast(x.value, _PATTERNS[x.value.kind]))
 
@@ -154,15 +161,16 @@ def _table(table: tuple[float, ...]) -> tuple[str, str]:
     return symbol, f"@{quoted(symbol)} = internal constant {kind} [{elements}], align 8\n"
 
 
-def call_vector_function(op: str, b: Builder, x: Value) -> Value:
+def call_vector_function(op: str, b: Builder, *operands: Value) -> Value:
     """Call a function of `runtime/vecmath.py`, defined beside the caller.
 
     It is inlined before the loop vectoriser runs. These functions, unlike plain loops, gain from
     512-bit registers where the processor has them; LLVM otherwise prefers 256 on most.
     """
     b.attributes['"prefer-vector-width"="512"'] = None
-    b.symbols |= _definition(op, x.kind)
-    return b.call(x.kind, _symbol(op, x.kind), x)
+    dtype = operands[0].kind
+    b.symbols |= _definition(op, dtype)
+    return b.call(dtype, _symbol(op, dtype), *operands)
 
 
 def _symbol(op: str, dtype: str) -> str:
@@ -174,8 +182,8 @@ def _definition(op: str, dtype: str) -> Mapping[str, str]:
     """What a function needs in a module, itself included."""
     b = Builder()
     b.attributes["alwaysinline"] = None
-    argument = BuilderLane(b, Value(dtype, "%x"))
-    b.ret(VECMATH[op](BuilderLanes(b, dtype), argument).value)
-    kind = argument.value.typed
+    operands = [Value(dtype, f"%x{i}") for i in range(arity(op))]
+    b.ret(VECMATH[op](BuilderLanes(b, dtype), *(BuilderLane(b, x) for x in operands)).value)
     symbol = _symbol(op, dtype)
-    return b.symbols | {symbol: b.function("internal", kind.split()[0], symbol, [kind])}
+    text = b.function("internal", llvm_type(dtype), symbol, [x.typed for x in operands])
+    return b.symbols | {symbol: text}

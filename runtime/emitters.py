@@ -170,8 +170,6 @@ EMITTERS: Final[dict[str, tuple[int, Emit]]] = {
     "fmod": (2, _fmod),
     "shift_left": (2, partial(_shift, True)),
     "shift_right": (2, partial(_shift, False)),
-    "power": (2, partial(_llvm, "pow")),
-    "arctan2": (2, partial(_llvm, "atan2")),
     "copysign": (2, partial(_llvm, "copysign")),
     "sqrt": (1, partial(_llvm, "sqrt")),
     "floor": (1, partial(_llvm, "floor")),

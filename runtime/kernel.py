@@ -68,7 +68,7 @@ import numpy as np
 
 from ..ir.record import dataclass
 from ..ir.types import DTYPES
-from . import vecmath
+from . import angles, logarithms, powers, vecmath
 from .lanes import ArrayLanes
 
 Scalar = Any
@@ -95,29 +95,30 @@ INTEGERS = tuple(name for name, dtype in DTYPES.items() if dtype.kind in "iu")
 NUMBERS = INTEGERS + FLOATS
 ANY = ("bool", *NUMBERS)
 
-VECMATH = {
+VECMATH: dict[str, Callable[..., Any]] = {
     "exp": vecmath.exp,
-    "log": vecmath.log,
-    "log1p": vecmath.log1p,
+    "log": logarithms.log,
+    "log1p": logarithms.log1p,
     "expm1": vecmath.expm1,
     "tanh": vecmath.tanh,
     "erf": vecmath.erf,
     "sigmoid": vecmath.sigmoid,
     "softplus": vecmath.softplus,
-    "arcsinh": vecmath.arcsinh,
-    "arccosh": vecmath.arccosh,
-    "arctanh": vecmath.arctanh,
-    "cbrt": vecmath.cbrt,
+    "arcsinh": logarithms.arcsinh,
+    "arccosh": logarithms.arccosh,
+    "arctanh": logarithms.arctanh,
+    "cbrt": powers.cbrt,
+    "power": powers.power,
+    "arctan2": angles.arctan2,
     "sin": vecmath.sin,
     "cos": vecmath.cos,
 }
-"""The functions of `runtime/vecmath.py`, evaluated here on NumPy scalars."""
+"""The functions of `runtime/vecmath.py` and its kin, evaluated here on NumPy scalars."""
 
 
-def _power(x: Scalar, y: Scalar) -> Scalar:
-    """x ** y by the loop for arrays: for one number and y = 0.5 NumPy takes sqrt, whose values
-    differ at -inf and in the last place."""
-    return np.power([x, x], [y, y])[0]
+def arity(op: str) -> int:
+    """How many operands a vector function takes."""
+    return VECMATH[op].__code__.co_argcount - 1
 
 
 ELEMENTWISE: dict[str, tuple[Sequence[str], Callable[..., Scalar]]] = {
@@ -133,10 +134,8 @@ ELEMENTWISE: dict[str, tuple[Sequence[str], Callable[..., Scalar]]] = {
     "fmod": (NUMBERS, np.fmod),
     "shift_left": (INTEGERS, np.left_shift),
     "shift_right": (INTEGERS, np.right_shift),
-    "power": (FLOATS, _power),
     "maximum": (ANY, np.maximum),
     "minimum": (ANY, np.minimum),
-    "arctan2": (FLOATS, np.arctan2),
     "copysign": (FLOATS, np.copysign),
     "sqrt": (FLOATS, np.sqrt),
     "floor": (FLOATS, np.floor),
@@ -173,9 +172,9 @@ def _quietly(function: Callable[..., Scalar], dtype: np.dtype, *operands: Scalar
         return function(*(convert(dtype, x) for x in operands))
 
 
-def _vector_function(function: Callable[..., Scalar], name: str, x: Scalar) -> Scalar:
+def _vector_function(function: Callable[..., Scalar], name: str, *operands: Scalar) -> Scalar:
     with np.errstate(all="ignore"):
-        return function(ArrayLanes(name), convert(DTYPES[name], x))[()]
+        return function(ArrayLanes(name), *(convert(DTYPES[name], x) for x in operands))[()]
 
 
 def _selected(dtype: np.dtype, condition: Scalar, x: Scalar, y: Scalar) -> Scalar:

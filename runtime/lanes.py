@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..ir.record import dataclass
+from ..ir.types import DTYPES
 
 Lane = Any
 """A value of the arithmetic: a NumPy array here, a wrapped LLVM value in generated code."""
@@ -54,6 +55,9 @@ F64 = Format(
 
 FORMATS = {"f32": F32, "f64": F64}
 
+SPLIT = {"f32": 2.0**12 + 1, "f64": 2.0**27 + 1}
+"""Veltkamp's factor: it cuts a number into halves."""
+
 
 class Lanes(Protocol):
     """What an arithmetic offers besides operators."""
@@ -61,7 +65,7 @@ class Lanes(Protocol):
     format: Format
 
     def select(self, condition: Lane, x: Lane | float, y: Lane | float) -> Lane:
-        """x where the condition holds, else y; at least one of them is a Lane."""
+        """x where the condition holds, else y; two Python numbers are floats of the format."""
 
     def rint(self, x: Lane) -> Lane:
         """Round half to even."""
@@ -74,6 +78,9 @@ class Lanes(Protocol):
 
     def copysign(self, x: Lane, sign: Lane) -> Lane:
         """The magnitude of x with the sign of `sign`."""
+
+    def product(self, x: Lane, y: Lane | float) -> tuple[Lane, Lane]:
+        """x * y, and what its rounding lost; exact unless that underflows."""
 
     def bits(self, x: Lane) -> Lane:
         """The bit pattern of a float, and"""
@@ -105,7 +112,8 @@ class ArrayLanes:
         self.format = FORMATS[name]
 
     def select(self, condition: Lane, x: Lane | float, y: Lane | float) -> Lane:
-        dtype = x.dtype if isinstance(x, np.ndarray | np.generic) else np.asarray(y).dtype
+        dtypes = [v.dtype for v in (x, y) if isinstance(v, np.ndarray | np.generic)]
+        dtype = dtypes[0] if dtypes else DTYPES[self.format.name]
         return np.where(condition, np.asarray(x, dtype), np.asarray(y, dtype))
 
     def rint(self, x: Lane) -> Lane:
@@ -119,6 +127,18 @@ class ArrayLanes:
 
     def copysign(self, x: Lane, sign: Lane) -> Lane:
         return np.copysign(x, sign)
+
+    def product(self, x: Lane, y: Lane | float) -> tuple[Lane, Lane]:
+        """Dekker's, from halves of the factors whose products are exact."""
+        product = x * y
+        (x_high, x_low), (y_high, y_low) = self._halves(x), self._halves(y)
+        rest = x_high * y_high - product + x_high * y_low + x_low * y_high
+        return product, rest + x_low * y_low
+
+    def _halves(self, x: Lane | float) -> tuple[Lane, Lane]:
+        scaled = np.asarray(x, DTYPES[self.format.name]) * SPLIT[self.format.name]
+        high = scaled - (scaled - x)
+        return high, x - high
 
     def bits(self, x: Lane) -> Lane:
         return np.asarray(x).view(_PATTERN[x.dtype])

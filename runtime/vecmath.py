@@ -7,9 +7,10 @@ zeros and subnormals come out as IEEE 754 and NumPy have them; errors stay withi
 4 ulp in f64 (`tests/runtime/test_vecmath.py` measures them). `sin` and `cos` in f64 are the
 platform's: a branch-free reduction of all f64 arguments costs more than calling libm.
 
-Sources: argument reductions and the coefficients of tanh and erf from Cephes (S. Moshier; those of
-erf in f64 are shared with `ir/special.py`), log and log1p from FreeBSD's msun (fdlibm, Sun
-Microsystems); exp is its Taylor polynomial on [-ln2/2, ln2/2].
+Logarithms, powers and angles stand in `logarithms.py`, `powers.py` and `angles.py`.
+
+Sources: argument reductions and the coefficients of erf from Cephes (S. Moshier; those in f64 are
+shared with `ir/special.py`); exp is its Taylor polynomial on [-ln2/2, ln2/2].
 """
 
 from __future__ import annotations
@@ -27,14 +28,6 @@ EXP_TAIL = {
     "f32": [1 / math.factorial(n) for n in range(2, 8)],  # remainder below 2**-27
     "f64": [1 / math.factorial(n) for n in range(2, 14)],  # remainder below 2**-57
 }
-LOG_TAIL = {
-    "f32": [0.66666662693, 0.40000972152, 0.28498786688, 0.24279078841],
-    "f64": [
-        6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01,
-        2.222219843214978396e-01, 1.818357216161805012e-01, 1.531383769920937332e-01,
-        1.479819860511658591e-01,
-    ],
-}  # fmt: skip
 LOG_UNIT_TAIL = {
     "f32": [
         6.66666673205274125e-1,
@@ -58,17 +51,6 @@ LOG_UNIT_TAIL = {
     ],
 }
 """Chebyshev fits to (2 atanh(s) / s - 2) / z in z = s*s on [0, 1/9]."""
-TANH_TOP = {
-    "f32": [
-        -3.33332819422e-1, 1.33314422036e-1, -5.37397155531e-2, 2.06390887954e-2,
-        -5.70498872745e-3,
-    ],
-    "f64": [-1.61468768441708447952e3, -9.92877231001918586564e1, -9.64399179425052238628e-1],
-}  # fmt: skip
-TANH_BOTTOM = {
-    "f32": [1.0],
-    "f64": [4.84406305325125486048e3, 2.23548839060100448583e3, 1.12811678491632931402e2, 1.0],
-}
 ERF_NEAR = [
     1.28379165726710e-1, -3.761262582423300e-1, 1.128358514861418e-1, -2.685381193529856e-2,
     5.188327685732524e-3, -8.010193625184903e-4, 7.853861353153693e-5,
@@ -132,100 +114,18 @@ def expm1(m: Lanes, x: Lane) -> Lane:
     return m.select(m.abs(x) < m.format.tiny, x, result)
 
 
-def _reduce_log(m: Lanes, x: Lane) -> tuple[Lane, Lane]:
-    """k and f with x = 2**k (1 + f), sqrt(1/2) <= 1 + f < sqrt(2), for a positive normal x; k is
-    the integer in a bit pattern."""
-    fmt = m.format
-    shifted = m.bits(x) + (fmt.one_bits - fmt.sqrt_half_bits)
-    k = (shifted >> fmt.fraction_bits) - fmt.bias
-    fraction = shifted & ((1 << fmt.fraction_bits) - 1)
-    return k, m.from_bits(fraction + fmt.sqrt_half_bits) - 1.0
-
-
-def _log_sum(m: Lanes, k: Lane, f: Lane, correction: Lane | float) -> Lane:
-    """k ln2 + log(1 + f) + correction, smallest parts first."""
-    half_square = 0.5 * f * f
-    s = f / (f + 2.0)
-    z = s * s
-    r = z * polynomial(LOG_TAIL[m.format.name], z)
-    small = s * (half_square + r) + (k * m.format.ln2_low + correction)
-    return ((small - half_square) + f) + k * m.format.ln2_high
-
-
-def _log_corners(m: Lanes, x: Lane, distance: Lane, result: Lane) -> Lane:
-    """The values of a logarithm of x where `distance`, the number it is taken of, is 0, negative,
-    infinite or NaN."""
-    result = m.select(distance == 0.0, -math.inf, result)
-    result = m.select(distance < 0.0, math.nan, result)
-    return m.select(distance < math.inf, result, m.select(distance == math.inf, x, x + x))
-
-
-def log(m: Lanes, x: Lane) -> Lane:
-    """Natural logarithm: -inf at 0, NaN below."""
-    fmt = m.format
-    lift = 2.0 ** (fmt.fraction_bits + 2)
-    subnormal = x < fmt.smallest_normal
-    k, f = _reduce_log(m, m.select(subnormal, x * lift, x))
-    exponent = as_float(m, k) - m.select(subnormal, fmt.fraction_bits + 2.0, x * 0.0)
-    return _log_corners(m, x, x, _log_sum(m, exponent, f, 0.0))
-
-
-def log1p(m: Lanes, x: Lane) -> Lane:
-    """log(1 + x) without cancellation near 0."""
-    u = 1.0 + x
-    k, f = _reduce_log(m, u)
-    lost = m.select(k >= 2, 1.0 - (u - x), x - (u - 1.0)) / u  # what rounding took from 1 + x
-    near = (k == 0) & (m.abs(x) < 0.5)
-    f = m.select(near, x, f)
-    result = _log_sum(m, as_float(m, k), f, m.select(near, 0.0, lost))
-    return m.select(m.abs(x) < m.format.tiny, x, _log_corners(m, x, u, result))
-
-
 def tanh(m: Lanes, x: Lane) -> Lane:
-    """Hyperbolic tangent."""
+    """Hyperbolic tangent: t / (t + 2) for t = exp(2 |x|) - 1."""
     a = m.abs(x)
-    z = a * a
-    name = m.format.name
-    quotient = polynomial(TANH_TOP[name], z)
-    if len(TANH_BOTTOM[name]) > 1:
-        quotient = quotient / polynomial(TANH_BOTTOM[name], z)
-    near_zero = a + a * (z * quotient)
-    n, q = _reduce_exp(m, clamp(m, a + a, 0.0, 44.0))
-    far = 1.0 - 2.0 / ((1.0 + q) * power_of_two(m, n) + 1.0)
-    return m.copysign(m.select(a < 0.625, near_zero, far), x)
-
-
-def arcsinh(m: Lanes, x: Lane) -> Lane:
-    """Inverse of the hyperbolic sine: log1p(a + a**2 / (1 + sqrt(1 + a**2))) for a = |x|."""
-    a = m.abs(x)
-    large = a > m.format.huge  # its square plus 1 is its square; beyond, that would overflow
-    b = m.select(large, 1.0, a)
-    square = b * b
-    near = log1p(m, b + square / (1.0 + m.sqrt(1.0 + square)))
-    return m.copysign(m.select(large, log(m, a) + LN_2, near), x)
-
-
-def arccosh(m: Lanes, x: Lane) -> Lane:
-    """Inverse of the hyperbolic cosine: log1p(t + sqrt(2 t + t**2)) for t = x - 1 >= 0."""
-    large = x > m.format.huge
-    t = m.select(x < 1.0, math.nan, m.select(large, 1.0, x - 1.0))
-    near = log1p(m, t + m.sqrt(t + t + t * t))
-    return m.select(large, log(m, x) + LN_2, near)
-
-
-def arctanh(m: Lanes, x: Lane) -> Lane:
-    """Inverse of the hyperbolic tangent: log1p(2 a / (1 - a)) / 2 for a = |x|."""
-    a = m.abs(x)
-    return m.copysign(0.5 * log1p(m, (a + a) / (1.0 - a)), x)
-
-
-def cbrt(m: Lanes, x: Lane) -> Lane:
-    """Cube root: a Newton step from exp(log|x| / 3)."""
-    a = m.abs(x)
-    guess = exp(m, log(m, a) * (1 / 3))
-    root = guess - (guess - a / (guess * guess)) * (1 / 3)
-    usable = (a > 0.0) & (a < math.inf)
-    return m.copysign(m.select(usable, root, a), x)
+    double = m.select(a > 22.0, 44.0, a + a)
+    n, q = _reduce_exp(m, double)
+    scale = power_of_two(m, n)
+    t = scale * q + (scale - 1.0)
+    sum_ = t + 2.0
+    y = t / sum_
+    y = y - y * (t - (sum_ - 2.0)) * (0.5 - 0.5 * y)  # what the sum's rounding lost
+    y = m.select(y > 1.0, 1.0, y)
+    return m.copysign(m.select(a < m.format.tiny, a, y), x)
 
 
 def _erf_near(m: Lanes, a: Lane, square: Lane) -> Lane:

@@ -29,7 +29,7 @@ LONG_CHAIN: Final = 3
 """Elementary functions in a loop from which on four vectors at once are faster than two."""
 
 PLATFORM: Final = frozenset({"sin_f64", "cos_f64"})
-SCALAR: Final = frozenset({"power", "arctan2", "floor_divide", "remainder", "fmod"})
+SCALAR: Final = frozenset({"floor_divide", "remainder", "fmod"})
 """Words that are functions of the platform, called number by number."""
 
 FOLDS: Final = frozenset({"add_reassoc", "maximum", "minimum"})

@@ -15,7 +15,7 @@ from ..ir.record import dataclass
 from .builder import Builder, Value
 from .builder_lanes import call_vector_function
 from .emitters import EMITTERS, PREDICATES
-from .kernel import ROUTINES, VECMATH, VOCABULARY, routine_symbol
+from .kernel import ROUTINES, VECMATH, VOCABULARY, arity, routine_symbol
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ def word(name: str) -> Word | None:
     if op in ROUTINES:
         return Word(routine_operands(op, dtype), None, partial(_call_routine, op, dtype))
     if op in VECMATH:
-        return Word((dtype,), dtype, partial(call_vector_function, op))
+        return Word((dtype,) * arity(op), dtype, partial(call_vector_function, op))
     if op not in EMITTERS:
         return None
-    arity, emit = EMITTERS[op]
-    return Word((dtype,) * arity, "bool" if op in PREDICATES else dtype, emit)
+    count, emit = EMITTERS[op]
+    return Word((dtype,) * count, "bool" if op in PREDICATES else dtype, emit)
 
 
 def routine_operands(routine: str, dtype: str) -> tuple[str, ...]:

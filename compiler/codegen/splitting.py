@@ -28,7 +28,7 @@ ALIGNED: Final = 64
 """Iterations of the innermost loop in a chunk are a multiple of this: whole vectors and, nearly,
 whole cache lines."""
 
-SLOW: Final = frozenset({"power", "arctan2", "floor_divide", "remainder", "fmod"})
+SLOW: Final = frozenset({"floor_divide", "remainder", "fmod"})
 """Ops that do not vectorise."""
 
 

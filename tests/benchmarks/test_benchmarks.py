@@ -164,6 +164,21 @@ def test_a_loss_is_called_one() -> None:
     assert "mean of best peer / tapeless: 0.50; lost: `xor` to numpy (0.50)." in text
 
 
+def test_functions_race_numpys(capsys: pytest.CaptureFixture[str]) -> None:
+    from benchmarks import elementary
+
+    elementary.main(["exp", "arctan2", "--size", "1000"])
+    text = capsys.readouterr().out
+    assert "| `exp` | " in text
+    assert "| `arctan2` | " in text
+    assert text.count("\n| `") == 2
+    names = [name for name, *_ in elementary.rows()]
+    assert {"tan", "power", "hypot", "sin up to 1e+30"} <= set(names)
+    assert "| `f` | 2.00 | 1.00 | 0.50 (loss) | 1.00 | 3.00 | 3.00 |" in elementary.table(
+        [("f", [[2.0, 1.0], [1.0, 3.0]])]
+    )
+
+
 def test_results_replace_the_old_ones(tmp_path: Path) -> None:
     from benchmarks.__main__ import BEGIN, END, write_results
 
