@@ -1,8 +1,9 @@
 """A matrix times a vector, as LLVM text for any processor.
 
 A result of at most a panel's width stays in registers as a tile of one row; one that is wider is
-passed through once per `ROWS` rows of the matrix, which so is read row by row. For the matrix that
-is not transposed the vectors lie along the summed axis.
+passed through once per `ROWS` rows of the matrix, which so is read row by row; these are summed
+before they are added to it, which keeps long sums exact. For the matrix that is not transposed the
+vectors lie along the summed axis.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from .vector_text import Target, Writer, parameters
 GEMV: Final = parameters("i %ta, i %m, i %n, f %alpha, p %a, i %lda, p %x, f %beta, p %y")
 _SWEEP: Final = parameters("i %n, f %alpha, p %a, i %lda, p %x, f %beta, p %y")
 """y = alpha A^T x + beta y for `ROWS` rows of A. When beta is 0, y is not read."""
+
+BLOCK: Final = 512
+"""Rows that are summed in registers."""
 
 ROWS: Final = (8, 1)
 """Rows per pass through the result."""
@@ -41,8 +45,12 @@ def _turned(t: Target) -> str:
     w = Writer(t)
     if t.machine.masked:
         with w.when(w.both(w.compare("%n != 0"), w.compare(f"%n <= {t.panel}"))):
-            product = ("%m", "%x", 0, 1, "%a", "%lda", "%alpha", "%beta")
-            w.call("panel", PANEL, 1, *product, "%y", 0, "%n")
+            with w.loop("0", w.at_least_one("%m"), BLOCK, (t.float, "%beta")) as block:
+                depth = w.umin(w.integer("sub", "%m", block.index), BLOCK)
+                a = w.at("%a", w.integer("mul", block.index, "%lda"))
+                product = (depth, w.at("%x", block.index), 0, 1, a, "%lda", "%alpha")
+                w.call("panel", PANEL, 1, *product, block.values[0], "%y", 0, "%n")
+                block.nexts = ["1.0"]
             w.leave()
     with w.when(w.compare("%m == 0")), w.loop("0", "%n", t.panel) as panel:
         count = w.umin(w.integer("sub", "%n", panel.index), t.panel)
@@ -74,16 +82,18 @@ def _sweep(t: Target, rows: int) -> str:
     whole = w.integer("and", "%n", -t.lanes)
 
     def add_vector(j: str, mask: str | None) -> None:
-        total = w.load(w.at(old, w.integer("mul", j, step)), mask)
-        total = w.new(f"fmul {t.vector} {total}, {beta}")
-        for factor, line in zip(splats, lines, strict=True):
-            total = w.multiply_add(factor, w.load(w.at(line, j), mask), total, t.vector)
-        w.store(total, w.at("%y", j), mask)
+        sums = w.new(f"fmul {t.vector} {w.load(w.at(lines[0], j), mask)}, {splats[0]}")
+        for factor, line in zip(splats[1:], lines[1:], strict=True):
+            sums = w.multiply_add(factor, w.load(w.at(line, j), mask), sums, t.vector)
+        before = w.load(w.at(old, w.integer("mul", j, step)), mask)
+        w.store(w.multiply_add(before, beta, sums, t.vector), w.at("%y", j), mask)
 
     def add_number(j: str) -> None:
-        total = w.new(f"fmul {t.float} {w.scalar(w.at(old, w.integer('mul', j, step)))}, %beta")
-        for factor, line in zip(factors, lines, strict=True):
-            total = w.multiply_add(factor, w.scalar(w.at(line, j)), total, t.float)
+        sums = w.new(f"fmul {t.float} {w.scalar(w.at(lines[0], j))}, {factors[0]}")
+        for factor, line in zip(factors[1:], lines[1:], strict=True):
+            sums = w.multiply_add(factor, w.scalar(w.at(line, j)), sums, t.float)
+        before = w.scalar(w.at(old, w.integer("mul", j, step)))
+        total = w.multiply_add(before, "%beta", sums, t.float)
         w.put(f"store {t.float} {total}, ptr {w.at('%y', j)}")
 
     with w.loop("0", whole, t.lanes) as across:

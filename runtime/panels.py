@@ -29,9 +29,10 @@ MOST_PANELS: Final = 32
 ROWS, COLUMNS = 8, 16
 """Panels begin at multiples of these."""
 
-LEAST_WORK: Final = {"gemm": 16, "gemv": 14}
+LEAST_WORK: Final = {"gemm": 16, "gemv": 18}
 """Multiplications in a panel at the least, as a power of two, in f32; half as many in f64. A matrix
-times a vector reads memory for each."""
+times a vector reads memory for each: one that fits the second-level cache of a processor is left
+there."""
 
 SEVERAL: Final = 8
 """So many panels are enough where more of them would be small."""
@@ -42,6 +43,10 @@ TURNED_ROWS: Final = 6
 REPEATING_ROWS: Final = 64
 """Rows of a panel at the least where each panel turns B: all of a B stored transposed, or of few
 columns."""
+
+LONG_ROWS: Final = 256
+"""Columns of a panel of a matrix that a vector is multiplied by: shorter pieces of its rows would
+keep the processor from reading ahead."""
 
 _GIVEN: Final = {"gemm": GEMM, "gemv": GEMV}
 _TASK: Final = parameters("p %context, i %chunk")
@@ -177,7 +182,7 @@ def _gemm_cut(w: Writer, grain: int) -> Cut:
     repeats = w.either(w.compare("%tb != 0"), w.compare(f"%n < {COLUMNS}"))
     height = w.choose(repeats, REPEATING_ROWS, ROWS)
     extent, unit = w.choose(wide, "%n", "%m"), w.choose(wide, 2 * COLUMNS, height)
-    return wide, _count(w, work, extent, unit, grain), work
+    return wide, _count(w, work, extent, (unit, COLUMNS), grain), work
 
 
 def _half(w: Writer, extent: str, unit: int) -> str:
@@ -190,15 +195,15 @@ def _half(w: Writer, extent: str, unit: int) -> str:
 def _gemv_cut(w: Writer, grain: int) -> Cut:
     turned = w.compare("%ta != 0")
     work = w.integer("mul", "%m", "%n")
-    extent, unit = w.choose(turned, "%n", "%m"), w.choose(turned, 2 * COLUMNS, ROWS)
-    return turned, _count(w, work, extent, unit, grain), work
+    extent, unit = w.choose(turned, "%n", "%m"), w.choose(turned, LONG_ROWS, ROWS)
+    return turned, _count(w, work, extent, (unit, unit), grain), work
 
 
-def _count(w: Writer, work: str, extent: str, unit: str, grain: int) -> str:
-    """An even number of panels, or one: two if each has 16 rows or columns, several if they have
-    `unit`, many if they have eight times that."""
-    good = w.integer("udiv", extent, unit)
-    pair = w.umin(w.integer("udiv", extent, COLUMNS), 2)
+def _count(w: Writer, work: str, extent: str, units: tuple[str, str | int], grain: int) -> str:
+    """An even number of panels, or one: two if they have the second unit each, several if they have
+    the first, many if they have eight times that."""
+    good = w.integer("udiv", extent, units[0])
+    pair = w.umin(w.integer("udiv", extent, units[1]), 2)
     broad = w.integer("udiv", good, SEVERAL)
     several = w.choose(w.compare(f"{broad} < {SEVERAL}"), SEVERAL, broad)
     most = w.umin(good, w.umin(several, MOST_PANELS))

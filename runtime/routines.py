@@ -10,7 +10,7 @@ product uses the BLAS's own threads (`runtime/blas.py`). Without a BLAS tiles ma
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from .blas import THREADED_WORK, Blas
@@ -28,6 +28,9 @@ ALL: Final = 2**62
 TILED_WORK: Final = {AVX512: ALL, AVX2: THREADED_WORK}
 """Below how many multiplications tiles make a product: as measured beside OpenBLAS 0.3, both on one
 thread (`python -m benchmarks.products`). On processors with other registers the BLAS makes all."""
+
+SHORT: Final = 512
+"""So many products the BLAS may add one after another, in f32."""
 
 _PARAMETERS: Final = {"gemm": GEMM, "gemv": GEMV}
 _SIZES: Final = {"gemm": ("%m", "%n", "%k"), "gemv": ("%m", "%n")}
@@ -98,7 +101,7 @@ def _whole(t: Target, name: str, blas: Blas | None, tiled: int) -> str:
         with w.when(w.compare(f"{_work(w, name)} < {tiled}")):
             w.call(by_tiles, given, *given.names)
             w.leave()
-    _call_blas(w, name, blas)
+    _by_blas(w, name, blas)
     return w.define(f"whole_{name}_{t.dtype}", given)
 
 
@@ -121,12 +124,37 @@ def _alone(t: Target, name: str) -> str:
     return w.define(routine_symbol(name, t.dtype), given, linkage="")
 
 
-def _call_blas(w: Writer, name: str, blas: Blas) -> None:
-    """The product in row-major order, 101, by the library's conventions."""
+def _by_blas(w: Writer, name: str, blas: Blas) -> None:
+    """The product, an f32 one in blocks of the summed axis, which are added up: a BLAS adds the
+    products of a small matrix or of a vector one after another."""
+    if w.t.dtype == "f64":
+        _call_blas(w, name, blas, {})
+        return
+    turned = w.compare("%ta != 0")
+    length, block = "%k", w.integer("lshr", w.integer("mul", "%m", "%n"), 2)
+    if name == "gemv":
+        length, block = w.choose(turned, "%m", "%n"), str(SHORT)
+    size = w.choose(w.compare(f"{block} < {SHORT}"), SHORT, block)
+    with w.loop("0", w.at_least_one(length), size, (w.t.float, "%beta")) as along:
+        depth = w.umin(w.integer("sub", length, along.index), size)
+        down = w.integer("mul", along.index, w.choose(turned, "%lda", 1))
+        part = {"%a": w.at("%a", down), "%beta": along.values[0]}
+        if name == "gemv":
+            part |= {"%m": w.choose(turned, depth, "%m"), "%n": w.choose(turned, "%n", depth)}
+            part["%x"] = w.at("%x", along.index)
+        else:
+            across = w.choose(w.compare("%tb != 0"), 1, "%ldb")
+            part |= {"%k": depth, "%b": w.at("%b", w.integer("mul", along.index, across))}
+        _call_blas(w, name, blas, part)
+        along.nexts = ["1.0"]
+
+
+def _call_blas(w: Writer, name: str, blas: Blas, part: Mapping[str, str]) -> None:
+    """The product of a part, in row-major order, 101, by the library's conventions."""
     arguments = ["i32 101"]
     for x in _BLAS_ARGUMENTS[name].split():
         kind = _blas_kind(w.t, name, x, blas)
-        arguments.append(f"{kind} {_blas_value(w, x, kind)}")
+        arguments.append(f"{kind} {_blas_value(w, x, part.get(x, x), kind)}")
     w.put(f"call void @{_blas_symbol(w.t, name)}({', '.join(arguments)})")
 
 
@@ -142,11 +170,11 @@ def _blas_kind(t: Target, name: str, x: str, blas: Blas) -> str:
     return integer if kind == "i64" else kind
 
 
-def _blas_value(w: Writer, x: str, kind: str) -> str:
+def _blas_value(w: Writer, name: str, x: str, kind: str) -> str:
     """An argument: of flags 111 or 112, of strides at least 1 (that of an empty matrix is 0 here,
     which BLAS refuses)."""
-    if x in _FLAGS:
+    if name in _FLAGS:
         x = w.integer("add", x, 111)
-    if x.startswith("%ld"):
+    if name.startswith("%ld"):
         x = w.new(f"call i64 @llvm.umax.i64(i64 {x}, i64 1)")
     return w.new(f"trunc i64 {x} to i32") if kind == "i32" and x.startswith("%") else x

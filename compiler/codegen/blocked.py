@@ -4,9 +4,9 @@
         for i in range(n0):
             gemm_f32(False, False, 16, 64, 200, 1.0, at(x0, i * 0), 200, at(x1, i * 12800), ..)
 
-A BLAS adds f32 products in f32, one after another where the matrices are small or one side is a
-vector: over a million rows that loses four digits. A long f32 product is therefore a sum of short
-ones, added in f64:
+A routine adds f32 products in f32, in blocks of a few hundred, and adds up the blocks: over a
+million rows that loses three digits. A long f32 product is therefore a sum of short ones, added in
+f64:
 
     def k1(y0, y1, x0, x1, y2, n0, n1):           # C, total, A, B, part; 63 elements, 10 blocks
         for i in range(n0):
@@ -39,7 +39,11 @@ SHORT: Final = 512
 """So many positive f32 products added in a row keep the relative error of the sum below 1e-6."""
 
 LONGEST: Final = 65536
-"""The longest block of the largest product."""
+"""The longest sum that a routine makes of rows and columns; it adds 256 in a row, and then as many
+such sums (`runtime/products.py`)."""
+
+LONGEST_VECTOR: Final = 4096
+"""The same of a matrix times a vector, eight or one in 16 at a time (`runtime/matvec.py`)."""
 
 Scale = str | Value | None
 """The number a product is multiplied by before it is added to the result: a literal, or a value
@@ -74,11 +78,12 @@ def _gemv(
 
 
 def longest_sum(p: Matmul, dtype: np.dtype) -> int:
-    """How many products may be added in the result's dtype. Where the result is large, adding up
-    parts costs time and a BLAS has blocks of its own."""
+    """How many products may be added in the result's dtype."""
     if dtype != F32:
         return p.length
-    return SHORT if 1 in (p.m, p.n) else min(max(SHORT, p.m * p.n // 4), LONGEST)
+    if p.length > p.k * SHORT:
+        return SHORT
+    return LONGEST_VECTOR if 1 in (p.m, p.n) else LONGEST
 
 
 def blocks(p: Matmul, dtype: np.dtype) -> int:

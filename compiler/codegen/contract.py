@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Final
 
 from ...ir.arrange import as_region
 from ...ir.builder import Builder
@@ -23,6 +24,10 @@ from .blocked import emit_looped, longest_sum, product_call
 from .kernel import literal
 from .module import Module, place_of
 from .regions import copy_all, emit
+
+LARGE_MATRIX: Final = 2**21
+"""Bytes from which on the update of a matrix by two vectors is split: the products of a smaller one
+with a vector are not (`runtime/panels.py`), and two processors would take it from each other."""
 
 
 def emit_dot(module: Module, graph: Graph, node: Node) -> None:
@@ -80,7 +85,8 @@ def _emit_loops(module: Module, graph: Graph, node: Node, extents: Mapping[str, 
     places[body.outputs[0]] = place_of(node.result)
     region = as_region(body)
     assert region is not None, "a product and a sum are a region"
-    emit(module, node, region, places)
+    outer = math.prod(extents.values()) == node.result.type.size
+    emit(module, node, region, places, whole=outer and node.result.type.nbytes < LARGE_MATRIX)
 
 
 def product_body(node: Node, extents: Mapping[str, int]) -> Graph:

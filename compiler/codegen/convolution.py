@@ -13,7 +13,7 @@ multiplied while they are in the cache, and never exist as a whole.
 
 Several small images are one tile, a large one is cut into strips along its first axis of positions.
 The gradient of the weights adds up tiles in the result's dtype for as long as that is exact enough
-(`blocked.longest_sum`), and these sums in f64. The gradient of the input multiplies first and then
+(`tiling.longest_sum`), and these sums in f64. The gradient of the input multiplies first and then
 adds the windows where they belong.
 """
 

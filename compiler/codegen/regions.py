@@ -38,10 +38,12 @@ def emit_nest(module: Module, graph: Graph, node: Node) -> None:
     emit(module, node, region, node_places(graph, node))
 
 
-def emit(module: Module, node: Node, region: Region, places: Mapping[Value, str]) -> None:
-    """Emit a region's kernel and its call, and what joins the totals of its chunks; its scratch
-    memory lies in the module's."""
-    split = choose_split(region, places)
+def emit(
+    module: Module, node: Node, region: Region, places: Mapping[Value, str], *, whole: bool = False
+) -> None:
+    """Emit a region's kernel and its call, and what joins the totals of its chunks, unless it is to
+    run as a whole; its scratch memory lies in the module's."""
+    split = None if whole else choose_split(region, places)
     totals = () if split is None else totals_over(region, split.loop)
     sizes = [
         math.prod(region.extents[k] for k in reduction.kept)

@@ -12,7 +12,8 @@ import numpy as np
 from ...ir.convolution import Convolution
 from ...ir.matmul import Matmul
 from ...ir.record import dataclass
-from .blocked import longest_sum
+from ...ir.types import F32
+from .blocked import LONGEST, SHORT
 from .kernel import Split
 from .splitting import chunks_of
 
@@ -41,6 +42,12 @@ class Tiling:
     images: int
     strip: int
     sums: int
+
+
+def longest_sum(p: Matmul, dtype: np.dtype) -> int:
+    """How many products may be added in the result's dtype, tile after tile. Where the result is
+    large, adding up parts costs time."""
+    return p.length if dtype != F32 else min(max(SHORT, p.m * p.n // 4), LONGEST)
 
 
 def choose_tiling(c: Convolution, dtype: np.dtype) -> Tiling:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tapeless as tl
 from running import assert_runs_alike
-from tapeless.compiler.codegen.blocked import LONGEST, SHORT, blocks
-from tapeless.ir.matmul import Matmul
+from tapeless.compiler.codegen.blocked import LONGEST, LONGEST_VECTOR, SHORT, blocks, longest_sum
+from tapeless.ir.matmul import Loop, Matmul
 from tapeless.ir.types import F32, F64
 
 ORIENTATIONS = list(itertools.product([False, True], repeat=3))
@@ -36,6 +36,28 @@ def test_every_orientation_is_accurate_and_adds_to_what_is_there(ta, tb, swap, m
     exact = exact.T if swap else exact
     np.testing.assert_allclose(step(c, a, b, 0.5), exact, rtol=1e-6)
     np.testing.assert_allclose(c, 1 + 0.5 * exact, rtol=1e-6)
+
+
+@pytest.mark.parametrize("tb", [True, False])
+@pytest.mark.parametrize("ta", [True, False])
+@pytest.mark.parametrize(
+    ("m", "n", "k"),
+    [(1, 9, LONGEST_VECTOR), (1, 60, LONGEST_VECTOR), (3, 7, LONGEST), (9, 49, LONGEST)],
+)
+def test_the_longest_sums_that_are_not_cut_are_as_accurate(ta, tb, m, n, k):
+    a, b = (x + 0.5 for x in operands(ta, tb, m, n, k))  # no small sums
+    program = tl.compile(lambda a, b: (a.T if ta else a) @ (b.T if tb else b)).lower(a, b)
+    assert "f64" not in str(program.source())
+    exact = np.float64(a.T if ta else a) @ np.float64(b.T if tb else b)
+    np.testing.assert_allclose(program.run(a, b), exact, rtol=1e-6)
+
+
+@pytest.mark.parametrize("count", [SHORT, SHORT + 1])
+def test_many_products_that_add_up_do_so_in_f64(count):
+    """However short they are."""
+    loop = Loop(count, 12, 12, 0)
+    p = Matmul(3, 4, 5, True, False, False, (loop,))
+    assert (p.length > longest_sum(p, F32)) == (count > SHORT)
 
 
 @pytest.mark.parametrize("scale", [True, False])
@@ -85,12 +107,12 @@ def test_batches_between_rows_and_columns(spec, long, dtype):
 @pytest.mark.parametrize(
     ("m", "n", "k", "dtype", "count"),
     [
-        (10, 10, SHORT, F32, 1),
-        (10, 10, SHORT + 1, F32, 2),
+        (10, 10, LONGEST, F32, 1),
+        (10, 10, LONGEST + 1, F32, 2),
         (10, 10, 10**6, F64, 1),
-        (1, 10**6, SHORT + 1, F32, 2),
-        (400, 400, 4000, F32, 1),
-        (10**4, 10**4, 2 * LONGEST, F32, 2),
+        (1, 10**6, LONGEST_VECTOR, F32, 1),
+        (1, 10**6, LONGEST_VECTOR + 1, F32, 2),
+        (10**6, 1, LONGEST_VECTOR + 1, F32, 2),
     ],
 )
 def test_only_long_sums_are_cut(m, n, k, dtype, count):

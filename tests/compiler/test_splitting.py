@@ -228,3 +228,14 @@ def test_chunks_are_few_where_work_is_little(monkeypatch):
     monkeypatch.setattr(splitting, "MOST_CHUNKS", 64)
     counts = [chunks_of(1000.0 * us) for us in (0.5, 1.9, 2, 3.5, 5, 8, 30, 100, 1000)]
     assert counts == [0, 0, 2, 2, 4, 4, 8, 28, 64]
+
+
+@pytest.mark.parametrize(("rows", "columns", "splits"), [(784, 128, False), (1024, 512, True)])
+def test_a_small_matrix_stays_with_the_processor_whose_vectors_it_meets(rows, columns, splits):
+    w, x = np.zeros((rows, columns), np.float32), np.zeros(rows, np.float32)
+
+    def step(w, x):
+        y = x @ w
+        w -= np.outer(x, y)
+
+    assert ("split(" in str(tl.compile(step).lower(w, x).source())) == splits
