@@ -1,10 +1,40 @@
-"""The angle of a point."""
+"""Sine, cosine, and the angle of a point.
+
+The reduction by multiples of pi/2 is that of Cody and Waite (1980): pi/2 is cut into parts whose
+products with n are exact. The polynomials are Chebyshev fits.
+"""
 
 from __future__ import annotations
+
+import math
 
 from .lanes import Lane, Lanes
 from .vecmath import polynomial
 
+TWO_OVER_PI = 2 / math.pi
+QUARTERS = {
+    "f32": (1.5707963267341256, 6.077100506506192e-11),
+    "f64": (
+        1.5707963267341256, 6.077100506303966e-11, 2.0222662487111665e-21, 8.4784276603689e-32,
+    ),
+}  # fmt: skip
+"""pi/2 as a sum of parts of 33 bits and what is left, smallest last."""
+SPAN = {"f32": 2.0**19, "f64": 2.0**20}
+"""Arguments up to this magnitude are reduced by them; beyond, they are the platform's."""
+SIN_TAIL = {
+    "f32": [-0.16666664183, 0.00833274890, -0.00019587950],
+    "f64": [
+        -0.16666666666666666, 0.00833333333333095, -0.00019841269836760024, 2.755731610311032e-06,
+        -2.505113193735323e-08, 1.591813482985522e-10,
+    ],
+}  # fmt: skip
+COS_TAIL = {
+    "f32": [0.04166666418, -0.00138883037, 0.00002454799],
+    "f64": [
+        0.041666666666666664, -0.00138888888888874, 2.48015872987686e-05, -2.7557317272750235e-07,
+        2.0876146423805166e-09, -1.1382641042429178e-11,
+    ],
+}  # fmt: skip
 ATAN_TAIL = {
     "f32": [
         -0.33333331347, 0.19999766350, -0.14279110730, 0.11037994176, -0.08673170954,
@@ -25,6 +55,43 @@ RIGHT_ANGLE = {
     "f64": (1.5707963267948966192, 6.123233995736766e-17),
 }
 """pi/2 as the sum of two numbers."""
+
+
+def _reduce_angle(m: Lanes, x: Lane) -> tuple[Lane, Lane]:
+    """The integer n as a bit pattern and r with x = n pi/2 + r, |r| <= pi/4 or hardly more; in f32
+    by way of f64."""
+    name, magic = m.format.name, m.format.magic
+    shifted = x * TWO_OVER_PI + magic
+    n, rest = shifted - magic, x
+    if name == "f32":
+        n, rest = m.widen(n), m.widen(x)
+    for part in QUARTERS[name]:
+        rest = rest - n * part
+    return m.bits(shifted), m.narrow(rest) if name == "f32" else rest
+
+
+def _wave(m: Lanes, x: Lane, quarters: int) -> Lane:
+    """sin(x + quarters pi/2), within the span of the reduction."""
+    name = m.format.name
+    pattern, r = _reduce_angle(m, x)
+    quadrant = pattern + quarters
+    z = r * r
+    sine = r + r * (z * polynomial(SIN_TAIL[name], z))
+    cosine = 1.0 + (z * z * polynomial(COS_TAIL[name], z) - 0.5 * z)
+    value = m.select((quadrant & 1) == 0, sine, cosine)
+    sign_bit = m.format.fraction_bits + (8 if name == "f32" else 11)
+    return m.from_bits(m.bits(value) ^ ((quadrant & 2) << (sign_bit - 1)))
+
+
+def sin(m: Lanes, x: Lane) -> Lane:
+    """Sine."""
+    value = m.select(x == 0.0, x, _wave(m, x, 0))
+    return m.within(SPAN[m.format.name], x, value, "sin")
+
+
+def cos(m: Lanes, x: Lane) -> Lane:
+    """Cosine."""
+    return m.within(SPAN[m.format.name], x, _wave(m, x, 1), "cos")
 
 
 def arctan2(m: Lanes, y: Lane, x: Lane) -> Lane:

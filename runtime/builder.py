@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from ..ir.types import DTYPES
@@ -250,6 +250,20 @@ _FLOAT_CONVERSIONS: Final = {
     **{("u", "f", wider): "uitofp" for wider in (True, False)},
     **{("b", "f", wider): "uitofp" for wider in (True, False)},
 }  # fmt: skip
+
+
+KEPT: Final = "tapeless.vector."
+"""How the names start of functions that only LLVM's loop vectoriser will call."""
+
+
+def module(symbols: Mapping[str, str], *functions: str) -> str:
+    """The text of a module: functions and the symbols they need."""
+    kept = [f"ptr @{quoted(name)}" for name in symbols if name.startswith(KEPT)]
+    used = [
+        f"@llvm.compiler.used = appending global [{len(kept)} x ptr] [{', '.join(kept)}], "
+        'section "llvm.metadata"'
+    ]
+    return "\n".join([*symbols.values(), *functions, *(used if kept else ())])
 
 
 def quoted(symbol: str) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Final
 
-from .builder import Builder, Value, constant, float_literal, llvm_type, quoted
+from .beyond import definitions, symbol
+from .builder import Builder, Value, constant, llvm_type
 from .kernel import VECMATH, arity
 from .lanes import FORMATS, Format, Lane
 
@@ -65,6 +66,9 @@ class BuilderLane:
 
     def __or__(self, other: Any) -> BuilderLane:
         return self._emit(self.builder.or_, other)
+
+    def __xor__(self, other: Any) -> BuilderLane:
+        return self._emit(self.builder.xor, other)
 
     def __lshift__(self, other: Any) -> BuilderLane:
         return self._emit(self.builder.shl, other)
@@ -136,29 +140,16 @@ class BuilderLanes:
     def from_bits(self, pattern: Lane) -> Lane:
         return self._lane(self.builder.bitcast(pattern.value, _FLOATS[pattern.value.kind]))
 
-    def number(self, pattern: Lane) -> Lane:
-        return self._lane(self.builder.convert(pattern.value, "f64"))
+    def widen(self, x: Lane) -> Lane:
+        return self._lane(self.builder.convert(x.value, "f64"))
 
     def narrow(self, x: Lane) -> Lane:
         return self._lane(self.builder.convert(x.value, "f32"))
 
-    def lookup(self, table: tuple[float, ...], index: Lane) -> Lane:
-        symbol, definition = _table(table)
-        self.builder.symbols[symbol] = definition
-        start = Value("f64*", f"@{quoted(symbol)}")
-        return self._lane(self.builder.load(self.builder.address(start, index.value)))
-
-    def libm(self, name: str, x: Lane) -> Lane:
-        return self._intrinsic(name, x)
-
-
-@cache
-def _table(table: tuple[float, ...]) -> tuple[str, str]:
-    """The symbol and the definition of a table of f64."""
-    symbol = f"tapeless.table.{hash(table) & (2**64 - 1):x}"
-    elements = ", ".join(f"double {float_literal(x, 'f64')}" for x in table)
-    kind = f"[{len(table)} x double]"
-    return symbol, f"@{quoted(symbol)} = internal constant {kind} [{elements}], align 8\n"
+    def within(self, limit: float, x: Lane, value: Lane, name: str) -> Lane:
+        dtype = x.value.kind
+        self.builder.symbols |= definitions(name, dtype, limit)
+        return self._lane(self.builder.call(dtype, symbol(name, dtype), x.value, value.value))
 
 
 def call_vector_function(op: str, b: Builder, *operands: Value) -> Value:
@@ -184,6 +175,6 @@ def _definition(op: str, dtype: str) -> Mapping[str, str]:
     b.attributes["alwaysinline"] = None
     operands = [Value(dtype, f"%x{i}") for i in range(arity(op))]
     b.ret(VECMATH[op](BuilderLanes(b, dtype), *(BuilderLane(b, x) for x in operands)).value)
-    symbol = _symbol(op, dtype)
-    text = b.function("internal", llvm_type(dtype), symbol, [x.typed for x in operands])
-    return b.symbols | {symbol: text}
+    name = _symbol(op, dtype)
+    text = b.function("internal", llvm_type(dtype), name, [x.typed for x in operands])
+    return b.symbols | {name: text}

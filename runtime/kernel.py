@@ -110,8 +110,8 @@ VECMATH: dict[str, Callable[..., Any]] = {
     "cbrt": powers.cbrt,
     "power": powers.power,
     "arctan2": angles.arctan2,
-    "sin": vecmath.sin,
-    "cos": vecmath.cos,
+    "sin": angles.sin,
+    "cos": angles.cos,
 }
 """The functions of `runtime/vecmath.py` and its kin, evaluated here on NumPy scalars."""
 

@@ -88,17 +88,15 @@ class Lanes(Protocol):
     def from_bits(self, pattern: Lane) -> Lane:
         """the float of a bit pattern."""
 
-    def number(self, pattern: Lane) -> Lane:
-        """The value of a 32-bit integer, as f64."""
+    def widen(self, x: Lane) -> Lane:
+        """An f32 as f64."""
 
     def narrow(self, x: Lane) -> Lane:
         """An f64 rounded to f32."""
 
-    def lookup(self, table: tuple[float, ...], index: Lane) -> Lane:
-        """table[index] as f64."""
-
-    def libm(self, name: str, x: Lane) -> Lane:
-        """The platform's own function, one element at a time."""
+    def within(self, limit: float, x: Lane, value: Lane, name: str) -> Lane:
+        """`value` where |x| <= limit; the platform's function of x beyond, one element at a time,
+        which takes no time if there is none."""
 
 
 _FLOAT = {np.dtype(np.int32): np.dtype(np.float32), np.dtype(np.int64): np.dtype(np.float64)}
@@ -146,14 +144,11 @@ class ArrayLanes:
     def from_bits(self, pattern: Lane) -> Lane:
         return np.asarray(pattern).view(_FLOAT[pattern.dtype])
 
-    def number(self, pattern: Lane) -> Lane:
-        return np.asarray(pattern).astype(np.float64)
+    def widen(self, x: Lane) -> Lane:
+        return np.asarray(x).astype(np.float64)
 
     def narrow(self, x: Lane) -> Lane:
         return np.asarray(x).astype(np.float32)
 
-    def lookup(self, table: tuple[float, ...], index: Lane) -> Lane:
-        return np.asarray(table)[index]
-
-    def libm(self, name: str, x: Lane) -> Lane:
-        return getattr(np, name)(x)
+    def within(self, limit: float, x: Lane, value: Lane, name: str) -> Lane:
+        return np.where(np.abs(x) > limit, getattr(np, name)(x), value)

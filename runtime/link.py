@@ -100,7 +100,7 @@ def merged(texts: Iterable[str], symbol: str) -> str:
     for other in others:
         module.link_in(other)
     for value in itertools.chain(module.functions, module.global_variables):
-        if not value.is_declaration and value.name != symbol:
+        if not (value.is_declaration or value.name == symbol or value.name.startswith("llvm.")):
             value.linkage = "internal"
     return str(module)
 

@@ -17,7 +17,7 @@ import ast
 from collections.abc import Callable, Sequence
 
 from ..ir.record import dataclass
-from .builder import Builder, Value, constant, llvm_type
+from .builder import Builder, Value, constant, llvm_type, module
 from .expressions import Expressions, line, literal, outside
 from .kernel import routine_dtypes
 from .vector_text import PLAIN, Registers
@@ -81,7 +81,7 @@ class _Function:
         ]
         result = "i64" if self.returns_status else "void"
         text = b.function("", result, symbol, parameters)
-        whole = "\n".join([*b.symbols.values(), text, *self.hinted])
+        whole = "\n".join([module(b.symbols, text), *self.hinted])
         return Lowered(whole, self.returns_status, routine_dtypes(whole))
 
     # --- statements

@@ -18,7 +18,7 @@ from numba.core.cpu_options import FastMathOptions
 from numba.core.registry import cpu_target
 
 from ..ir.record import dataclass
-from .builder import Builder, Value, llvm_type, quoted
+from .builder import Builder, Value, llvm_type, module, quoted
 from .intrinsics import numba_type, prepare, word_symbol
 from .kernel import VOCABULARY, KernelSpec, routine_dtypes
 from .link import LLVM_LOCK, merged
@@ -100,7 +100,7 @@ def _functions(words: Collection[str]) -> str:
         b.ret(found.emit(b, *parameters))
         result = "void" if found.result is None else llvm_type(found.result)
         texts.append(b.function("", result, word_symbol(name), [x.typed for x in parameters]))
-    return "\n".join([*symbols.values(), *texts])
+    return module(symbols, *texts)
 
 
 def _entry(code: NumbaCode, spec: KernelSpec, symbol: str) -> str:

@@ -4,8 +4,7 @@ LLVM has no SIMD versions of these. Each function is written once over the arith
 `runtime/lanes.py`: on NumPy arrays it is plain Python's meaning of generated code, and the compiler
 gets the same steps as LLVM instructions, which its loop vectoriser widens. Infinities, NaN, signed
 zeros and subnormals come out as IEEE 754 and NumPy have them; errors stay within 2 ulp in f32 and
-4 ulp in f64 (`tests/runtime/test_vecmath.py` measures them). `sin` and `cos` in f64 are the
-platform's: a branch-free reduction of all f64 arguments costs more than calling libm.
+4 ulp in f64 (`tests/runtime/test_vecmath.py` measures them).
 
 Logarithms, powers and angles stand in `logarithms.py`, `powers.py` and `angles.py`.
 
@@ -60,11 +59,6 @@ ERFC_FAR = [
     6.210004621745983e-1, -5.824733027278666e-1, 3.687424674597105e-1, -1.387039388740657e-1,
     2.326819970068386e-2,
 ]  # fmt: skip
-SIN_TAIL = [-1 / 6, 1 / 120, -1 / 5040, 1 / 362880, -1 / 39916800]
-COS_TAIL = [-1 / 2, 1 / 24, -1 / 720, 1 / 40320, -1 / 3628800, 1 / 479001600]
-
-TWO_OVER_PI = 0xA2F9836E4E441529FC2757D1F534DDC0DB6295993C439041FE5163ABDEBBC561
-"""2/pi as a binary fraction of 256 digits."""
 
 
 def polynomial(coefficients: Sequence[float], x: Lane) -> Lane:
@@ -169,71 +163,3 @@ def softplus(m: Lanes, x: Lane) -> Lane:
     return m.select(x > 0.0, x, 0.0) + (
         e - s * (e - z * polynomial(LOG_UNIT_TAIL[m.format.name], z))
     )
-
-
-def _quarter_turns(power: int) -> tuple[float, float, float]:
-    """2**power * 2/pi modulo 4 as a sum of 24, 24 and 53 bits; the last is exact to 2**-110."""
-    digits = (TWO_OVER_PI >> (146 - power)) % 2**112
-    return (
-        (digits >> 88) * 2.0**-22,
-        ((digits >> 64) % 2**24) * 2.0**-46,
-        (digits % 2**64) * 2.0**-110,
-    )
-
-
-QUARTER_TURNS = tuple(zip(*(_quarter_turns(e - 150) for e in range(256)), strict=True))
-"""Per biased exponent of an f32, what one unit in the last place is worth in quarter turns."""
-
-
-def _reduce_angle(m: Lanes, x: Lane) -> tuple[Lane, Lane]:
-    """n and r with |x| = n pi/2 + r (up to whole turns), |r| <= pi/4, both as f64, for any f32.
-
-    After Payne and Hanek (1983): multiples of a full turn are dropped from the factor 2/pi before
-    multiplying, so that the products with the 24-bit mantissa are exact.
-    """
-    pattern = m.bits(m.abs(x))
-    mantissa = m.number((pattern & 0x7FFFFF) | 0x800000)
-    exponent = pattern >> 23
-    high, middle, low = (m.lookup(table, exponent) for table in QUARTER_TURNS)
-    turns = mantissa * high
-    n = m.rint(turns)
-    rest = (turns - n) + mantissa * middle
-    whole = m.rint(rest)
-    return n + whole, ((rest - whole) + mantissa * low) * (math.pi / 2)
-
-
-def _sin_cos(m: Lanes, r: Lane, odd: Lane, negative: Lane) -> Lane:
-    """+-sin(r) or, where `odd`, +-cos(r), in f64, for |r| <= pi/4."""
-    z = r * r
-    sine = r + r * (z * polynomial(SIN_TAIL, z))
-    cosine = 1.0 + z * polynomial(COS_TAIL, z)
-    value = m.select(odd, cosine, sine)
-    return m.select(negative, -value, value)
-
-
-def _quadrant(m: Lanes, n: Lane) -> Lane:
-    """The integer n (as f64) as a bit pattern whose low bits are n modulo 2**32."""
-    return m.bits(n + 1.5 * 2.0**52)
-
-
-def sin(m: Lanes, x: Lane) -> Lane:
-    """Sine; f64 by libm."""
-    if m.format.name == "f64":
-        return m.libm("sin", x)
-    n, r = _reduce_angle(m, x)
-    quadrant = _quadrant(m, n)
-    value = m.narrow(_sin_cos(m, r, (quadrant & 1) != 0, (quadrant & 2) != 0))
-    value = m.select(x < 0.0, -value, value)
-    value = m.select(m.abs(x) < 2.0**-12, x, value)
-    return m.select(m.abs(x) < math.inf, value, x - x)
-
-
-def cos(m: Lanes, x: Lane) -> Lane:
-    """Cosine; f64 by libm."""
-    if m.format.name == "f64":
-        return m.libm("cos", x)
-    n, r = _reduce_angle(m, x)
-    quadrant = _quadrant(m, n) + 1
-    value = m.narrow(_sin_cos(m, r, (quadrant & 1) != 0, (quadrant & 2) != 0))
-    value = m.select(m.abs(x) < 2.0**-12, 1.0, value)
-    return m.select(m.abs(x) < math.inf, value, x - x)

@@ -28,7 +28,6 @@ Kind = TypeVar("Kind", bound=ast.AST)
 LONG_CHAIN: Final = 3
 """Elementary functions in a loop from which on four vectors at once are faster than two."""
 
-PLATFORM: Final = frozenset({"sin_f64", "cos_f64"})
 SCALAR: Final = frozenset({"floor_divide", "remainder", "fmod"})
 """Words that are functions of the platform, called number by number."""
 
@@ -82,7 +81,7 @@ def vectors(loop: ast.For, registers: Registers) -> Vectors | None:
     words = [node.id for node in _inside(loop, ast.Name)]
     operations = [word.rpartition("_") for word in words]
     functions = [dtype for op, _, dtype in operations if op in VECMATH]
-    slow = PLATFORM & set(words) or any(op in SCALAR for op, *_ in operations)
+    slow = any(op in SCALAR for op, *_ in operations)
     if not (registers.masked and functions) or slow or not _is_parallel(loop):
         return None
     width = min(registers.bytes // SIZE[dtype] for dtype in functions)

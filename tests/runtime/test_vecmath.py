@@ -75,7 +75,7 @@ def _numbers(dtype: str) -> tuple[list[Array]]:
     spans = [(-760, 760), (-110, 110), (-20, 20), (-2, 2), (-0.7, 0.7)]
     regular = [rng.uniform(low, high, 30000) for low, high in spans]
     near = [1 + rng.normal(size=20000) * 1e-3, rng.normal(size=20000) * 1e-6]
-    turns = np.arange(1, 20000) * (np.pi / 2)
+    turns = np.append(np.arange(1, 5000), rng.integers(5000, 660_000, 20000)) * (np.pi / 2)
     return ([*regular, *near, turns],)
 
 
@@ -207,19 +207,21 @@ def test_case_table_values():
     np.testing.assert_allclose(small, [1.9287498479639178e-22], rtol=1e-15)
 
 
-def test_sine_of_huge_f32_arguments_is_exactly_reduced():
-    x = np.array([3.4028235e38, 1e22, 2.0**100, 16367173 * 2.0**72], np.float32)
-    expected = np.sin(x.astype(np.float64)).astype(np.float32)  # libm reduces exactly in f64
-    np.testing.assert_allclose(native("sin", x), expected, rtol=2e-7)
+@pytest.mark.parametrize("run", [plain, native])
+@pytest.mark.parametrize("name", ["sin", "cos"])
+def test_angles_of_any_size_beside_small_ones(run, name):
+    """Whole vectors without large ones, with some, and large ones in the remainder of the loop."""
+    x = np.random.default_rng(0).uniform(-10, 10, 1003)
+    x[[17, 18, 200, 1002]] = [1.7976931348623157e308, -1e22, 6381956970095103 * 2.0**797, 2.0**21]
+    np.testing.assert_allclose(run(name, x), getattr(np, name)(x), rtol=1e-15)
+    x[17], x[200] = 3.4028235e38, 16367173 * 2.0**72
+    exact = getattr(np, name)(x.astype(np.float32).astype(np.float64))  # libm reduces exactly
+    np.testing.assert_allclose(run(name, x.astype(np.float32)), exact, rtol=2e-7)
 
 
 @pytest.mark.parametrize(("name", "dtype"), CASES)
 def test_loops_vectorise(name, dtype):
-    if dtype == "f64" and name in ("sin", "cos"):
-        pytest.skip("libm, by design one element at a time")
     text = module(name, dtype, 1000).llvm()
     element = {"f32": "float", "f64": "double"}[dtype]
     widths = [w for w in (2, 4, 8, 16) if f"fmul contract <{w} x {element}>" in text]
-    if name in ("sin", "cos"):
-        widths = [w for w in (2, 4, 8, 16) if f"fmul contract <{w} x double>" in text]
     assert widths, f"{name}_{dtype} stayed scalar"

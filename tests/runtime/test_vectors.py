@@ -44,7 +44,7 @@ LOOPS = {
     "v = exp_f32(tanh_f32(y0[i]))\ny0[i] = log_f32(v)": Vectors(16, 4),
     "v = exp_f32(x0[i])\ns = add_reassoc_f64(s, f64(v))": Vectors(16, 2),
     "y0[i] = sqrt_f32(x0[i])": None,  # an instruction
-    "y0[i] = sin_f64(x0[i])": None,  # the platform's
+    "y0[i] = sin_f64(x0[i])": Vectors(8, 2),
     "y0[i] = power_f32(exp_f32(x0[i]), x0[i])": Vectors(16, 2),
     "y0[i] = fmod_f32(exp_f32(x0[i]), x0[i])": None,
     "y0[i + 1] = exp_f32(y0[i])": None,
