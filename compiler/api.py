@@ -34,6 +34,9 @@ RECENT = 4
 class CompiledFunction:
     """A step that runs as one native function per structure, shapes and dtypes of its arguments."""
 
+    content_of = ("function", "options")
+    """What decides how it behaves inside another step (`content.py`)."""
+
     def __init__(self, function: Callable[..., Any], options: Options) -> None:
         functools.update_wrapper(self, function)
         self.function = function

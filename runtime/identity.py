@@ -9,7 +9,6 @@ the processor. It is found without importing Numba or llvmlite.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 import platform
@@ -19,6 +18,14 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+
+try:  # `hashlib` would load OpenSSL, which takes 2 ms
+    from _sha2 import sha256
+except ImportError:
+    try:
+        from _sha256 import sha256
+    except ImportError:
+        from hashlib import sha256
 
 _PACKAGE = Path(__file__).parents[1]
 _FOLDERS = ("ir", "passes", "runtime", "compiler")
@@ -31,7 +38,7 @@ _PROCESSOR_FIELDS = frozenset({
 
 def digest(*parts: str | bytes) -> str:
     """SHA-256 over the parts, in hexadecimal; no two lists of parts look alike to it."""
-    state = hashlib.sha256()
+    state = sha256()
     for part in parts:
         content = part.encode() if isinstance(part, str) else part
         state.update(struct.pack("<Q", len(content)))
@@ -70,7 +77,7 @@ def fields() -> dict[str, str]:
 def source_digest(package: Path) -> str:
     """The digest of the sources that decide what a traced graph compiles to."""
     root = os.fspath(package)
-    state = hashlib.sha256(_content(os.path.join(root, "__init__.py")))
+    state = sha256(_content(os.path.join(root, "__init__.py")))
     folders = [os.path.join(root, name) for name in reversed(_FOLDERS)]
     count = 0
     while folders:

@@ -1,0 +1,482 @@
+"""What Python objects are made of, as text that is the same in every process.
+
+    content = Content(mine)
+    content.add(step)
+    content.digest()
+
+Equal digests mean: Python code that reaches nothing but what was added (and runs on arguments that
+are described elsewhere) does the same. So a function is its code with file and lines, its defaults,
+what it closes over, and, for every name it asks for, what that name stands for; and so on from
+there. A class is its bases and what code can ask it for by a name that occurs; an object its class
+and its attributes; an array its bytes. A module of the user's is what names that occur stand for in
+it. Functions, classes and modules of NumPy, of this package and of a few modules of the standard
+library that compute and do nothing else are their names: their versions are part of every key.
+
+What has no such description raises ImpenetrableError: objects of unknown C types, sets (their order
+changes from process to process), files, clocks, generators of random numbers, the system. Code of
+the user's is never run.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+import struct
+import types
+from collections import OrderedDict, defaultdict, namedtuple
+from collections.abc import Callable, Iterable
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    GetSetDescriptorType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
+from typing import Any, Final
+
+import numpy as np
+
+from ..runtime.identity import sha256
+from .codes import ImpenetrableError, described, names_of
+from .trust import (
+    PACKAGE,
+    PURE,
+    check_package,
+    class_name,
+    is_standard,
+    is_trusted,
+    is_trusted_class,
+    is_untouched,
+    trusted_built_in,
+    trusted_function,
+    trusted_numpy,
+)
+
+LIMIT: Final = 50_000
+"""How many lines a description may have."""
+BYTES: Final = 2**26
+"""How many bytes of arrays."""
+_OUTSIDE: Final = frozenset({
+    "DataSource", "ctypeslib", "f2py", "fromfile", "genfromtxt", "get_state", "getbufsize", "load",
+    "loadtxt", "memmap", "open_memmap", "read_array", "save", "savetxt", "savez",
+    "savez_compressed", "set_state", "show_config", "show_runtime", "test", "testing", "tofile",
+})  # fmt: skip
+"""What NumPy has to do with files and the system."""
+_COMPUTED: Final = frozenset({
+    "__dict__", "__getattribute__", "attrgetter", "delattr", "format", "format_map", "getattr",
+    "hasattr", "methodcaller", "setattr",
+})  # fmt: skip
+"""Ways to an attribute whose name is made while the code runs."""
+_LEFT_OUT: Final = frozenset({
+    "__abstractmethods__", "__annotate__", "__annotate_func__", "__annotations__",
+    "__annotations_cache__", "__dataclass_params__", "__dict__", "__doc__", "__firstlineno__",
+    "__module__", "__orig_bases__", "__parameters__", "__qualname__", "__static_attributes__",
+    "__weakref__",
+})  # fmt: skip
+"""Attributes of a class that say nothing, or that code must not ask for (`codes.py`)."""
+
+
+class Content:
+    """A description under way. `apart` are the ids of objects that belong to the arguments."""
+
+    def __init__(self, apart: Iterable[int] = ()) -> None:
+        self._lines: list[str] = []
+        self._seen: dict[int, int] = {}
+        self._kept: list[Any] = []
+        self._names: dict[str, None] = {}
+        self._classes: list[Any] = []
+        self._modules: list[ModuleType] = []
+        self._apart = frozenset(apart)
+        self._bytes = 0
+
+    def digest(self) -> str:
+        """Of all that was added. ImpenetrableError if it has no description."""
+        self._named()
+        text = "\n".join(self._lines)
+        return sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+    def add(self, value: Any) -> None:
+        """Describe an object; ImpenetrableError if it has no description."""
+        kind: Any = type(value)
+        write = _PLAIN.get(kind)
+        if write is not None:
+            self.say(write(value))
+        elif kind is tuple:
+            self.items("tuple", value)
+        elif id(value) in self._apart:
+            raise ImpenetrableError("an argument is known by another name, too")
+        elif id(value) in self._seen:
+            self.say(f"seen {self._seen[id(value)]}")
+        else:
+            self._seen[id(value)] = len(self._seen)
+            self._kept.append(value)
+            self._add_once(kind, value)
+
+    def say(self, line: str) -> None:
+        """A line of the description; it must have no line breaks."""
+        if len(self._lines) >= LIMIT:
+            raise ImpenetrableError("too much to describe")
+        self._lines.append(line)
+
+    # --- values ----------------------------------------------------------------------------
+
+    def _add_once(self, kind: Any, value: Any) -> None:
+        write = _ONCE.get(kind)
+        if write is not None:
+            write(self, value)
+        elif issubclass(kind, type):
+            self._class(value)
+        elif issubclass(kind, np.generic):
+            self.array(np.asarray(value), repr(kind))
+        elif issubclass(kind, np.dtype):
+            self.say(_dtype(value))
+        else:
+            self._object(kind, value)
+
+    def items(self, what: str, items: Any) -> None:
+        self.say(f"{what} {len(items)}")
+        for item in items:
+            self.add(item)
+
+    def pairs(self, what: str, items: Any) -> None:
+        self.say(f"{what} {len(items)}")
+        for key, item in items:
+            self.add(key)
+            self.add(item)
+
+    def array(self, array: Any, what: str = "array") -> None:
+        self._bytes += array.nbytes
+        if self._bytes > BYTES:
+            raise ImpenetrableError("too many bytes")
+        flags = array.flags
+        layout = flags.c_contiguous, flags.f_contiguous, flags.aligned, flags.writeable
+        content = sha256(array.tobytes()).hexdigest()
+        self.say(f"{what} {_dtype(array.dtype)} {array.shape} {array.strides} {layout} {content}")
+
+    def _object(self, kind: Any, value: Any) -> None:
+        """An object of a class written in Python: its class and its attributes."""
+        base = _c_base(kind)
+        self.say(f"object of {base.__name__}")
+        self.add(kind)
+        shown = vars(kind).get("content_of") if is_trusted_class(kind) else None
+        if shown is not None:
+            self.items("parts", [getattr(value, name) for name in shown])
+            return
+        _check_form(kind, base)
+        if issubclass(base, dict):
+            self.pairs("items", list(base.items(value)))
+            if base is defaultdict:
+                self.add(value.default_factory)
+        elif base in (list, tuple):
+            self.items("items", list(base.__iter__(value)))
+        elif base in _NUMBERS:
+            self.add(_NUMBERS[base](value))
+        elif base not in (object, types.SimpleNamespace):
+            raise ImpenetrableError(f"an object of {kind}")
+        self.pairs("attributes", _state(kind, value))
+
+    # --- functions and classes ---------------------------------------------------------------
+
+    def function(self, function: Any) -> None:
+        name = trusted_function(function)
+        if name is not None:
+            self.say(f"function {name}")
+            self._cells(function.__closure__)
+            return
+        self.say(f"code of {function.__module__!r} {function.__qualname__!r}")
+        self._code(function.__code__)
+        self.add(function.__defaults__)
+        self.add(function.__kwdefaults__)
+        self._cells(function.__closure__)
+        self.pairs("attributes", list(function.__dict__.items()))
+        self._globals(function)
+
+    def _code(self, code: CodeType) -> None:
+        self.say(repr(described(code)))
+        self._constants(code.co_consts)
+
+    def _constants(self, constants: tuple[Any, ...]) -> None:
+        self.say(f"constants {len(constants)}")
+        for constant in constants:
+            if type(constant) is CodeType:
+                self._code(constant)
+            elif type(constant) is tuple:
+                self._constants(constant)
+            elif type(constant) is frozenset:
+                self.say(f"set {sorted(map(repr, constant))}")
+            else:
+                self.add(constant)
+
+    def _cells(self, cells: Any) -> None:
+        self.say(f"closure {len(cells or ())}")
+        for cell in cells or ():
+            try:
+                held = cell.cell_contents
+            except ValueError:  # a variable that is not assigned yet
+                self.say("empty")
+                continue
+            self.add(held)
+
+    def _globals(self, function: Any) -> None:
+        """What the names stand for that the function asks for."""
+        names = names_of(function.__code__)
+        self._names |= dict.fromkeys(names.attributes)
+        scope, built_in = function.__globals__, function.__builtins__
+        for name in names.loaded:
+            self.say(f"name {name!r}")
+            if name in scope:
+                self.add(scope[name])
+            elif name in built_in:
+                self.add(built_in[name])
+            else:
+                self.say("nothing")
+        for name in names.imported:
+            if not is_trusted(name) or name not in sys.modules:
+                raise ImpenetrableError(f"an import of {name}")
+            self.add(sys.modules[name])
+
+    def built_in(self, function: Any) -> None:
+        """A function written in C: of a trusted module, or a method of something described."""
+        owner = function.__self__
+        self._names[function.__name__] = None  # it may have another one here
+        if owner is None or type(owner) is ModuleType:
+            self.say(f"built-in {trusted_built_in(function)}")
+        else:
+            self.say(f"built-in method {function.__name__!r}")
+            self.add(owner)
+
+    def _class(self, kind: Any) -> None:
+        self.say(f"class {class_name(kind)}")
+        self._names[class_name(kind)[1]] = None
+        if not is_trusted_class(kind):
+            self.add(type(kind))
+            self.items("bases", type.__dict__["__bases__"].__get__(kind))
+            self._classes.append(kind)
+
+    def module(self, module: Any) -> None:
+        name = module.__name__
+        root = name.partition(".")[0]
+        self.say(f"module {name!r}")
+        if root != PACKAGE:
+            if is_standard(root) and root not in PURE:
+                raise ImpenetrableError(f"the module {name}")
+            self._modules.append(module)
+
+    # --- what names stand for in classes and modules ------------------------------------------
+
+    def _named(self) -> None:
+        """Describe what code can get from the classes and modules it reaches, which may reach more,
+        and may know other names."""
+        check_package()
+        done: set[tuple[int, str]] = set()
+        known = -1
+        while known != (known := len(done)):
+            computed = not _COMPUTED.isdisjoint(self._names)
+            for module in self._modules:  # grows
+                if is_trusted(module.__name__):
+                    self._trusted_names(module, done)
+                else:
+                    self._module_names(module, computed, done)
+            for kind in self._classes:  # grows
+                self._class_names(kind, computed, done)
+
+    def _trusted_names(self, module: ModuleType, done: set[tuple[int, str]]) -> None:
+        """Nothing, as long as nobody has replaced what it names. (A part of NumPy that is loaded
+        when it is first used says nothing either, loaded or not.)"""
+        scope = vars(module)
+        for name in list(self._names):
+            if name not in scope or (id(module), name) in done:
+                continue
+            done.add((id(module), name))
+            if name in _OUTSIDE:
+                raise ImpenetrableError(f"{module.__name__}.{name} reaches outside")
+            value = scope[name]
+            if type(value) is ModuleType and is_trusted(value.__name__):
+                if value not in self._modules:
+                    self._modules.append(value)
+            elif not is_untouched(name, value) and not _is_random(value):
+                self.say(f"in {module.__name__} {name!r}")
+                self.add(value)
+
+    def _module_names(self, module: ModuleType, computed: bool, done: set[tuple[int, str]]) -> None:
+        scope = vars(module)
+        if computed or "__getattr__" in scope:
+            raise ImpenetrableError(f"names in the module {module.__name__} are made at run time")
+        for name in list(self._names):
+            if name in scope and (id(module), name) not in done:
+                done.add((id(module), name))
+                self.say(f"in module {module.__name__!r} {name!r}")
+                self.add(scope[name])
+
+    def _class_names(self, kind: Any, computed: bool, done: set[tuple[int, str]]) -> None:
+        scope = type.__dict__["__dict__"].__get__(kind)
+        every = computed or any(map(_is_protocol, kind.__mro__))
+        for name, value in list(scope.items()):
+            wanted = every or name in self._names or name.startswith("__") or name in _ARRAY
+            if name in _LEFT_OUT or not wanted or (id(kind), name) in done:
+                continue
+            done.add((id(kind), name))
+            self.say(f"in class {self._seen[id(kind)]} {name!r}")
+            if name == "__dataclass_fields__":
+                self._fields(value)
+            else:
+                self.add(value)
+
+    def _fields(self, fields: Any) -> None:
+        """The fields of a dataclass; their types are not looked into."""
+        self.say(f"fields {len(fields)}")
+        for name, field in fields.items():
+            flags = field.init, field.repr, field.hash, field.compare, field.kw_only
+            self.say(f"field {name!r} {field._field_type!r} {flags} {repr(field.type)!r}")
+            for part in (field.default, field.default_factory, dict(field.metadata)):
+                self.add(part)
+
+
+def _dtype(dtype: Any) -> str:
+    if dtype.kind not in "biufcSU" or dtype.metadata:
+        raise ImpenetrableError(f"the dtype {dtype}")
+    return f"{dtype.char}{dtype.str}"
+
+
+def _is_random(value: Any) -> bool:
+    """Whether it is a function of `numpy.random`: a trace that draws from the generator of the
+    process is an error, so its state decides nothing."""
+    return type(value) is BuiltinFunctionType and _module_of(value.__self__) == _RANDOM
+
+
+def _module_of(x: Any) -> str:
+    return class_name(type(x))[0]
+
+
+def _is_protocol(kind: Any) -> bool:
+    """Whether trusted code may ask for attributes of a class, since it is a base of its own."""
+    module, _ = class_name(kind)
+    return module != "builtins" and is_trusted(module)
+
+
+def _c_base(kind: Any) -> Any:
+    """The class in C that gives an object its form: `object` if it has its attributes alone."""
+    for base in kind.__mro__:
+        made = type.__dict__["__dict__"].__get__(base).get("__new__")
+        if isinstance(made, BuiltinFunctionType) or base in (OrderedDict, defaultdict):
+            return base
+    return object
+
+
+def _check_form(kind: Any, base: Any) -> None:
+    """ImpenetrableError for a class in C, whose objects hold more than their attributes: they are
+    larger than its `base` and one word for each."""
+    words = 0
+    for other in kind.__mro__[: kind.__mro__.index(base)]:
+        scope = type.__dict__["__dict__"].__get__(other)
+        words += sum(type(member) is MemberDescriptorType for member in scope.values())
+        words += ("__dict__" in scope) + ("__weakref__" in scope)
+    if kind.__basicsize__ > base.__basicsize__ + 8 * words:
+        raise ImpenetrableError(f"an object of {kind}")
+
+
+def _state(kind: Any, value: Any) -> list[tuple[str, Any]]:
+    """The attributes of an object, those in slots first."""
+    found = []
+    for base in kind.__mro__:
+        for name, member in type.__dict__["__dict__"].__get__(base).items():
+            if type(member) is MemberDescriptorType and base is not object:
+                try:
+                    found.append((name, member.__get__(value)))
+                except AttributeError:  # a slot that is not set
+                    continue
+    try:
+        own = object.__getattribute__(value, "__dict__")
+    except AttributeError:  # slots only
+        own = {}
+    return [*found, *own.items()]
+
+
+def _parts(what: str, *names: str) -> Callable[[Content, Any], None]:
+    """The description of an object as some of its attributes."""
+
+    def write(content: Content, value: Any) -> None:
+        content.say(what)
+        for name in names:
+            content.add(getattr(value, name))
+
+    return write
+
+
+def _numpy(content: Content, value: Any) -> None:
+    name = trusted_numpy(value)
+    if name is None:
+        raise ImpenetrableError(f"the function {value!r}")
+    content.say(name)
+
+
+def _set(content: Content, value: Any) -> None:
+    """The order of two elements is not the same in every process."""
+    if len(value) > 1:
+        raise ImpenetrableError("a set, whose order is not fixed")
+    content.items(type(value).__name__, value)
+
+
+def _reduced(content: Content, value: Any) -> None:
+    """`itemgetter` and its kin: what makes them again."""
+    kind, arguments = value.__reduce__()[:2]
+    content.add(kind)
+    content.add(arguments)
+
+
+_NUMBERS: Final[dict[Any, Callable[[Any], Any]]] = {
+    int: int.__int__,
+    float: float.__float__,
+    str: str.__str__,
+    bytes: bytes.__bytes__,
+}
+_Pair: Final[Any] = namedtuple("_Pair", "left right")
+_ARRAY: Final = frozenset(dir(np.ndarray))
+"""What NumPy's functions ask their arguments for."""
+_RANDOM: Final = "numpy.random.mtrand"
+_PLAIN: Final[dict[Any, Callable[[Any], str]]] = {
+    type(None): repr,
+    bool: repr,
+    int: hex,
+    str: repr,
+    bytes: repr,
+    type(...): repr,
+    type(NotImplemented): repr,
+    range: repr,
+    float: lambda x: f"float {struct.pack('<d', x).hex()}",
+    complex: lambda x: f"complex {struct.pack('<dd', x.real, x.imag).hex()}",
+}
+_ONCE: Final[dict[Any, Callable[[Content, Any], None]]] = {
+    FunctionType: Content.function,
+    BuiltinFunctionType: Content.built_in,
+    ModuleType: Content.module,
+    type(np.sum): _numpy,
+    np.ufunc: _numpy,
+    np.ndarray: Content.array,
+    list: lambda content, x: content.items("list", x),
+    dict: lambda content, x: content.pairs("dict", list(x.items())),
+    set: _set,
+    frozenset: _set,
+    MappingProxyType: lambda content, x: content.pairs("proxy", list(x.items())),
+    MethodType: _parts("method", "__func__", "__self__"),
+    slice: _parts("slice", "start", "stop", "step"),
+    staticmethod: _parts("staticmethod", "__func__"),
+    classmethod: _parts("classmethod", "__func__"),
+    property: _parts("property", "fget", "fset", "fdel"),
+    functools.partial: _parts("partial", "func", "args", "keywords", "__dict__"),
+    functools.cached_property: _parts("cached_property", "func", "attrname"),
+    types.GenericAlias: _parts("alias", "__origin__", "__args__"),
+    types.WrapperDescriptorType: _parts("slot", "__objclass__", "__name__"),
+    types.MethodDescriptorType: _parts("method of", "__objclass__", "__name__"),
+    types.ClassMethodDescriptorType: _parts("class method of", "__objclass__", "__name__"),
+    types.MethodWrapperType: _parts("method of", "__self__", "__name__"),
+    MemberDescriptorType: _parts("member", "__objclass__", "__name__"),
+    GetSetDescriptorType: _parts("member", "__objclass__", "__name__"),
+    type(_Pair.left): _reduced,
+    operator.itemgetter: _reduced,
+    operator.attrgetter: _reduced,
+    operator.methodcaller: _reduced,
+}

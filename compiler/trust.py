@@ -1,0 +1,167 @@
+"""Whose code is known by its name and version: NumPy's, this package's, and that of modules of the
+standard library that compute and do nothing else. ImpenetrableError where somebody has replaced a
+part of this package while it runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any, Final
+
+import numpy as np
+
+from .codes import ImpenetrableError
+
+PACKAGE: Final = __name__.partition(".")[0]
+PURE: Final = frozenset({
+    "_collections", "_functools", "_operator", "abc", "bisect", "cmath", "collections",
+    "contextlib", "copy", "dataclasses", "enum", "fractions", "functools", "heapq", "itertools",
+    "math", "numbers", "operator", "string", "types", "typing",
+})  # fmt: skip
+"""Modules of the standard library that only compute."""
+BUILTINS: Final = frozenset({
+    "__build_class__", "abs", "all", "any", "ascii", "bin", "callable", "chr", "delattr", "divmod",
+    "format", "getattr", "hasattr", "hex", "isinstance", "issubclass", "iter", "len", "max", "min",
+    "next", "oct", "ord", "pow", "repr", "round", "setattr", "sorted", "sum",
+})  # fmt: skip
+"""Built-in functions that only compute. What `id` and `hash` give is another number in every
+process."""
+
+_ROOT: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_NUMPY: Final = os.path.join(os.path.dirname(np.__file__), "")
+_STANDARD: Final = os.path.join(os.path.dirname(os.__file__), "")
+_INSTALLED: Final = tuple(
+    os.path.join(_STANDARD, folder, "") for folder in ("site-packages", "dist-packages")
+)
+_OWN: Final = (
+    *(os.path.join(_ROOT, d, "") for d in ("compiler", "ir", "library", "passes", "runtime")),
+    os.path.join(_ROOT, "__init__.py"),
+)
+_VERSIONED: Final = (*_OWN, _NUMPY)
+_FAMILY: Final = frozenset({PACKAGE, "numpy", "llvmlite", "numba"})
+_DISPATCHER: Final[Any] = type(np.sum)
+_HEAP_TYPE: Final = 1 << 9
+_SETS: Final = frozenset({set, frozenset})
+
+
+def is_standard(root: str) -> bool:
+    """Whether a module is of the standard library, and no file of the user's by that name."""
+    file = getattr(sys.modules.get(root), "__file__", None)
+    return root in sys.stdlib_module_names and (file is None or file.startswith(_STANDARD))
+
+
+def is_trusted(module: str) -> bool:
+    """Whether what a module defines is known by its name."""
+    root = module.partition(".")[0]
+    return root in (PACKAGE, "numpy") or (root in PURE and is_standard(root))
+
+
+def class_name(kind: Any) -> tuple[str, str]:
+    """Module and name of a class, whatever its metaclass says."""
+    module = type.__dict__["__module__"].__get__(kind)
+    return str(module), str(type.__dict__["__qualname__"].__get__(kind))
+
+
+def is_trusted_class(kind: Any) -> bool:
+    """Whether a class is known by its name: it is what one finds there."""
+    if kind in _SETS:
+        raise ImpenetrableError("a set, whose order is not fixed")
+    module, name = class_name(kind)
+    if not kind.__flags__ & _HEAP_TYPE:
+        return module == "builtins" or is_trusted(module)
+    if not is_trusted(module):
+        return False
+    found: Any = vars(sys.modules[module]) if module in sys.modules else {}
+    for part in name.split("."):
+        inner = found.get(part)
+        found = type.__getattribute__(inner, "__dict__") if isinstance(inner, type) else {}
+    return inner is kind
+
+
+def trusted_function(function: Any) -> str | None:
+    """The name of a function in Python that is known by it; None for any other."""
+    file = function.__code__.co_filename
+    module = str(function.__globals__.get("__name__"))
+    known = file.startswith(_VERSIONED) or (_is_standard_file(file) and is_trusted(module))
+    return f"{module} {function.__code__.co_qualname}" if known else None
+
+
+def trusted_built_in(function: BuiltinFunctionType) -> str:
+    """The name of a function in C; ImpenetrableError for one that is not known."""
+    name, module = function.__name__, function.__module__ or ""
+    if not is_trusted(module) and not (module == "builtins" and name in BUILTINS):
+        raise ImpenetrableError(f"the function {module}.{name}")
+    return f"{module} {name}"
+
+
+def trusted_numpy(value: Any) -> str | None:
+    """The name of a function or ufunc of NumPy; None for what is not one."""
+    kind: Any = type(value)
+    if kind is np.ufunc:
+        return f"ufunc {value.__name__}" if vars(np).get(value.__name__) is value else None
+    if kind is not _DISPATCHER:
+        return None
+    made = value._implementation
+    if type(made) is FunctionType and not made.__code__.co_filename.startswith(_NUMPY):
+        return None
+    return f"{value.__module__} {value.__name__}"
+
+
+def is_untouched(name: str, value: Any) -> bool:
+    """Whether a trusted module's attribute is what was always there: a function or a class of that
+    name."""
+    kind = type(value)
+    if kind is FunctionType:
+        return value.__name__ == name and trusted_function(value) is not None
+    if kind is np.ufunc or kind is _DISPATCHER:
+        return value.__name__ == name and trusted_numpy(value) is not None
+    if kind is BuiltinFunctionType:
+        owner = value.__self__
+        free = owner is None or type(owner) is ModuleType
+        return free and value.__name__ == name and is_trusted(value.__module__ or "")
+    return isinstance(value, type) and class_name(value)[1] == name and is_trusted_class(value)
+
+
+def check_package() -> None:
+    """ImpenetrableError if a loaded module of this package has a function or an object in it that
+    does not belong there, such as a test puts there."""
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == PACKAGE and type(module) is ModuleType:
+            for key, value in list(vars(module).items()):
+                _check_member(name, key, value)
+
+
+def _check_member(module: str, key: str, value: Any) -> None:
+    kind = type(value)
+    if kind is FunctionType:
+        own = _is_known_file(value.__code__.co_filename)
+    elif kind is type:
+        own = _is_known(value.__module__)
+        if own and value.__module__ == module:
+            own = all(map(_is_own_method, vars(value).values()))
+    else:
+        own = _is_known(str(kind.__module__))
+    if not own and not key.startswith("__"):
+        raise ImpenetrableError(f"{module}.{key} is not what {PACKAGE} has there")
+
+
+def _is_own_method(member: Any) -> bool:
+    if type(member) is not FunctionType:
+        return True
+    file = member.__code__.co_filename
+    return file.startswith("<") or _is_known_file(file)
+
+
+def _is_known_file(file: str) -> bool:
+    return file.startswith(_VERSIONED) or _is_standard_file(file)
+
+
+def _is_standard_file(file: str) -> bool:
+    inner = file.startswith(_STANDARD) and not file.startswith(_INSTALLED)
+    return inner or file.startswith("<frozen ")
+
+
+def _is_known(module: str) -> bool:
+    root = module.partition(".")[0]
+    return root in _FAMILY or root in sys.stdlib_module_names
