@@ -120,14 +120,14 @@ def _doctor(options: argparse.Namespace) -> str:
 
 def _cache(options: argparse.Namespace) -> str:
     try:
-        place = cache_directory()
+        place = Path(cache_directory())
     except OSError as error:
         raise UsageError(str(error)) from error
     # Only what tapeless puts there: TAPELESS_CACHE may name a folder with other things in it.
-    sources, objects = [*place.glob("source/*.py")], [*entries(objects_directory())]
+    sources, objects = [*place.glob("source/*.py")], [*map(Path, entries(objects_directory()))]
     files = [*sources, *objects]
     size = bytes_text(sum(path.lstat().st_size for path in files))
-    held = f"{len(objects)} compiled parts and {len(sources)} sources, {size}"
+    held = f"{len(objects)} entries and {len(sources)} sources, {size}"
     if not options.clear:
         return f"{place}: {held}"
     for path in files:

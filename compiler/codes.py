@@ -53,7 +53,9 @@ _REFUSED: Final = {
     for number in numbers
 }
 _PATTERN: Final = opcode.opmap["MATCH_CLASS"]
-_INDIRECT: Final = frozenset({"attrgetter", "delattr", "getattr", "hasattr", "methodcaller", "setattr"})
+_INDIRECT: Final = frozenset(
+    {"attrgetter", "delattr", "getattr", "hasattr", "methodcaller", "setattr"}
+)
 _REVEALING: Final = frozenset({
     "__annotations__", "__builtins__", "__closure__", "__code__", "__doc__", "__globals__",
     "__subclasses__", "__warningregistry__", "__weakref__", "cr_frame", "f_back", "f_builtins",

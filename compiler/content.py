@@ -22,8 +22,9 @@ from __future__ import annotations
 import functools
 import operator
 import struct
+import sys
 import types
-from collections import OrderedDict, defaultdict, namedtuple
+from collections import defaultdict, namedtuple
 from collections.abc import Callable, Iterable
 from types import (
     BuiltinFunctionType,
@@ -40,12 +41,19 @@ from typing import Any, Final
 import numpy as np
 
 from ..runtime.identity import sha256
+from . import objects
 from .codes import ImpenetrableError, described, names_of
 from .trust import (
+    COMPUTED,
+    LEFT_OUT,
+    OUTSIDE,
     PACKAGE,
     PURE,
     check_package,
     class_name,
+    dtype_text,
+    is_protocol,
+    is_random,
     is_standard,
     is_trusted,
     is_trusted_class,
@@ -59,24 +67,6 @@ LIMIT: Final = 50_000
 """How many lines a description may have."""
 BYTES: Final = 2**26
 """How many bytes of arrays."""
-_OUTSIDE: Final = frozenset({
-    "DataSource", "ctypeslib", "f2py", "fromfile", "genfromtxt", "get_state", "getbufsize", "load",
-    "loadtxt", "memmap", "open_memmap", "read_array", "save", "savetxt", "savez",
-    "savez_compressed", "set_state", "show_config", "show_runtime", "test", "testing", "tofile",
-})  # fmt: skip
-"""What NumPy has to do with files and the system."""
-_COMPUTED: Final = frozenset({
-    "__dict__", "__getattribute__", "attrgetter", "delattr", "format", "format_map", "getattr",
-    "hasattr", "methodcaller", "setattr",
-})  # fmt: skip
-"""Ways to an attribute whose name is made while the code runs."""
-_LEFT_OUT: Final = frozenset({
-    "__abstractmethods__", "__annotate__", "__annotate_func__", "__annotations__",
-    "__annotations_cache__", "__dataclass_params__", "__dict__", "__doc__", "__firstlineno__",
-    "__module__", "__orig_bases__", "__parameters__", "__qualname__", "__static_attributes__",
-    "__weakref__",
-})  # fmt: skip
-"""Attributes of a class that say nothing, or that code must not ask for (`codes.py`)."""
 
 
 class Content:
@@ -121,8 +111,6 @@ class Content:
             raise ImpenetrableError("too much to describe")
         self._lines.append(line)
 
-    # --- values ----------------------------------------------------------------------------
-
     def _add_once(self, kind: Any, value: Any) -> None:
         write = _ONCE.get(kind)
         if write is not None:
@@ -132,7 +120,7 @@ class Content:
         elif issubclass(kind, np.generic):
             self.array(np.asarray(value), repr(kind))
         elif issubclass(kind, np.dtype):
-            self.say(_dtype(value))
+            self.say(dtype_text(value))
         else:
             self._object(kind, value)
 
@@ -154,18 +142,17 @@ class Content:
         flags = array.flags
         layout = flags.c_contiguous, flags.f_contiguous, flags.aligned, flags.writeable
         content = sha256(array.tobytes()).hexdigest()
-        self.say(f"{what} {_dtype(array.dtype)} {array.shape} {array.strides} {layout} {content}")
+        self.say(
+            f"{what} {dtype_text(array.dtype)} {array.shape} {array.strides} {layout} {content}"
+        )
 
     def _object(self, kind: Any, value: Any) -> None:
         """An object of a class written in Python: its class and its attributes."""
-        base = _c_base(kind)
+        base = objects.c_base(kind)
         self.say(f"object of {base.__name__}")
         self.add(kind)
-        shown = vars(kind).get("content_of") if is_trusted_class(kind) else None
-        if shown is not None:
-            self.items("parts", [getattr(value, name) for name in shown])
-            return
-        _check_form(kind, base)
+        if is_trusted_class(kind) and "content_of" in vars(kind):
+            return self.items("parts", [getattr(value, name) for name in kind.content_of])
         if issubclass(base, dict):
             self.pairs("items", list(base.items(value)))
             if base is defaultdict:
@@ -174,11 +161,9 @@ class Content:
             self.items("items", list(base.__iter__(value)))
         elif base in _NUMBERS:
             self.add(_NUMBERS[base](value))
-        elif base not in (object, types.SimpleNamespace):
+        elif base not in (object, types.SimpleNamespace) or objects.has_more(kind, base):
             raise ImpenetrableError(f"an object of {kind}")
-        self.pairs("attributes", _state(kind, value))
-
-    # --- functions and classes ---------------------------------------------------------------
+        self.pairs("attributes", objects.stored(kind, value))
 
     def function(self, function: Any) -> None:
         name = trusted_function(function)
@@ -257,15 +242,11 @@ class Content:
             self._classes.append(kind)
 
     def module(self, module: Any) -> None:
-        name = module.__name__
-        root = name.partition(".")[0]
-        self.say(f"module {name!r}")
-        if root != PACKAGE:
-            if is_standard(root) and root not in PURE:
-                raise ImpenetrableError(f"the module {name}")
-            self._modules.append(module)
-
-    # --- what names stand for in classes and modules ------------------------------------------
+        root = module.__name__.partition(".")[0]
+        if is_standard(root) and root not in PURE:
+            raise ImpenetrableError(f"the module {root}")
+        self.say(f"module {module.__name__!r}")
+        self._modules += [module] if root != PACKAGE else []
 
     def _named(self) -> None:
         """Describe what code can get from the classes and modules it reaches, which may reach more,
@@ -274,7 +255,7 @@ class Content:
         done: set[tuple[int, str]] = set()
         known = -1
         while known != (known := len(done)):
-            computed = not _COMPUTED.isdisjoint(self._names)
+            computed = not COMPUTED.isdisjoint(self._names)
             for module in self._modules:  # grows
                 if is_trusted(module.__name__):
                     self._trusted_names(module, done)
@@ -291,13 +272,12 @@ class Content:
             if name not in scope or (id(module), name) in done:
                 continue
             done.add((id(module), name))
-            if name in _OUTSIDE:
+            if name in OUTSIDE:
                 raise ImpenetrableError(f"{module.__name__}.{name} reaches outside")
             value = scope[name]
             if type(value) is ModuleType and is_trusted(value.__name__):
-                if value not in self._modules:
-                    self._modules.append(value)
-            elif not is_untouched(name, value) and not _is_random(value):
+                self._modules += [value] if value not in self._modules else []
+            elif not is_untouched(name, value) and not is_random(value):
                 self.say(f"in {module.__name__} {name!r}")
                 self.add(value)
 
@@ -313,10 +293,10 @@ class Content:
 
     def _class_names(self, kind: Any, computed: bool, done: set[tuple[int, str]]) -> None:
         scope = type.__dict__["__dict__"].__get__(kind)
-        every = computed or any(map(_is_protocol, kind.__mro__))
+        every = computed or any(map(is_protocol, kind.__mro__))
         for name, value in list(scope.items()):
             wanted = every or name in self._names or name.startswith("__") or name in _ARRAY
-            if name in _LEFT_OUT or not wanted or (id(kind), name) in done:
+            if name in LEFT_OUT or not wanted or (id(kind), name) in done:
                 continue
             done.add((id(kind), name))
             self.say(f"in class {self._seen[id(kind)]} {name!r}")
@@ -333,66 +313,6 @@ class Content:
             self.say(f"field {name!r} {field._field_type!r} {flags} {repr(field.type)!r}")
             for part in (field.default, field.default_factory, dict(field.metadata)):
                 self.add(part)
-
-
-def _dtype(dtype: Any) -> str:
-    if dtype.kind not in "biufcSU" or dtype.metadata:
-        raise ImpenetrableError(f"the dtype {dtype}")
-    return f"{dtype.char}{dtype.str}"
-
-
-def _is_random(value: Any) -> bool:
-    """Whether it is a function of `numpy.random`: a trace that draws from the generator of the
-    process is an error, so its state decides nothing."""
-    return type(value) is BuiltinFunctionType and _module_of(value.__self__) == _RANDOM
-
-
-def _module_of(x: Any) -> str:
-    return class_name(type(x))[0]
-
-
-def _is_protocol(kind: Any) -> bool:
-    """Whether trusted code may ask for attributes of a class, since it is a base of its own."""
-    module, _ = class_name(kind)
-    return module != "builtins" and is_trusted(module)
-
-
-def _c_base(kind: Any) -> Any:
-    """The class in C that gives an object its form: `object` if it has its attributes alone."""
-    for base in kind.__mro__:
-        made = type.__dict__["__dict__"].__get__(base).get("__new__")
-        if isinstance(made, BuiltinFunctionType) or base in (OrderedDict, defaultdict):
-            return base
-    return object
-
-
-def _check_form(kind: Any, base: Any) -> None:
-    """ImpenetrableError for a class in C, whose objects hold more than their attributes: they are
-    larger than its `base` and one word for each."""
-    words = 0
-    for other in kind.__mro__[: kind.__mro__.index(base)]:
-        scope = type.__dict__["__dict__"].__get__(other)
-        words += sum(type(member) is MemberDescriptorType for member in scope.values())
-        words += ("__dict__" in scope) + ("__weakref__" in scope)
-    if kind.__basicsize__ > base.__basicsize__ + 8 * words:
-        raise ImpenetrableError(f"an object of {kind}")
-
-
-def _state(kind: Any, value: Any) -> list[tuple[str, Any]]:
-    """The attributes of an object, those in slots first."""
-    found = []
-    for base in kind.__mro__:
-        for name, member in type.__dict__["__dict__"].__get__(base).items():
-            if type(member) is MemberDescriptorType and base is not object:
-                try:
-                    found.append((name, member.__get__(value)))
-                except AttributeError:  # a slot that is not set
-                    continue
-    try:
-        own = object.__getattribute__(value, "__dict__")
-    except AttributeError:  # slots only
-        own = {}
-    return [*found, *own.items()]
 
 
 def _parts(what: str, *names: str) -> Callable[[Content, Any], None]:
@@ -436,7 +356,6 @@ _NUMBERS: Final[dict[Any, Callable[[Any], Any]]] = {
 _Pair: Final[Any] = namedtuple("_Pair", "left right")
 _ARRAY: Final = frozenset(dir(np.ndarray))
 """What NumPy's functions ask their arguments for."""
-_RANDOM: Final = "numpy.random.mtrand"
 _PLAIN: Final[dict[Any, Callable[[Any], str]]] = {
     type(None): repr,
     bool: repr,

@@ -4,8 +4,8 @@
 
 A trace is Python code that runs once, on arguments without values. So the key covers that code and
 everything it can reach (`content.py`), what the arguments are, the options, and what else decides
-how NumPy and this package behave: versions and sources (every key of the store has those), variables
-of the environment, the handling of warnings and of floating-point errors.
+how NumPy and this package behave: versions and sources (every key of the store has those), the
+environment's variables, the handling of warnings and of floating-point errors.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _content(step: Step, described: Described) -> Content:
     function, options = step.function, step.options
     if type(function) is not FunctionType or trusted_function(function) is not None:
         raise ImpenetrableError("not a function of the user's")  # its lines are its caller's
-    content.add((options.static_argnames, options.optimize, options.flush_subnormals))
+    content.add((options.static_argnames, options.optimize, options.run.flush))
     content.add(function)
     _add_structure(content, described.treedef)
     for spec in described.specs:

@@ -14,6 +14,7 @@ import dataclasses
 import enum
 import os
 import sys
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import lru_cache
@@ -134,6 +135,43 @@ def _dict(x: Any) -> dict[str, Any]:
     except AttributeError:  # slots only
         return {}
     return own
+
+
+def c_base(kind: Any) -> Any:
+    """The class in C that gives an object its form: `object` if it has its attributes alone."""
+    for base in kind.__mro__:
+        made = type.__dict__["__dict__"].__get__(base).get("__new__")
+        if isinstance(made, BuiltinFunctionType) or base in (OrderedDict, defaultdict):
+            return base
+    return object
+
+
+def has_more(kind: Any, base: Any) -> bool:
+    """Whether objects of a class in C hold more than their attributes: they are larger than its
+    `base` and one word for each."""
+    words = 0
+    for other in kind.__mro__[: kind.__mro__.index(base)]:
+        scope = type.__dict__["__dict__"].__get__(other)
+        words += sum(type(member) is MemberDescriptorType for member in scope.values())
+        words += ("__dict__" in scope) + ("__weakref__" in scope)
+    return bool(kind.__basicsize__ > base.__basicsize__ + 8 * words)
+
+
+def stored(kind: Any, value: Any) -> list[tuple[str, Any]]:
+    """The attributes of an object, those in slots first."""
+    found = []
+    for base in kind.__mro__:
+        for name, member in type.__dict__["__dict__"].__get__(base).items():
+            if type(member) is MemberDescriptorType and base is not object:
+                try:
+                    found.append((name, member.__get__(value)))
+                except AttributeError:  # a slot that is not set
+                    continue
+    try:
+        own = object.__getattribute__(value, "__dict__")
+    except AttributeError:  # slots only
+        own = {}
+    return [*found, *own.items()]
 
 
 def held_array(value: Any, seen: set[int] | None = None) -> str | None:

@@ -28,6 +28,25 @@ BUILTINS: Final = frozenset({
 """Built-in functions that only compute. What `id` and `hash` give is another number in every
 process."""
 
+OUTSIDE: Final = frozenset({
+    "DataSource", "ctypeslib", "f2py", "fromfile", "genfromtxt", "get_state", "getbufsize", "load",
+    "loadtxt", "memmap", "open_memmap", "read_array", "save", "savetxt", "savez",
+    "savez_compressed", "set_state", "show_config", "show_runtime", "test", "testing", "tofile",
+})  # fmt: skip
+"""What NumPy has to do with files and the system."""
+COMPUTED: Final = frozenset({
+    "__dict__", "__getattribute__", "attrgetter", "delattr", "format", "format_map", "getattr",
+    "hasattr", "methodcaller", "setattr",
+})  # fmt: skip
+"""Ways to an attribute whose name is made while the code runs."""
+LEFT_OUT: Final = frozenset({
+    "__abstractmethods__", "__annotate__", "__annotate_func__", "__annotations__",
+    "__annotations_cache__", "__dataclass_params__", "__dict__", "__doc__", "__firstlineno__",
+    "__module__", "__orig_bases__", "__parameters__", "__qualname__", "__static_attributes__",
+    "__weakref__",
+})  # fmt: skip
+"""Attributes of a class that say nothing, or that code must not ask for (`codes.py`)."""
+
 _ROOT: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _NUMPY: Final = os.path.join(os.path.dirname(np.__file__), "")
 _STANDARD: Final = os.path.join(os.path.dirname(os.__file__), "")
@@ -41,6 +60,7 @@ _OWN: Final = (
 _VERSIONED: Final = (*_OWN, _NUMPY)
 _FAMILY: Final = frozenset({PACKAGE, "numpy", "llvmlite", "numba"})
 _DISPATCHER: Final[Any] = type(np.sum)
+_RANDOM: Final = "numpy.random.mtrand"
 _HEAP_TYPE: Final = 1 << 9
 _SETS: Final = frozenset({set, frozenset})
 
@@ -73,6 +93,7 @@ def is_trusted_class(kind: Any) -> bool:
     if not is_trusted(module):
         return False
     found: Any = vars(sys.modules[module]) if module in sys.modules else {}
+    inner: Any = None
     for part in name.split("."):
         inner = found.get(part)
         found = type.__getattribute__(inner, "__dict__") if isinstance(inner, type) else {}
@@ -87,7 +108,7 @@ def trusted_function(function: Any) -> str | None:
     return f"{module} {function.__code__.co_qualname}" if known else None
 
 
-def trusted_built_in(function: BuiltinFunctionType) -> str:
+def trusted_built_in(function: Any) -> str:
     """The name of a function in C; ImpenetrableError for one that is not known."""
     name, module = function.__name__, function.__module__ or ""
     if not is_trusted(module) and not (module == "builtins" and name in BUILTINS):
@@ -97,15 +118,22 @@ def trusted_built_in(function: BuiltinFunctionType) -> str:
 
 def trusted_numpy(value: Any) -> str | None:
     """The name of a function or ufunc of NumPy; None for what is not one."""
-    kind: Any = type(value)
+    kind: type = type(value)
     if kind is np.ufunc:
-        return f"ufunc {value.__name__}" if vars(np).get(value.__name__) is value else None
+        name = str(value.__name__)
+        return f"ufunc {name}" if vars(np).get(name) is value else None
     if kind is not _DISPATCHER:
         return None
     made = value._implementation
     if type(made) is FunctionType and not made.__code__.co_filename.startswith(_NUMPY):
         return None
     return f"{value.__module__} {value.__name__}"
+
+
+def dtype_text(dtype: Any) -> str:
+    if dtype.kind not in "biufcSU" or dtype.metadata:
+        raise ImpenetrableError(f"the dtype {dtype}")
+    return f"{dtype.char}{dtype.str}"
 
 
 def is_untouched(name: str, value: Any) -> bool:
@@ -121,6 +149,18 @@ def is_untouched(name: str, value: Any) -> bool:
         free = owner is None or type(owner) is ModuleType
         return free and value.__name__ == name and is_trusted(value.__module__ or "")
     return isinstance(value, type) and class_name(value)[1] == name and is_trusted_class(value)
+
+
+def is_random(value: Any) -> bool:
+    """Whether it is a function of `numpy.random`: a trace that draws from the generator of the
+    process is an error, so its state decides nothing."""
+    return type(value) is BuiltinFunctionType and class_name(type(value.__self__))[0] == _RANDOM
+
+
+def is_protocol(kind: Any) -> bool:
+    """Whether trusted code may ask for attributes of a class, since it is a base of its own."""
+    module, _ = class_name(kind)
+    return module != "builtins" and is_trusted(module)
 
 
 def check_package() -> None:

@@ -15,12 +15,10 @@ that very moment may run on fewer threads; its result is not affected.
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
@@ -52,7 +50,9 @@ class Blas:
     handle: ctypes.CDLL
 
     def __str__(self) -> str:
-        return f"{Path(self.path).name} ({self.pattern.format('sgemm')}, {self.int_bits}-bit)"
+        return (
+            f"{os.path.basename(self.path)} ({self.pattern.format('sgemm')}, {self.int_bits}-bit)"
+        )
 
     @property
     def has_threads(self) -> bool:
@@ -82,18 +82,26 @@ def find(store: Store | None = None) -> Blas | None:
 
 def _libraries() -> Iterator[str]:
     """Paths worth trying, best first: NumPy's own library is loaded already."""
-    package = Path(np.__file__).parent
-    for folder in (package.parent / "numpy.libs", package / ".dylibs"):
-        yield from map(str, sorted(folder.glob("*openblas*")))
+    package = os.path.dirname(np.__file__)
+    for folder in (f"{package}.libs", os.path.join(package, ".dylibs")):
+        yield from _named(folder, "openblas")
     for name in ("scipy_openblas64", "scipy_openblas32"):
-        spec = importlib.util.find_spec(name)
-        for place in (spec and spec.submodule_search_locations) or ():
-            yield from map(str, sorted(Path(place, "lib").glob("*openblas*")))
+        for entry in sys.path:
+            yield from _named(os.path.join(entry, name, "lib"), "openblas")
     if sys.platform == "darwin":
         yield _ACCELERATE
-    prefix = Path(sys.prefix)
-    for pattern in ("lib/libcblas.so.3", "lib/libcblas.3.dylib", "Library/bin/libcblas.dll"):
-        yield from map(str, prefix.glob(pattern))
+    for place in ("lib/libcblas.so.3", "lib/libcblas.3.dylib", "Library/bin/libcblas.dll"):
+        path = os.path.join(sys.prefix, place)
+        if os.path.exists(path):
+            yield path
+
+
+def _named(folder: str, part: str) -> list[str]:
+    """The files of a folder, if there is one, with this in their names."""
+    try:
+        return sorted(os.path.join(folder, name) for name in os.listdir(folder) if part in name)
+    except OSError:
+        return []
 
 
 def _open(path: str) -> Blas | None:

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import ast
 import ctypes
-import hashlib
 import linecache
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field, replace
@@ -30,6 +30,7 @@ from ..ir.record import dataclass
 from .clock import Clock
 from .driver import Callee, translate
 from .files import keep
+from .identity import sha256
 from .kernel import ROUTINES, KernelSpec, routine_dtypes, routine_symbol
 from .kernels import Kernel, Origin, compiled, engine, kernel_symbol, kernel_table, lowered
 from .loading import Linked, assemble, link
@@ -269,9 +270,9 @@ def _routine_callees() -> dict[str, Callee]:
 def _write(source: str) -> str:
     """Put the text where tracebacks, profilers and readers find it; the file's name."""
     try:
-        target = source_directory() / f"{_digest(source)}.py"
+        target = os.path.join(source_directory(), f"{_digest(source)}.py")
         keep(target, source.encode())
-        return str(target)
+        return target
     except OSError:
         return _remember(source)
 
@@ -284,7 +285,7 @@ def _remember(source: str) -> str:
 
 
 def _digest(source: str) -> str:
-    return hashlib.sha256(source.encode()).hexdigest()[:16]
+    return sha256(source.encode()).hexdigest()[:16]
 
 
 def run_plain(source: str, table: Sequence[np.ndarray]) -> int:

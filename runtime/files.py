@@ -6,10 +6,9 @@ old file, the new one, or a temporary file. Nothing here waits, whatever lies at
 
 from __future__ import annotations
 
+import contextlib
 import os
-import secrets
 import stat
-from pathlib import Path
 from typing import Final
 
 TEMPORARY: Final = ".tmp"
@@ -21,21 +20,33 @@ class DefectError(OSError):
     """Something about a file or a folder that makes it unusable."""
 
 
-def private_folder(folder: Path) -> bool:
+def private_folder(folder: str) -> bool:
     """Make the folder, or check that it is the user's own; whether others could enter it, which
     they cannot any more. DefectError for anything else of that name."""
     try:
-        status = folder.lstat()
+        status = os.lstat(folder)
     except FileNotFoundError:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.lstat()
+        _make_folder(folder)
+        status = os.lstat(folder)
     if not stat.S_ISDIR(status.st_mode):
         raise DefectError(f"{folder} is not a folder (links are refused)")
     _check_owner(status)
     is_open = os.name == "posix" and bool(status.st_mode & 0o077)
     if is_open:
-        folder.chmod(0o700)
+        os.chmod(folder, 0o700)
     return is_open
+
+
+def _make_folder(folder: str) -> None:
+    """The folder for the user alone; those above it as usual."""
+    above = os.path.dirname(folder)
+    if above:
+        os.makedirs(above, exist_ok=True)
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:  # another process was first, or it is no folder
+        if not os.path.isdir(folder):
+            raise
 
 
 def _check_owner(status: os.stat_result) -> None:
@@ -43,18 +54,18 @@ def _check_owner(status: os.stat_result) -> None:
         raise DefectError("the cache belongs to another user")
 
 
-def read_private(path: Path, most: int) -> bytes:
+def read_private(path: str, most: int) -> bytes:
     """The content of a regular file of the user's that others can neither write nor read, and that
     has at most so many bytes.
 
     DefectError for anything else. Opening never waits, whatever lies there.
     """
-    if not _NO_FOLLOW and path.is_symlink():
+    if not _NO_FOLLOW and os.path.islink(path):
         raise DefectError("a link")
     try:
         descriptor = os.open(path, os.O_RDONLY | _NO_FOLLOW | _BINARY)
     except OSError as error:
-        if path.is_symlink():
+        if os.path.islink(path):
             raise DefectError("a link") from error
         raise
     try:
@@ -66,13 +77,20 @@ def read_private(path: Path, most: int) -> bytes:
             raise DefectError("others may read or write it")
         if status.st_size > most:
             raise DefectError(f"longer than {most} bytes")
-        with open(descriptor, "rb", closefd=False) as file:
-            return file.read()
+        return _read(descriptor, status.st_size)
     finally:
         os.close(descriptor)
 
 
-def keep(path: Path, content: bytes) -> None:
+def _read(descriptor: int, expected: int) -> bytes:
+    """All that a file holds, which is most often what its status says."""
+    parts = [os.read(descriptor, expected + 1)]
+    while parts[-1]:
+        parts.append(os.read(descriptor, 2**16))
+    return b"".join(parts)
+
+
+def keep(path: str, content: bytes) -> None:
     """Make this the content of a file, unless it is already. OSError if it cannot be written."""
     try:
         if read_private(path, len(content)) == content:
@@ -82,32 +100,38 @@ def keep(path: Path, content: bytes) -> None:
     replace(path, content)
 
 
-def replace(path: Path, content: bytes) -> None:
+def replace(path: str, content: bytes) -> None:
     """Make this the content of a file, whatever lies there. OSError if it cannot be written."""
     temporary = write_temporary(path, content)
     try:
-        if path.is_dir() and not path.is_symlink():
+        if _is_folder(path):
             remove(path)
         os.replace(temporary, path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        remove(temporary)
         raise
 
 
-def remove(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it."""
-    if path.is_dir() and not path.is_symlink():
+def _is_folder(path: str) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
+
+
+def remove(path: str) -> None:
+    """Remove a file, or a folder with all that is in it, if it is there."""
+    if _is_folder(path):
         import shutil  # lazily: rarely needed
 
         shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+        return
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
-def write_temporary(path: Path, content: bytes) -> Path:
+def write_temporary(path: str, content: bytes) -> str:
     """A new file beside `path` with this content, safely on disk."""
-    name = f".{path.name[:16]}.{os.getpid()}.{secrets.token_hex(4)}{TEMPORARY}"
-    temporary = path.with_name(name)
+    folder, name = os.path.split(path)
+    unique = f".{name[:16]}.{os.getpid()}.{os.urandom(4).hex()}{TEMPORARY}"
+    temporary = os.path.join(folder, unique)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
     descriptor = os.open(temporary, flags, 0o600)
     try:
@@ -116,6 +140,6 @@ def write_temporary(path: Path, content: bytes) -> Path:
             file.flush()
             os.fsync(descriptor)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        remove(temporary)
         raise
     return temporary

@@ -1,6 +1,6 @@
 """What decides the machine code of a piece of generated code, as one digest.
 
-    key = digest(identity(), "kernel", text)
+    key = digest(identity_of(fields(sources())), "kernel", text)
 
 Two processes with one identity compile the same text to the same machine code: the digest is over
 the versions of Python, NumPy, Numba, llvmlite and LLVM's settings, the sources of this package, and
@@ -9,27 +9,33 @@ the processor. It is found without importing Numba or llvmlite.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
 import struct
 import sys
-from functools import cache
-from pathlib import Path
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
 
-try:  # `hashlib` would load OpenSSL, which takes 2 ms
-    from _sha2 import sha256
-except ImportError:
+if TYPE_CHECKING:
+    from hashlib import sha256 as sha256
+else:  # `hashlib` would load OpenSSL, which takes 2 ms
     try:
-        from _sha256 import sha256
+        from _sha2 import sha256
     except ImportError:
-        from hashlib import sha256
+        try:
+            from _sha256 import sha256
+        except ImportError:
+            from hashlib import sha256
 
-_PACKAGE = Path(__file__).parents[1]
-_FOLDERS = ("ir", "passes", "runtime", "compiler")
-_SUBFOLDERS = frozenset({"ops", "algebra", "rewriting", "codegen"})  # tracing shows in the graph
+_PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_FOLDERS: Final = ("ir", "passes", "runtime", "compiler", "library")
+_TRACED: Final = ("library/", "compiler/tracing/")
+"""What shows in the traced graph."""
+_SETTLED: Final = 2_000_000_000
+"""Nanoseconds after which a file's times tell every further change."""
 _PROCESSOR_FIELDS = frozenset({
     "vendor_id", "cpu family", "model", "model name", "stepping", "flags",
     "CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision", "Features",
@@ -46,10 +52,20 @@ def digest(*parts: str | bytes) -> str:
     return state.hexdigest()
 
 
-@cache
-def identity() -> str:
-    """The digest of everything below."""
-    return identity_of(fields())
+class Kept(Protocol):
+    """What was found out before, by key: a store whose keys depend on nothing else."""
+
+    def get(self, key: str) -> bytes | None: ...
+
+    def put(self, key: str, payload: bytes) -> None: ...
+
+
+class Sources(NamedTuple):
+    """Digests of files of this package: those that decide what a traced graph compiles to, and all
+    of them, which also decide what a step is traced to."""
+
+    code: str
+    every: str
 
 
 def identity_of(found: dict[str, str]) -> str:
@@ -57,7 +73,7 @@ def identity_of(found: dict[str, str]) -> str:
     return digest(*(part for pair in sorted(found.items()) for part in pair))
 
 
-def fields() -> dict[str, str]:
+def fields(sources: Sources) -> dict[str, str]:
     """What the identity is made of, by name.
 
     OSError if a package's files cannot be read: without them nothing can be kept.
@@ -68,56 +84,109 @@ def fields() -> dict[str, str]:
         "numpy": np.__version__,
         "numba": _version_file("numba"),
         "llvmlite": _version_file("llvmlite"),
-        "tapeless": source_digest(_PACKAGE),
+        "tapeless": sources.code,
         "processor": _processor(),
         "settings": repr(sorted((k, v) for k, v in os.environ.items() if k.startswith("NUMBA_"))),
     }
 
 
-def source_digest(package: Path) -> str:
-    """The digest of the sources that decide what a traced graph compiles to."""
-    root = os.fspath(package)
-    state = sha256(_content(os.path.join(root, "__init__.py")))
-    folders = [os.path.join(root, name) for name in reversed(_FOLDERS)]
-    count = 0
+def sources(kept: Kept | None = None, package: str = _PACKAGE) -> Sources:
+    """The digests of a package's sources. They are not read where `kept` knows what files of these
+    names, numbers, sizes and times have in them.
+
+    The time of the last change of a file's status is among them. It cannot be set, and moves on
+    with every change, but only so often in a second: a file that was just changed is always read.
+    """
+    files = list(_files(package))
+    newest = max((max(s.st_mtime_ns, s.st_ctime_ns) for _, s in files), default=0)
+    if kept is None or os.name != "posix" or newest > time.time_ns() - _SETTLED:
+        return _digests(package, files)
+    key = digest("sources", package, _known_by(files))
+    found = kept.get(key)
+    if found is not None:
+        return Sources(*found.decode().split())
+    made = _digests(package, files)
+    if _known_by(_files(package)) == _known_by(files):  # nothing has changed while they were read
+        kept.put(key, " ".join(made).encode())
+    return made
+
+
+def _files(package: str) -> Iterator[tuple[str, os.stat_result]]:
+    """The sources, by their paths in the package, in order."""
+    yield "__init__.py", os.stat(os.path.join(package, "__init__.py"))
+    folders = [name for name in reversed(_FOLDERS) if os.path.isdir(os.path.join(package, name))]
     while folders:
         folder = folders.pop()
-        for name in sorted(os.listdir(folder)):
-            path = os.path.join(folder, name)
-            if name.endswith((".py", ".ll")):
-                content = _content(path)
-                state.update(f"{path[len(root) :]} {len(content)}\n".encode())
-                state.update(content)
-                count += 1
-            elif name in _SUBFOLDERS:
-                folders.append(path)
-    if not count:
+        with os.scandir(os.path.join(package, folder)) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        for entry in entries:
+            if entry.name.endswith((".py", ".ll")):
+                yield f"{folder}/{entry.name}", entry.stat()
+            elif "." not in entry.name and entry.name != "__pycache__" and entry.is_dir():
+                folders.append(f"{folder}/{entry.name}")
+
+
+def _known_by(files: Iterable[tuple[str, os.stat_result]]) -> str:
+    return repr([
+        (path, s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for path, s in files
+    ])  # fmt: skip
+
+
+def _digests(package: str, files: Sequence[tuple[str, os.stat_result]]) -> Sources:
+    if len(files) < 2:
         raise FileNotFoundError(f"no sources in {package}")
-    return state.hexdigest()
+    code, every = sha256(), sha256()
+    for path, _ in files:
+        content = _content(os.path.join(package, path))
+        head = f"{path} {len(content)}\n".encode()
+        for state in (every,) if path.startswith(_TRACED) else (code, every):
+            state.update(head)
+            state.update(content)
+    return Sources(code.hexdigest(), every.hexdigest())
 
 
-def _content(path: str | Path) -> bytes:
+def _content(path: str) -> bytes:
     with open(path, "rb", buffering=0) as file:
         return file.read()
 
 
 def _version_file(name: str) -> str:
     """The digest of a package's version file, which names the version and the commit."""
+    return digest(_content(os.path.join(_folder_of(name), "_version.py")))
+
+
+def _folder_of(name: str) -> str:
+    """Where a package is that need not be imported."""
+    for entry in sys.path:
+        folder = os.path.join(entry or os.getcwd(), name)
+        if os.path.isfile(os.path.join(folder, "__init__.py")):
+            return folder
+    import importlib.util  # lazily: it is rarely needed
+
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
         raise FileNotFoundError(f"{name} is not installed")
-    return digest(_content(Path(spec.origin).with_name("_version.py")))
+    return os.path.dirname(spec.origin)
 
 
 def _processor() -> str:
     """Model and features of the processor: what the system says, else what LLVM finds."""
-    try:
-        first, _, _ = _content(Path("/proc/cpuinfo")).decode(errors="replace").partition("\n\n")
-    except OSError:
-        first = ""
-    lines = [line for line in first.splitlines() if line.partition("\t")[0] in _PROCESSOR_FIELDS]
+    lines = [x for x in _first_processor() if x.partition("\t")[0] in _PROCESSOR_FIELDS]
     if any(line.startswith(("flags", "Features")) for line in lines):
         return "\n".join(lines)
     from llvmlite import binding  # lazily: only where the system does not say
 
     return f"{binding.get_host_cpu_name()} {binding.get_host_cpu_features().flatten()}"
+
+
+def _first_processor() -> list[str]:
+    """What Linux says of the first processor. To say it of hundreds takes long, and one only pays
+    for what is read."""
+    content = b""
+    try:
+        with open("/proc/cpuinfo", "rb", buffering=0) as file:
+            while b"\n\n" not in content and (more := file.read(4096)):
+                content += more
+    except OSError:
+        return []
+    return content.partition(b"\n\n")[0].decode(errors="replace").splitlines()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-from pathlib import Path
 
 from ..ir.record import dataclass
 from . import blas
@@ -25,7 +24,7 @@ class Machine:
     threads: str
     blas: str
     blas_threads: int | None
-    cache: Path
+    cache: str
     cache_writable: bool
 
     def __str__(self) -> str:
@@ -90,8 +89,8 @@ def _processor() -> tuple[str, tuple[str, ...]]:
     return binding.get_host_cpu_name(), tuple(name for name in known if host.get(name))
 
 
-def _is_writable(folder: Path) -> bool:
+def _is_writable(folder: str) -> bool:
     """Whether files can be created in the folder or, before it exists, where it would go."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return folder.is_dir() and os.access(folder, os.W_OK)
+    while not os.path.exists(folder) and folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+    return os.path.isdir(folder) and os.access(folder, os.W_OK)

@@ -31,7 +31,6 @@ import os
 import platform
 import sys
 from functools import cache
-from pathlib import Path
 from typing import Final
 
 from .loading import Linked, assemble, link
@@ -123,7 +122,8 @@ def thread_cell(count: int) -> ctypes.c_int64:
 
 def pool_text(machine: str) -> str:
     """The LLVM text of the pool for "x86_64" or "aarch64"."""
-    text = Path(__file__).with_suffix(".ll").read_text()
+    with open(f"{os.path.splitext(__file__)[0]}.ll") as file:
+        text = file.read()
     text = text.replace("i64 FUTEX", f"i64 {_FUTEX[machine]}")
     return text.replace("SPIN", str(SPIN_NANOSECONDS)) + _PAUSE[machine] + MODES_TEXT[machine]
 

@@ -18,18 +18,15 @@ and one warning per process says why. Beyond `limit` bytes the entries unused fo
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import hmac
 import os
-import secrets
 import struct
 import sys
 import time
 import warnings
+from _operator import _compare_digest  # `hmac` has it, too, and imports OpenSSL
 from collections.abc import Callable, Iterator
 from dataclasses import field
 from functools import cache
-from pathlib import Path
 from typing import Final
 
 from ..ir.record import dataclass
@@ -42,13 +39,15 @@ from .files import (
     replace,
     write_temporary,
 )
-from .identity import digest, identity
+from .identity import digest, fields, identity_of, sha256, sources
 from .places import cache_directory
 
 MAGIC: Final = b"tapeless"
 FORMAT: Final = 1
 _HEADER: Final = struct.Struct("<8sIQ32s")
 _KEY_BYTES: Final = 32
+_INNER: Final = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER: Final = bytes(byte ^ 0x5C for byte in range(256))
 LIMIT: Final = 512 * 2**20
 """Bytes the entries may take together."""
 _STALE_SECONDS: Final = 3600
@@ -57,11 +56,13 @@ _STALE_SECONDS: Final = 3600
 @dataclass(eq=False)
 class Store:
     """A folder of entries. `secret` is the key of the MAC, `identity` what every key depends on
-    (`runtime/identity.py`). With `reads=False` it finds nothing, and only writes."""
+    (`runtime/identity.py`), `sources` the digest of all sources of this package. With `reads=False`
+    it finds nothing, and only writes."""
 
-    folder: Path
+    folder: str
     secret: bytes
     identity: str
+    sources: str = ""
     limit: int = LIMIT
     reads: bool = True
     _held: int | None = field(default=None, init=False)
@@ -72,7 +73,7 @@ class Store:
 
     def get(self, key: str) -> bytes | None:
         """The payload stored under a key; None if there is none or it is defective."""
-        path = self.folder / key
+        path = os.path.join(self.folder, key)
         if not self.reads:
             return None
         try:
@@ -93,16 +94,14 @@ class Store:
             return
         header = _HEADER.pack(MAGIC, FORMAT, len(payload), self._mac(key, payload))
         try:
-            replace(self.folder / key, header + payload)
+            replace(os.path.join(self.folder, key), header + payload)
             self._prune(len(header) + len(payload))
         except OSError as error:
             warn_once(f"{self.folder}: {error}; compiled code is not kept for later runs")
 
     def _mac(self, key: str, payload: bytes) -> bytes:
         signed = struct.pack("<8sIQ", MAGIC, FORMAT, len(payload)) + key.encode() + b"\0"
-        mac = hmac.new(self.secret, signed, hashlib.sha256)
-        mac.update(payload)
-        return mac.digest()
+        return _hmac(self.secret, signed, payload)
 
     def _verified(self, key: str, content: bytes) -> bytes:
         if len(content) < _HEADER.size:
@@ -111,7 +110,7 @@ class Store:
         payload = content[_HEADER.size :]
         if (magic, version, length) != (MAGIC, FORMAT, len(payload)):
             raise DefectError("not an entry of this version, or truncated")
-        if not hmac.compare_digest(mac, self._mac(key, payload)):
+        if not _compare_digest(mac, self._mac(key, payload)):
             raise DefectError("damaged, or not written by this user")
         return payload
 
@@ -123,7 +122,7 @@ class Store:
             return
         now, self._held = time.time(), 0
         for path, status in sorted(self._files(), key=lambda file: -file[1].st_mtime):
-            if path.suffix == TEMPORARY:
+            if path.endswith(TEMPORARY):
                 useless = now - status.st_mtime > _STALE_SECONDS
             else:
                 useless = self._held + status.st_size > self.limit
@@ -133,10 +132,19 @@ class Store:
             else:
                 self._held += status.st_size
 
-    def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
+    def _files(self) -> Iterator[tuple[str, os.stat_result]]:
         for path in entries(self.folder):
             with contextlib.suppress(FileNotFoundError):
-                yield path, path.lstat()
+                yield path, os.lstat(path)
+
+
+def _hmac(secret: bytes, *parts: bytes) -> bytes:
+    """HMAC-SHA-256 (RFC 2104) for a key of at most 64 bytes."""
+    padded = secret.ljust(64, b"\0")
+    inner = sha256(padded.translate(_INNER))
+    for part in parts:
+        inner.update(part)
+    return sha256(padded.translate(_OUTER) + inner.digest()).digest()
 
 
 def recall(store: Store | None, *parts: str) -> bytes | None:
@@ -156,15 +164,15 @@ def kept(store: Store | None, parts: tuple[str, ...], make: Callable[[], bytes])
     return payload
 
 
-def entries(folder: Path) -> Iterator[Path]:
+def entries(folder: str) -> Iterator[str]:
     """The entries in a folder and what killed writers left."""
     with contextlib.suppress(OSError):
-        yield from (folder / name for name in os.listdir(folder) if name != "key")
+        yield from (os.path.join(folder, name) for name in os.listdir(folder) if name != "key")
 
 
-def objects_directory() -> Path:
+def objects_directory() -> str:
     """Where the entries lie. It may not exist."""
-    return cache_directory() / "objects"
+    return os.path.join(cache_directory(), "objects")
 
 
 def open_store(*, make: bool = True) -> Store | None:
@@ -172,22 +180,23 @@ def open_store(*, make: bool = True) -> Store | None:
     files cannot be kept safely: no writable place, or a folder that is somebody else's."""
     try:
         folder = objects_directory()
-        if not make and not folder.exists():
+        if not make and not os.path.exists(folder):
             return None
         if private_folder(folder):
             warn_once(f"{folder}: others could enter it; its mode is set to 0700")
-        return _store(folder, _secret(folder / "key"), identity())
+        return _store(folder, _secret(os.path.join(folder, "key")))
     except OSError as error:
         warn_once(f"{error}; compiled code is not kept. TAPELESS_CACHE can name another folder")
         return None
 
 
 @cache
-def _store(folder: Path, secret: bytes, identity: str) -> Store:
-    return Store(folder, secret, identity)
+def _store(folder: str, secret: bytes) -> Store:
+    package = sources(Store(folder, secret, "", ""))
+    return Store(folder, secret, identity_of(fields(package)), package.every)
 
 
-def _secret(path: Path) -> bytes:
+def _secret(path: str) -> bytes:
     """The MAC's key. One that is defective, or that others could read, is replaced, which makes
     every entry before it invalid."""
     try:
@@ -196,21 +205,21 @@ def _secret(path: Path) -> bytes:
         return _first_secret(path)
     except (DefectError, PermissionError) as error:
         warn_once(f"{path}: {error}; a new key is made and everything compiled again")
-    replace(path, secrets.token_bytes(_KEY_BYTES))
+    replace(path, os.urandom(_KEY_BYTES))
     return _read_secret(path)
 
 
-def _read_secret(path: Path) -> bytes:
+def _read_secret(path: str) -> bytes:
     secret = read_private(path, _KEY_BYTES)
     if len(secret) != _KEY_BYTES:
         raise DefectError("not a key")
     return secret
 
 
-def _first_secret(path: Path) -> bytes:
+def _first_secret(path: str) -> bytes:
     """Write a random key. Where several processes do, the first one's is everybody's: a link,
     unlike a rename, does not replace."""
-    temporary = write_temporary(path, secrets.token_bytes(_KEY_BYTES))
+    temporary = write_temporary(path, os.urandom(_KEY_BYTES))
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -218,7 +227,7 @@ def _first_secret(path: Path) -> bytes:
     except (OSError, AttributeError, NotImplementedError):  # a file system without links
         os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        remove(temporary)
     return _read_secret(path)
 
 

@@ -9,7 +9,7 @@ import pytest
 import tapeless
 from soak.children import HANGS
 from tapeless.compiler.cli import main
-from tapeless.runtime.store import open_store
+from tapeless.runtime.store import Store
 
 TRAIN = """
 import numpy as np
@@ -69,15 +69,16 @@ def test_doctor(capsys):
 
 def test_cache(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("TAPELESS_CACHE", str(tmp_path))
-    assert run(capsys, "cache")[1] == f"{tmp_path}: 0 compiled parts and 0 sources, 0 B\n"
+    assert run(capsys, "cache")[1] == f"{tmp_path}: 0 entries and 0 sources, 0 B\n"
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "a.py").write_text("12345")
     (tmp_path / "mine.txt").write_text("not tapeless's")
-    open_store().put("a" * 64, bytes(43))
-    held = "1 compiled parts and 1 sources, 100 B"
+    (tmp_path / "objects").mkdir()
+    Store(str(tmp_path / "objects"), bytes(32), "").put("a" * 64, bytes(43))
+    held = "1 entries and 1 sources, 100 B"
     assert run(capsys, "cache") == (0, f"{tmp_path}: {held}\n", "")
     assert run(capsys, "cache", "--clear") == (0, f"{tmp_path}: deleted {held}\n", "")
-    assert run(capsys, "cache")[1] == f"{tmp_path}: 0 compiled parts and 0 sources, 0 B\n"
+    assert run(capsys, "cache")[1] == f"{tmp_path}: 0 entries and 0 sources, 0 B\n"
     assert (tmp_path / "mine.txt").exists()
 
 

@@ -35,6 +35,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "objects"
 
 
+def names(folder: Path) -> set[str]:
+    """The files in a store, without the entry that says what the sources of this package are."""
+    described = len("0123456789abcdef") * 8 + 1 + 52
+    return {path.name for path in folder.iterdir() if path.stat().st_size != described}
+
+
 def assert_missing_then_repaired(key: str = KEY) -> None:
     """The entry is not found, with one warning; once stored again it is, without any."""
     with pytest.warns(RuntimeWarning, match="tapeless cache") as caught:
@@ -235,7 +241,7 @@ def test_a_write_that_fails_leaves_the_old_entry(folder, monkeypatch, operation,
         opened.put(KEY, b"new")
         opened.put(OTHER, b"new")
     assert len(caught) == 1
-    assert sorted(path.name for path in folder.iterdir()) == [KEY, "key"]
+    assert names(folder) == {KEY, "key"}
     assert opened.get(KEY) == PAYLOAD
 
 
@@ -302,7 +308,7 @@ def test_many_processes_on_one_key(tmp_path, monkeypatch):
     code = "import warnings\n" + MANY
     processes = [spawn(code) for _ in range(8)]
     assert [process.wait(HANGS) for process in processes] == [0] * 8
-    assert sorted(p.name for p in (tmp_path / "objects").iterdir()) == ["a" * 64, "key"]
+    assert names(tmp_path / "objects") == {"a" * 64, "key"}
 
 
 # --- size and identity -------------------------------------------------------------------------
@@ -310,14 +316,15 @@ def test_many_processes_on_one_key(tmp_path, monkeypatch):
 
 def test_the_entries_unused_for_longest_go(folder):
     opened = Store(folder, bytes(32), "", limit=10 * 152)
-    (folder / KEY).unlink()
+    for path in folder.iterdir():
+        if path.name != "key":
+            path.unlink()
     for i in range(10):
         opened.put(f"{i}", bytes(100))
         os.utime(folder / f"{i}", (1000 + i, 1000 + i))
     assert opened.get("0") == bytes(100)  # used now
     opened.put("new", bytes(100))
-    kept = {path.name for path in folder.iterdir()}
-    assert kept == {"key", "new", "0", *"23456789"}
+    assert names(folder) == {"key", "new", "0", *"23456789"}
 
 
 def test_the_folder_is_listed_once(folder, monkeypatch):
@@ -334,33 +341,100 @@ def test_the_folder_is_listed_once(folder, monkeypatch):
 
 
 def test_every_field_changes_the_identity():
-    found = identity.fields()
+    found = identity.fields(identity.sources())
     assert set(found) == {
         "python", "system", "numpy", "numba", "llvmlite", "tapeless", "processor", "settings",
     }  # fmt: skip
     assert all(found.values())
     digests = {identity.identity_of(found | {name: found[name] + "x"}) for name in found}
-    assert len(digests | {identity.identity()}) == len(found) + 1
+    assert len(digests | {identity.identity_of(found)}) == len(found) + 1
 
 
 def test_numbas_settings_are_part_of_the_identity(monkeypatch):
-    before = identity.fields()["settings"]
+    package = identity.sources()
+    before = identity.fields(package)["settings"]
     monkeypatch.setenv("NUMBA_OPT", "1")
-    assert identity.fields()["settings"] != before
+    assert identity.fields(package)["settings"] != before
 
 
-@pytest.mark.parametrize("change", ["ir/a.py", "ir/ops/b.py", "runtime/c.ll", "__init__.py"])
-def test_an_edit_of_equal_size_and_time_changes_the_sources_digest(tmp_path, change):
-    for name in ("__init__.py", "ir/a.py", "ir/ops/b.py", "runtime/c.ll", "passes/d.py"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("x = 1")
-    (tmp_path / "compiler").mkdir()
-    before = identity.source_digest(tmp_path)
-    assert identity.source_digest(tmp_path) == before
-    status = (tmp_path / change).stat()
-    (tmp_path / change).write_text("x = 2")
-    os.utime(tmp_path / change, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert identity.source_digest(tmp_path) != before
+SOURCES = (
+    "__init__.py",
+    "ir/a.py",
+    "ir/ops/b.py",
+    "runtime/c.ll",
+    "passes/d.py",
+    "library/nn/e.py",
+)
+
+
+def package(folder):
+    """A package that has not been touched for an hour, as far as anybody can see."""
+    for name in SOURCES:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x = 1")
+    return str(folder)
+
+
+class Later:
+    """A clock that is hours ahead: files written now are old."""
+
+    @staticmethod
+    def time_ns():
+        return time.time_ns() + 10**13
+
+
+@pytest.fixture
+def kept(folder, monkeypatch):
+    monkeypatch.setattr(identity, "time", Later)
+    return Store(str(folder), bytes(32), "")
+
+
+@pytest.mark.parametrize("change", SOURCES)
+def test_an_edit_of_equal_size_and_time_changes_the_digest_of_the_sources(tmp_path, kept, change):
+    root = package(tmp_path / "package")
+    before = identity.sources(kept, root)
+    assert identity.sources(kept, root) == before == identity.sources(None, root)
+    status = (tmp_path / "package" / change).stat()
+    (tmp_path / "package" / change).write_text("x = 2")
+    os.utime(tmp_path / "package" / change, ns=(status.st_atime_ns, status.st_mtime_ns))
+    after = identity.sources(kept, root)
+    assert after.every != before.every
+    assert (after.code == before.code) == change.startswith("library")
+
+
+def test_sources_that_are_known_are_not_read(tmp_path, kept, monkeypatch):
+    root = package(tmp_path / "package")
+    before = identity.sources(kept, root)
+    monkeypatch.setattr(identity, "_content", None)
+    assert identity.sources(kept, root) == before
+    os.replace(tmp_path / "package/ir/a.py", tmp_path / "package/ir/f.py")
+    with pytest.raises(TypeError):
+        identity.sources(kept, root)
+
+
+def test_sources_changed_just_now_are_always_read(tmp_path, folder, monkeypatch):
+    kept, root = Store(str(folder), bytes(32), ""), package(tmp_path / "package")
+    identity.sources(kept, root)
+    monkeypatch.setattr(identity, "_content", None)
+    with pytest.raises(TypeError):
+        identity.sources(kept, root)
+
+
+def test_sources_that_change_while_they_are_read_are_not_remembered(tmp_path, kept, monkeypatch):
+    root, read = package(tmp_path / "package"), identity._content
+
+    def changing(path):
+        content = read(path)
+        if path.endswith("c.ll"):
+            (tmp_path / "package/runtime/c.ll").write_text("y")
+        return content
+
+    monkeypatch.setattr(identity, "_content", changing)
+    before = identity.sources(kept, root)
+    monkeypatch.undo()
+    assert identity.sources(None, root) != before
+    monkeypatch.setattr(identity, "time", Later)
+    assert identity.sources(kept, root) == identity.sources(None, root)
 
 
 def test_parts_do_not_run_together():
