@@ -353,7 +353,6 @@ _NUMBERS: Final[dict[Any, Callable[[Any], Any]]] = {
     str: str.__str__,
     bytes: bytes.__bytes__,
 }
-_Pair: Final[Any] = namedtuple("_Pair", "left right")
 _ARRAY: Final = frozenset(dir(np.ndarray))
 """What NumPy's functions ask their arguments for."""
 _PLAIN: Final[dict[Any, Callable[[Any], str]]] = {
@@ -394,7 +393,7 @@ _ONCE: Final[dict[Any, Callable[[Content, Any], None]]] = {
     types.MethodWrapperType: _parts("method of", "__self__", "__name__"),
     MemberDescriptorType: _parts("member", "__objclass__", "__name__"),
     GetSetDescriptorType: _parts("member", "__objclass__", "__name__"),
-    type(_Pair.left): _reduced,
+    type(namedtuple("_One", "item").item): _reduced,
     operator.itemgetter: _reduced,
     operator.attrgetter: _reduced,
     operator.methodcaller: _reduced,
