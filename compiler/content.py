@@ -393,7 +393,7 @@ _ONCE: Final[dict[Any, Callable[[Content, Any], None]]] = {
     types.MethodWrapperType: _parts("method of", "__self__", "__name__"),
     MemberDescriptorType: _parts("member", "__objclass__", "__name__"),
     GetSetDescriptorType: _parts("member", "__objclass__", "__name__"),
-    type(namedtuple("_One", "item").item): _reduced,
+    type(vars(namedtuple("_One", "item"))["item"]): _reduced,
     operator.itemgetter: _reduced,
     operator.attrgetter: _reduced,
     operator.methodcaller: _reduced,
