@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from operator import itemgetter
 from types import MethodType
 from typing import Any, Final, overload
 
@@ -26,6 +27,8 @@ from .program import Program
 from .reads import Hidden
 from .retracing import warn_of_forms, warn_of_pins
 from .tracing.recorder import active
+
+Arrange = Callable[[tuple[Any, ...]], tuple[Any, ...]]
 
 RECENT = 4
 """Programs the fast way tries, the last used first."""
@@ -46,6 +49,7 @@ class CompiledFunction:
         self._hidden: tuple[Hidden, ...] = ()
         self._made: tuple[Program, ...] = ()
         self._recent: tuple[Fast, ...] = ()
+        self._named: dict[Hashable, tuple[Arrange | None, tuple[Fast, ...]]] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the step natively, compiling on the first call with new types.
@@ -56,11 +60,12 @@ class CompiledFunction:
         """
         if active() is not None:
             return self.function(*args, **kwargs)
-        if not kwargs:
-            for fast in self._recent:
-                result = fast(*args)
-                if result is not MISS:
-                    return result
+        if kwargs:
+            return self._with_keywords(args, kwargs)
+        for fast in self._recent:
+            result = fast(*args)
+            if result is not MISS:
+                return result
         return self._careful(args, kwargs)
 
     def interpret(self, *args: Any, **kwargs: Any) -> Any:
@@ -91,11 +96,34 @@ class CompiledFunction:
         if self.options.check and not program.compiled:
             program.verify(*args, **kwargs)
         result = program.execute(call, program.run_native)
-        fast = program.fast
-        if fast is not None and fast not in self._recent[:1]:
-            others = [f for f in self._recent if f is not fast]
-            self._recent = (fast, *others[: RECENT - 1])
+        self._remember(program, args, kwargs)
         return result
+
+    def _with_keywords(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """A call, the fast way for as many positional arguments and the same keywords."""
+        arrange, recent = self._named.get((len(args), *kwargs), (None, ()))
+        given = (*args, *kwargs.values())
+        if arrange is not None:
+            given = arrange(given)
+        for fast in recent:
+            result = fast(*given)
+            if result is not MISS:
+                return result
+        return self._careful(args, kwargs)
+
+    def _remember(self, program: Program, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Have the fast way try this program first from now on, for calls such as this one."""
+        fast, names = program.fast, program.names
+        given = (*self._step.names[: len(args)], *kwargs)
+        if fast is None or set(given) != set(names):  # an array may be a default
+            return
+        if not kwargs:
+            self._recent = _first(fast, self._recent)
+            return
+        call = (len(args), *kwargs)
+        arrange = None if given == names else itemgetter(*map(given.index, names))
+        _, recent = self._named.get(call, (None, ()))
+        self._named[call] = arrange, _first(fast, recent)
 
     def _program(self, call: Call) -> Program:
         """The program that serves a call, made if there is none."""
@@ -131,7 +159,14 @@ class CompiledFunction:
         return min(changes, key=len, default="first call")
 
 
-@dataclass(frozen=True)
+def _first(fast: Fast, recent: tuple[Fast, ...]) -> tuple[Fast, ...]:
+    return (fast, *(other for other in recent if other is not fast))[:RECENT]
+
+
+_call: Final = CompiledFunction.__call__
+
+
+@dataclass(eq=False, slots=True)
 class BoundStep:
     """A compiled method bound to its instance."""
 
@@ -140,7 +175,15 @@ class BoundStep:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """See `CompiledFunction.__call__`."""
-        return self.step(self.instance, *args, **kwargs)
+        return _call(self.step, self.instance, *args, **kwargs)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, BoundStep):
+            return NotImplemented
+        return other.step is self.step and other.instance is self.instance
+
+    def __hash__(self) -> int:
+        return hash((id(self.step), id(self.instance)))
 
     def interpret(self, *args: Any, **kwargs: Any) -> Any:
         """See `CompiledFunction.interpret`."""

@@ -131,10 +131,10 @@ class Step:
         return tuple(self.signature.parameters)
 
     @property
-    def positional(self) -> bool:
-        """Whether a call can give every argument by position, one per parameter."""
-        plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        return all(p.kind in plain for p in self.signature.parameters.values())
+    def plain(self) -> bool:
+        """Whether every parameter takes one argument."""
+        several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        return all(p.kind not in several for p in self.signature.parameters.values())
 
 
 def reach(function: Any) -> Iterator[Any]:

@@ -31,7 +31,7 @@ from ..ir.record import dataclass
 from ..runtime.callpath import MISS, Array, Entry, Form, Group, Number, Returns
 from . import objects
 from .reads import NONE, Hidden
-from .replay import Original
+from .replay import HELPERS, Original, Path, Rebinds, replay_lines
 from .signature import ArraySpec, RefusedSpec, ScalarSpec, Spec, StaticSpec
 from .trace import OUTPUT, ResultTree
 from .tree import LEAF, Container, Shared, TreeDef
@@ -56,15 +56,14 @@ class CallPlan:
     source: str
     constants: tuple[Any, ...]
 
-    def bind(self, entry: Entry, helpers: Mapping[str, Any]) -> Fast:
-        """The function of a positional call's arguments: it runs the step, or returns MISS, having
-        done nothing, if they are not exactly the program's. `helpers` are `prepare` and `unflatten`
-        of the trace, as far as the source names them."""
+    def bind(self, entry: Entry) -> Fast:
+        """The function of the arguments in order: it runs the step, or returns MISS, having done
+        nothing, if they are not exactly the program's."""
         if not self.source:
             return entry.call
         scope = {f"C{k}": value for k, value in enumerate(self.constants)}
-        scope |= {"MISS": MISS, "call": entry.call}
-        scope |= {"fresh": entry.outputs, "commit": entry.commit, **helpers}
+        scope |= {"MISS": MISS, "call": entry.call, **HELPERS}
+        scope |= {"fresh": entry.outputs, "commit": entry.commit}
         exec(compile(self.source, "<tapeless call>", "exec"), scope)
         made: Fast = scope["fast"]
         return made
@@ -77,14 +76,14 @@ def plan_call(
     result: ResultTree,
     *,
     limits: Mapping[int, tuple[int, int]] | None = None,
-    rebinds: bool = False,
+    rebinds: Rebinds | None = None,
     hidden: Hidden = NONE,
 ) -> CallPlan:
     """The plan for as many positional arguments as there are names and structures; `specs` has one
     entry per leaf, from left to right. `limits` of integers are by number of the graph's input.
-    `rebinds`: the step changes containers, and those that are objects or inside must be as many as
+    `rebinds`: how the step changes containers; those that are objects or inside must be as many as
     they were. `hidden`: attributes to pass over."""
-    distinct = rebinds and any(flag for treedef in arguments for flag in treedef.held)
+    distinct = rebinds is not None and any(flag for treedef in arguments for flag in treedef.held)
     apart = distinct or any(map(_shares, arguments))
     writer = _Writer(specs, hidden, limits or {}, apart=apart)
     for k, treedef in enumerate(arguments):
@@ -97,13 +96,19 @@ def plan_call(
     if not writer.lines and returns is not None:
         return CallPlan(tuple(writer.forms), returns, "", ())
     items = ", ".join(writer.items)
-    if rebinds:
-        body = _rebinding(writer.arguments_by_name(names), items)
-    elif returns is not None:
+    if returns is not None:
         body = [f"return call({items})"]
-    else:
-        made = writer.result(result) or f"unflatten({writer.arguments_by_name(names)}, outputs)"
+    elif rebinds is None:
+        made = writer.result(result, names)
         body = [f"outputs = call({items})", f"return MISS if outputs is MISS else {made}"]
+    else:
+        places: dict[Path, str] = {(name,): f"a{k}" for k, name in enumerate(names)}
+        body = [
+            "outputs = fresh()",
+            f"result = {writer.result(result, names)}",
+            *replay_lines(rebinds, writer.constant, places, result.arrays),
+            f"return MISS if commit(replay, outputs, {items}) else result",
+        ]
     lines = [*_arguments(len(arguments)), *writer.lines, *body]
     source = "\n    ".join(["def fast(*arguments):", *lines])
     return CallPlan(tuple(writer.forms), returns or "all", source, tuple(writer.constants))
@@ -129,17 +134,9 @@ def _returned(result: ResultTree) -> Returns | None:
 
 
 def _arguments(count: int) -> list[str]:
-    names = "".join(f"a{k}, " for k in range(count)).removesuffix(" ")
-    taken = [f"{names} = arguments"] if count else []
+    names = ", ".join(f"a{k}" for k in range(count))
+    taken = [f"{names}{',' * (count == 1)} = arguments"] if count else []
     return [f"if len(arguments) != {count}:", "    return MISS", *taken]
-
-
-def _rebinding(named: str, items: str) -> list[str]:
-    return [
-        "outputs = fresh()",
-        f"result, replay = prepare({named}, outputs)",
-        f"return MISS if commit(replay, outputs, {items}) else result",
-    ]
 
 
 class _Writer:
@@ -224,11 +221,11 @@ class _Writer:
         if isinstance(spec, ScalarSpec) and spec.pinned is not None:
             self._same_type(expression, _number_kind(spec))
             number = expression if isinstance(spec.pinned, int) else f"repr({expression})"
-            self.checks.append(f"{number} == {self._constant(spec.pinned)}")
+            self.checks.append(f"{number} == {self.constant(spec.pinned)}")
         if isinstance(spec, StaticSpec):
             self._same_type(expression, spec.kind)
             if not isinstance(spec, RefusedSpec):  # which the step does not use
-                self.checks.append(f"{expression} == {self._constant(spec.value)}")
+                self.checks.append(f"{expression} == {self.constant(spec.value)}")
 
     def _container(self, treedef: TreeDef, kind: type, expression: str) -> None:
         self._same_type(expression, kind)
@@ -247,39 +244,42 @@ class _Writer:
     def _parts(self, kind: Any, treedef: TreeDef, expression: str) -> str:
         """The children as an iterable; dict order and lengths are checked first."""
         if issubclass(kind, dict):
-            self.checks.append(f"tuple({expression}) == {self._constant(treedef.keys)}")
+            self.checks.append(f"tuple({expression}) == {self.constant(treedef.keys)}")
             return f"{expression}.values()"
         if issubclass(kind, (list, tuple)):
             self.checks.append(f"len({expression}) == {len(treedef.keys)}")
             return expression
         if issubclass(kind, Container):
-            self.checks.append(f"{expression}.tree_static == {self._constant(treedef.static)}")
+            self.checks.append(f"{expression}.tree_static == {self.constant(treedef.static)}")
             return f"{expression}.tree_children"
         plain = kind is not objects.Method and not objects.slots(kind)
-        read = f"{self._constant(objects.state)}({expression})"
-        state = f"{expression}.__dict__" if plain else read
+        state = f"{expression}.__dict__" if plain else f"read({expression})"
         hidden = frozenset(name for of, name in self.hidden if of is kind)
-        keys = self._constant(treedef.keys)
+        keys = self.constant(treedef.keys)
         if hidden:
-            seen = f"tuple([k for k in {state} if k not in {self._constant(hidden)}])"
+            seen = f"tuple([k for k in {state} if k not in {self.constant(hidden)}])"
             self.checks.append(f"{seen} == {keys}")
             return f"[{state}[k] for k in {keys}]"
         self.checks.append(f"tuple({state}) == {keys}")
         return f"{state}.values()"
 
     def _same_type(self, expression: str, kind: type) -> None:
-        self.checks.append(f"type({expression}) is {self._constant(kind)}")
+        self.checks.append(f"type({expression}) is {self.constant(kind)}")
 
-    def _constant(self, value: Any) -> str:
+    def constant(self, value: Any) -> str:
         self.constants.append(value)
         return f"C{len(self.constants) - 1}"
 
-    def arguments_by_name(self, names: Sequence[str]) -> str:
-        return f"{{{', '.join(f'{self._constant(name)}: a{k}' for k, name in enumerate(names))}}}"
+    def result(self, result: ResultTree, names: Sequence[str]) -> str:
+        """The result as an expression of `outputs`."""
+        display = self._display(result)
+        if display:
+            return display
+        named = ", ".join(f"{self.constant(name)}: a{k}" for k, name in enumerate(names))
+        return f"{self.constant(result)}.unflatten({{{named}}}, outputs)"
 
-    def result(self, result: ResultTree) -> str:
-        """The result as an expression of `outputs`, "" if it is made of more than dicts, lists and
-        tuples."""
+    def _display(self, result: ResultTree) -> str:
+        """The expression of a result of dicts, lists and tuples, "" for another one."""
         leaves, numbers = iter(result.leaves), count()
 
         def made(treedef: TreeDef) -> str:
@@ -288,14 +288,14 @@ class _Writer:
                 leaf = next(leaves)
                 if isinstance(leaf, Original):
                     return ""
-                return f"outputs[{next(numbers)}]" if leaf is OUTPUT else self._constant(leaf)
+                return f"outputs[{next(numbers)}]" if leaf is OUTPUT else self.constant(leaf)
             if kind is type(None):
                 return "None"
             members = [made(child) for child in treedef.children]
             if kind not in _BRACKETS or not all(members):
                 return ""
             if kind is dict:
-                keys = map(self._constant, treedef.keys)
+                keys = map(self.constant, treedef.keys)
                 members = [f"{key}: {member}" for key, member in zip(keys, members, strict=True)]
             comma = "," * (kind is tuple and len(members) == 1)
             opening, closing = _BRACKETS[kind]

@@ -308,28 +308,31 @@ class Program:
 
     @cached_property
     def fast(self) -> Fast | None:
-        """A function of a positional call's arguments that runs the native step, or returns MISS,
-        having done nothing, if they are not exactly this program's. None if every call needs care:
-        arguments by keyword only, or arrays that are not contiguous."""
+        """A function of the arguments, in the order of `names`, that runs the native step, or
+        returns MISS, having done nothing, if they are not exactly this program's. None if every
+        call needs care: one with `*args` or `**kwargs`, or arrays that are not contiguous."""
         plan = self._call_plan()
         if plan is None:
             return None
-        helpers = {"prepare": self.traced.prepare, "unflatten": self.traced.result_tree.unflatten}
-        return plan.bind(self.native.executable.entry(plan.forms, returns=plan.returns), helpers)
+        return plan.bind(self.native.executable.entry(plan.forms, returns=plan.returns))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parameters that have arguments."""
+        return tuple(map(str, self.described.treedef.keys))
 
     def _call_plan(self) -> CallPlan | None:
         described, traced = self.described, self.traced
-        names = tuple(map(str, described.treedef.keys))
         strided = any(isinstance(s, ArraySpec) and not s.contiguous for s in described.specs)
-        if strided or not self._step.positional or names != self._step.names[: len(names)]:
+        if strided or not self._step.plain:
             return None
         return plan_call(
-            names,
+            self.names,
             described.treedef.children,
             described.specs,
             traced.result_tree,
             limits=arguments.limits(traced.int_ranges),
-            rebinds=bool(traced.rebinds.slots),
+            rebinds=traced.rebinds if traced.rebinds.slots else None,
             hidden=self.hidden,
         )
 

@@ -97,7 +97,35 @@ class Rebinds:
     def prepare(self) -> Prepare:
         """A function of the arguments by parameter name and the graph's extra outputs, which may
         not have their values yet. It returns the function that changes the containers."""
-        return _Writer().function(self)
+        scope: dict[str, Any] = dict(HELPERS)
+
+        def constant(value: Any) -> str:
+            name = f"C{len(scope)}"
+            scope[name] = value
+            return name
+
+        lines = replay_lines(self, constant, {(): "arguments"})
+        source = "\n    ".join(["def prepare(arguments, outputs):", *lines, "return replay"])
+        exec(compile(source, "<tapeless replay>", "exec"), scope)
+        made: Prepare = scope["prepare"]
+        return made
+
+
+def replay_lines(
+    rebinds: Rebinds,
+    constant: Callable[[Any], str],
+    places: Mapping[Path, str],
+    first: int = 0,
+) -> list[str]:
+    """The lines that define `replay`: they name `HELPERS`, the list `outputs`, the extra ones from
+    `first` on, and what `constant` makes of a value. `places` are names of the caller's objects."""
+    writer = _Writer(constant, places, first)
+    if rebinds.made.children:
+        leaves = "".join(f"{writer.recipe(leaf)}, " for leaf in rebinds.leaves)
+        writer.values.append(f"made = {constant(rebinds.made)}.unflatten(({leaves}))")
+    writes = [line for slots in rebinds.slots for line in writer.writes(slots)]
+    body = [*writer.values, *writes, "return"]
+    return [*writer.reads, "def replay():", *(f"    {line}" for line in body)]
 
 
 def at(arguments: Mapping[str, Any], path: Path) -> Any:
@@ -117,34 +145,25 @@ def _refill(container: Any, content: Sequence[tuple[Hashable, Any]]) -> None:
         container.update(content)
 
 
+HELPERS: Final = {
+    "read": objects.state,
+    "write": objects.write,
+    "remove": objects.remove,
+    "refill": _refill,
+}
 _EXTRA: Final = {"array": "", "scalar": "[()]", "python": ".item()"}
 
 
 class _Writer:
-    """Collects the lines of one `prepare`: what it reads, and the values that `replay` makes."""
+    """Collects the lines of one `replay`: what is read before it, and the values that it makes."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, constant: Callable[[Any], str], places: Mapping[Path, str], first: int
+    ) -> None:
+        self.constant, self.first = constant, first
         self.reads: list[str] = []
         self.values: list[str] = []
-        self.scope: dict[str, Any] = {
-            "read": objects.state,
-            "write": objects.write,
-            "remove": objects.remove,
-            "refill": _refill,
-        }
-        self.places: dict[Path, str] = {(): "arguments"}
-
-    def function(self, rebinds: Rebinds) -> Prepare:
-        if rebinds.made.children:
-            leaves = "".join(f"{self.recipe(leaf)}, " for leaf in rebinds.leaves)
-            self.values.append(f"made = {self.constant(rebinds.made.unflatten)}(({leaves}))")
-        writes = [line for slots in rebinds.slots for line in self.writes(slots)]
-        body = [*self.values, *writes, "return"]
-        lines = [*self.reads, "def replay():", *(f"    {line}" for line in body), "return replay"]
-        source = "\n    ".join(["def prepare(arguments, outputs):", *lines])
-        exec(compile(source, "<tapeless replay>", "exec"), self.scope)
-        made: Prepare = self.scope["prepare"]
-        return made
+        self.places = dict(places)
 
     def writes(self, slots: Slots) -> list[str]:
         """The lines that change one container."""
@@ -178,7 +197,7 @@ class _Writer:
             case Original(path):
                 return self.place(path)
             case Extra(index, kind):
-                return self.local(self.values, f"outputs[{index}]{_EXTRA[kind]}")
+                return self.local(self.values, f"outputs[{self.first + index}]{_EXTRA[kind]}")
             case Static(value):
                 return self.constant(value)
             case Made(index):
@@ -187,9 +206,4 @@ class _Writer:
     def local(self, lines: list[str], expression: str) -> str:
         name = f"v{len(self.reads) + len(self.values)}"
         lines.append(f"{name} = {expression}")
-        return name
-
-    def constant(self, value: Any) -> str:
-        name = f"C{len(self.scope)}"
-        self.scope[name] = value
         return name

@@ -17,33 +17,33 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-_DRAWN: Final = False  # what no item is
 _ATTEMPTS: Final = 100
 
 
 def writes(targets: Sequence[Array], values: Sequence[Array]) -> Iterable[Any]:
-    """`target[...] = value` for all of them, as items of an iterator in C."""
+    """`target[...] = value` for all of them, as items of an iterator in C, then the status 0."""
     store: Any = operator.setitem  # its stub is overloaded, which `map` does not take
-    return map(store, targets, repeat(...), values)
+    return chain(map(store, targets, repeat(...), values), (0,))
 
 
 def commit(items: Iterable[Any], finish: Callable[[], None]) -> int:
-    """Draw all items of an iterator in C, then `finish()`; returns 0. A first item that is another
-    number is returned, and `finish` does not run: it is the status of a step that did not.
+    """Draw all items of an iterator in C, the last of which is a status. It is returned; if it is
+    0, `finish()` is run before.
 
     `finish` can be run again from its start, and is until it comes to its end.
     """
     drawn: list[Any] = []
     try:
-        drawn.extend(chain(items, (_DRAWN,)))
-        if not drawn[0]:
+        drawn.extend(items)
+        if drawn[-1] == 0:
             finish()
     except BaseException:
         # No call before `_surely`: Python would look for the next interrupt.
-        if drawn and drawn[-1] is _DRAWN and not drawn[0]:
+        if drawn and drawn[-1] == 0:
             _surely(finish)
         raise
-    return int(drawn[0] or 0)
+    status: int = drawn[-1]
+    return status
 
 
 def _surely(finish: Callable[[], None]) -> None:

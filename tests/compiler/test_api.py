@@ -152,6 +152,46 @@ def test_keyword_arguments_meet_the_same_program():
         step(p, x)
 
 
+def test_a_number_goes_to_the_parameter_it_is_named_for(monkeypatch):
+    """Arguments of the same types under other names, called over and over: nothing is mixed up,
+    and from the second call on no call is looked at in full."""
+
+    @tl.compile
+    def line(x, a=2.0, b=3.0, *, c=5.0):
+        return x * a + b * 10 + c * 100
+
+    x = np.ones(2)
+    calls = [
+        (lambda: line(x), 532), (lambda: line(x, 7.0), 537), (lambda: line(x, a=7.0), 537),
+        (lambda: line(x, b=7.0), 572), (lambda: line(x, c=7.0), 732),
+        (lambda: line(b=7.0, x=x), 572), (lambda: line(x, c=1.0, a=4.0), 134),
+        (lambda: line(x, a=4.0, c=1.0), 134), (lambda: line(c=1.0, b=4.0, a=6.0, x=x), 146),
+    ]  # fmt: skip
+    for _ in range(3):
+        assert [call().tolist() for call, _ in calls] == [[value] * 2 for _, value in calls]
+    monkeypatch.setattr(line, "_careful", lambda args, kwargs: pytest.fail(f"{args} {kwargs}"))
+    assert [call().tolist() for call, _ in calls] == [[value] * 2 for _, value in calls]
+    monkeypatch.undo()
+    for wrong in (lambda: line(x, 1.0, 2.0, 3.0), lambda: line(x, x=x), lambda: line(x, d=1.0)):
+        with pytest.raises(TypeError, match=r"line\(\)"):
+            wrong()
+
+
+def test_bound_steps_are_equal_as_methods_are():
+    class Model:
+        @tl.compile
+        def step(self, x):
+            return x * 2
+
+        @tl.compile
+        def other(self, x):
+            return x * 3
+
+    a, b = Model(), Model()
+    assert a.step == a.step and hash(a.step) == hash(a.step)
+    assert a.step != b.step and a.step != a.other and a.step != Model.step
+
+
 def test_var_arguments():
     @tl.compile
     def total(*arrays, scale=1.0, **more):
