@@ -26,14 +26,24 @@ class PeerError(Exception):
 
 
 @dataclass
+class First:
+    """A process up to its first step: seconds from nothing imported, and how much memory it had at
+    most (None where the system does not tell)."""
+
+    seconds: float = math.nan
+    peak_mb: float | None = None
+
+
+@dataclass
 class Run:
-    """What was measured of one peer with one thread count."""
+    """What was measured of one peer with one thread count. `cold` started with empty caches,
+    `cached` with what that process left in them."""
 
     peer: str
     threads: int
-    first_call_s: float = math.nan
+    cold: First = field(default_factory=First)
+    cached: First = field(default_factory=First)
     loss: float = math.nan
-    peak_mb: float | None = None
     rounds_us: list[float] = field(default_factory=list)
 
     @property
@@ -51,40 +61,31 @@ class Runner:
     def __init__(
         self, workload: str, peer: str, threads: int, python: str, limit: float = 120
     ) -> None:
+        self._command = [python, "-m", "benchmarks.runner", workload, peer, str(threads)]
+        self._limit = limit
         self._caches = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._log = (Path(self._caches.name) / "stderr").open("w+")
-        self._process = subprocess.Popen(
-            [python, "-m", "benchmarks.runner", workload, peer, str(threads)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-            cwd=ROOT,
-            env=os.environ | self._environment(threads),
-        )
         self.run = Run(peer, threads)
-        watch = threading.Timer(limit, self._process.kill)
-        watch.start()
+        self._process = self._start()
         try:
-            ready = self._read()
+            ready = self._ready()
         except PeerError:
-            late = self._process.returncode < 0 and not watch.is_alive()
             self.stop()
-            if late:
-                raise PeerError(f"{peer} was not warm after {limit:g} s") from None
             raise
-        finally:
-            watch.cancel()
-        self.run.first_call_s, self.run.loss = ready["first_call_s"], ready["loss"]
+        self.run.cold.seconds, self.run.loss = ready["first_call_s"], ready["loss"]
 
     def round(self) -> None:
         """Have the peer run one round, and record it."""
-        assert self._process.stdin is not None
-        self._process.stdin.write("round\n")
-        self._process.stdin.flush()
-        answer = self._read()
+        answer = self._round()
         self.run.rounds_us.append(answer["us"])
-        self.run.peak_mb = answer["peak_mb"]
+        self.run.cold.peak_mb = answer["peak_mb"]
+
+    def again(self) -> None:
+        """End the process, and measure another one that starts with what this one left."""
+        self._process.communicate()
+        self._process = self._start()
+        seconds = self._ready()["first_call_s"]
+        self.run.cached = First(seconds, self._round()["peak_mb"])
 
     def stop(self) -> None:
         """End its input, and with it the process."""
@@ -92,13 +93,44 @@ class Runner:
         self._log.close()
         self._caches.cleanup()
 
-    def _environment(self, threads: int) -> dict[str, str]:
+    def _start(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | self._environment(),
+        )
+
+    def _environment(self) -> dict[str, str]:
         caches = self._caches.name
-        return dict.fromkeys(THREAD_VARIABLES, str(threads)) | {
+        return dict.fromkeys(THREAD_VARIABLES, str(self.run.threads)) | {
             "TAPELESS_CACHE": caches,
             "TORCHINDUCTOR_CACHE_DIR": caches,
             "PYTENSOR_FLAGS": f"base_compiledir={caches}",
         }
+
+    def _ready(self) -> Any:
+        """What the process says when it is warm; PeerError if that takes too long."""
+        watch = threading.Timer(self._limit, self._process.kill)
+        watch.start()
+        try:
+            return self._read()
+        except PeerError:
+            if self._process.returncode < 0 and not watch.is_alive():
+                late = f"{self.run.peer} was not warm after {self._limit:g} s"
+                raise PeerError(late) from None
+            raise
+        finally:
+            watch.cancel()
+
+    def _round(self) -> Any:
+        assert self._process.stdin is not None
+        self._process.stdin.write("round\n")
+        self._process.stdin.flush()
+        return self._read()
 
     def _read(self) -> Any:
         assert self._process.stdout is not None
@@ -149,6 +181,11 @@ def race(
         for _ in range(rounds):
             for runner in runners:
                 runner.round()
+        for runner in runners:
+            try:
+                runner.again()
+            except PeerError as error:
+                failures.append(f"{workload.name}: {error}")
     finally:
         for runner in runners:
             runner.stop()

@@ -7,12 +7,13 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .race import Run
+from .race import First, Run
 from .workloads import WORKLOADS
 
 Results = dict[str, list[Run]]
@@ -58,13 +59,13 @@ def _one_thread(run: Run | None) -> str:
     )
 
 
-def _costs(run: Run | None) -> str:
-    memory = f", {run.peak_mb:.0f} MB" if run and run.peak_mb else ""
-    return _first_call(run) + memory
+def _costs(first: First | None) -> str:
+    memory = f", {first.peak_mb:.0f} MB" if first and first.peak_mb else ""
+    return _seconds(first) + memory
 
 
-def _first_call(run: Run | None) -> str:
-    return f"{run.first_call_s:.2f} s" if run else "-"
+def _seconds(first: First | None) -> str:
+    return f"{first.seconds:.2f} s" if first else "-"
 
 
 def _ratio(value: float) -> str:
@@ -74,11 +75,11 @@ def _ratio(value: float) -> str:
 
 
 def table(results: Results) -> str:
-    """Two Markdown tables, times with the best thread count and what they cost, and a summary."""
+    """Three Markdown tables, times with the best thread count and what they cost, and a summary."""
     peers = list(dict.fromkeys(run.peer for runs in results.values() for run in runs))
-    return "\n\n".join(
-        [_times_table(results, peers), _costs_table(results, peers), summary(results)]
-    )
+    cold = _costs_table(results, peers, "first call, peak memory", lambda run: run.cold)
+    cached = _costs_table(results, peers, "of a second process", lambda run: run.cached)
+    return "\n\n".join([_times_table(results, peers), cold, cached, summary(results)])
 
 
 def _times_table(results: Results, peers: list[str]) -> str:
@@ -99,11 +100,16 @@ def _times_table(results: Results, peers: list[str]) -> str:
     return _markdown(header, rows)
 
 
-def _costs_table(results: Results, peers: list[str]) -> str:
-    """Seconds to the first result and peak MB of the process, of the run in the other table."""
-    header = ["first call, peak memory", *(NAMES.get(peer, peer) for peer in peers)]
+def _costs_table(
+    results: Results, peers: list[str], title: str, first: Callable[[Run], First]
+) -> str:
+    """Seconds to the first result and peak MB of a process, of the run in the other table."""
+    header = [title, *(NAMES.get(peer, peer) for peer in peers)]
     rows = [
-        [f"`{name}`", *(_costs(best(runs, peer)) for peer in peers)]
+        [
+            f"`{name}`",
+            *(_costs(first(run) if run else None) for run in (best(runs, p) for p in peers)),
+        ]
         for name, runs in results.items()
     ]
     return _markdown(header, rows)
@@ -139,7 +145,7 @@ def hessian_table(results: Results) -> str:
             *(_milliseconds(run) for run in (ours, structured, jax)),
             _times(jax, ours),
             _times(jax, structured),
-            *(_first_call(run) for run in (ours, jax)),
+            *(_seconds(run.cold if run else None) for run in (ours, jax)),
         ]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)
@@ -190,9 +196,9 @@ def _entry(run: Run) -> dict[str, Any]:
         "threads": run.threads,
         "us": run.us,
         "rounds_us": run.rounds_us,
-        "first_call_s": run.first_call_s,
         "loss": run.loss,
-        "peak_mb": run.peak_mb,
+        "cold": asdict(run.cold),
+        "cached": asdict(run.cached),
     }
 
 

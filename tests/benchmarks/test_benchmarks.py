@@ -103,7 +103,9 @@ def test_one_race_from_start_to_record(python: Callable[..., str], tmp_path: Pat
     runs = {run["peer"]: run for run in facts["workloads"]["xor"]}
     assert set(runs) == {"tapeless", "numpy"}
     assert all(run["us"] > 0 and len(run["rounds_us"]) == 1 for run in runs.values())
-    assert all(run["peak_mb"] is None or run["peak_mb"] > 10 for run in runs.values())
+    firsts = [run[kind] for run in runs.values() for kind in ("cold", "cached")]
+    assert all(first["seconds"] > 0 for first in firsts)
+    assert all(first["peak_mb"] is None or first["peak_mb"] > 10 for first in firsts)
     assert facts["machine"]["versions"]["numpy"]
     assert record.with_suffix(".png").exists() == bool(find_spec("matplotlib"))
 
