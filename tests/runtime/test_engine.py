@@ -38,7 +38,8 @@ def driver(*statements: str) -> str:
     return "def step(t):\n" + "".join(f"    {s}\n" for s in statements) + "    return 0\n"
 
 
-def test_a_module_runs_and_reports():
+def test_a_module_runs_and_reports(monkeypatch):
+    monkeypatch.setenv("TAPELESS_ENGINE", "direct")
     module = compile_text(DOUBLE + driver("k0(f32_at(t, 0), f32_at(t, 1), 3)"), SPEC)
     x, y = np.arange(3, dtype=np.float32), np.zeros(3, np.float32)
     assert call(module, x, y) == 0
