@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from importlib import import_module
 from multiprocessing import get_context
 from typing import Final
 
@@ -19,6 +20,7 @@ from tapeless.passes.rewriting.rules import RulePass
 from .check import Arrays, check
 from .gradients import check_gradient
 from .grow import Program, grow
+from .peer import against
 from .shrink import shrink
 from .training import training_step
 
@@ -92,11 +94,14 @@ def gradients(program: Program, rng: random.Random) -> Counter[str]:
     return Counter(compared=int(check_gradient(program, rng)))
 
 
-def jax(program: Program, rng: random.Random) -> Counter[str]:
-    """Values and gradients by JAX, which must be installed."""
-    from .peer import against_jax
+def beside(library: str) -> Run:
+    """Values and gradients by a library, which must be installed."""
 
-    return against_jax(program, rng)
+    def run(program: Program, rng: random.Random) -> Counter[str]:
+        peer = import_module(f".{library}_peer", __package__).PEER
+        return against(peer, program, rng)
+
+    return run
 
 
 def small(rng: random.Random) -> Program:
@@ -104,12 +109,17 @@ def small(rng: random.Random) -> Program:
     return grow(rng, rng.randint(1, 6))
 
 
+def small_or_training(rng: random.Random) -> Program:
+    return training_step(rng) if rng.random() < 0.3 else small(rng)
+
+
 KINDS: dict[str, tuple[Run, Callable[[random.Random], Program]]] = {
     "interpreted": (interpreted, grow),
     "native": (native, grow),
     "gradients": (gradients, small),
     "training": (native, training_step),
-    "jax": (jax, small),
+    "jax": (beside("jax"), small),
+    "torch": (beside("torch"), small_or_training),
 }
 """How a kind of program is checked, and how it is made."""
 

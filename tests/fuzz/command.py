@@ -35,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--gradients", type=int, default=0)
     parser.add_argument("--training", type=int, default=0, help="training steps, natively")
     parser.add_argument("--jax", type=int, default=0, help="against JAX, if it is installed")
+    parser.add_argument("--torch", type=int, default=0, help="against PyTorch, likewise")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--texts", type=int, default=0, help="damaged texts instead")
@@ -56,6 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         "gradients": given.gradients,
         "training": given.training,
         "jax": given.jax,
+        "torch": given.torch,
     }
     report = campaign({k: n for k, n in counts.items() if n}, given.seed, given.jobs)
     print(report)

@@ -1,40 +1,49 @@
-"""The second opinion: JAX agrees with random programs, and a wrong JAX is noticed."""
+"""The second opinions: JAX and PyTorch agree with random programs, and a wrong one is noticed."""
 
 import random
+from importlib import import_module
 
 import numpy as np
 import pytest
+from tapeless.ir.parse import parse
 
-jax = pytest.importorskip("jax")
-
-from tapeless.ir.parse import parse  # noqa: E402
-
-from fuzz import peer  # noqa: E402
-from fuzz.campaign import campaign  # noqa: E402
-from fuzz.growing import Program  # noqa: E402
-from fuzz.machine import Disagreement  # noqa: E402
+from fuzz.campaign import campaign
+from fuzz.growing import Program
+from fuzz.machine import Disagreement
+from fuzz.peer import Peer, against
 
 GRAPH = parse("f(%x:f64[3]) {\n  %y:f64[3] = tanh %x\n} -> %y")
 PROGRAM = Program(GRAPH, [np.array([0.5, -1.0, 2.0])])
 
 
-def test_jax_agrees() -> None:
-    report = campaign({"jax": 8}, seed=1)
+@pytest.fixture(params=["jax", "torch"])
+def peer(request) -> Peer:
+    pytest.importorskip(request.param)
+    found: Peer = import_module(f"fuzz.{request.param}_peer").PEER
+    return found
+
+
+def test_it_agrees(peer) -> None:
+    report = campaign({peer.name: 8}, seed=1)
     assert not report.finds, str(report)
     assert report.fired["values"] >= 5 and report.fired["slopes"] >= 3
+
+
+def known(peer: Peer, x):
+    """x, as nothing to differentiate."""
+    return peer.ops["stop_gradient"](x)
 
 
 @pytest.mark.parametrize(
     ("wrong", "where"),
     [
-        (lambda x: jax.numpy.tanh(x) * (1 + 1e-9), "jax: result 0"),
-        (lambda x: jax.lax.stop_gradient(jax.numpy.tanh(x)), "jax gradient: result 0"),
+        (lambda peer, tanh: lambda x: tanh(x) * (1 + 1e-9), ": result 0"),
+        (lambda peer, tanh: lambda x: tanh(known(peer, x)), " gradient: result 0"),
     ],
     ids=["value", "gradient"],
 )
-def test_another_value_and_another_gradient_are_noticed(monkeypatch, wrong, where) -> None:
-    compared = peer.against_jax(PROGRAM, random.Random(0))
-    assert compared == {"values": 1, "slopes": 1}
-    monkeypatch.setitem(peer.OPS, "tanh", wrong)
-    with pytest.raises(Disagreement, match=where):
-        peer.against_jax(PROGRAM, random.Random(0))
+def test_another_value_and_another_gradient_are_noticed(peer, monkeypatch, wrong, where) -> None:
+    assert against(peer, PROGRAM, random.Random(0)) == {"values": 1, "slopes": 1}
+    monkeypatch.setitem(peer.ops, "tanh", wrong(peer, peer.elementwise("tanh")))
+    with pytest.raises(Disagreement, match=peer.name + where):
+        against(peer, PROGRAM, random.Random(0))
