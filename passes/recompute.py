@@ -163,7 +163,7 @@ class _Recomputation:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.position = {node: k for k, node in enumerate(graph.nodes)}
-        self.leaving = set(graph.results)
+        self.inputs, self.leaving = set(graph.inputs), set(graph.results)
         self.readers = {v: dict.fromkeys(nodes) for v, nodes in graph.users.items()}
         self.contested = {a for a, v in graph.updates if v in graph.users}
         self.regions: dict[Node, _Region | None] = {}
@@ -228,7 +228,7 @@ class _Recomputation:
         """Whether a value of the graph is in memory anyway when the node there runs."""
         node = self.graph.producer.get(value)
         constant = node is not None and node.op.kind == "constant"
-        if constant or value in self.leaving or value in self.graph.inputs:
+        if constant or value in self.leaving or value in self.inputs:
             return True
         return any(self.position[reader] >= position for reader in self.readers.get(value, ()))
 

@@ -1,7 +1,8 @@
 """Files that only the user can read and write, each written as a whole.
 
-A file is written under another name, synchronised and renamed: a process killed anywhere leaves the
-old file, the new one, or a temporary file. Nothing here waits, whatever lies at a path.
+A file is written under another name and renamed: a process killed anywhere leaves the old file, the
+new one, or a temporary file. Nothing waits for the disk: a file that a loss of power cut short is
+found to be defective, and made again. Nothing here waits for anything else, whatever lies at a path.
 """
 
 from __future__ import annotations
@@ -128,18 +129,25 @@ def remove(path: str) -> None:
 
 
 def write_temporary(path: str, content: bytes) -> str:
-    """A new file beside `path` with this content, safely on disk."""
+    """A new file beside `path` with this content."""
     folder, name = os.path.split(path)
     unique = f".{name[:16]}.{os.getpid()}.{os.urandom(4).hex()}{TEMPORARY}"
     temporary = os.path.join(folder, unique)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
     descriptor = os.open(temporary, flags, 0o600)
     try:
-        with open(descriptor, "wb", closefd=True) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
+        _write(descriptor, content)
     except OSError:
         remove(temporary)
         raise
     return temporary
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    """Write all of it and close."""
+    left = memoryview(content)
+    try:
+        while left:
+            left = left[os.write(descriptor, left) :]
+    finally:
+        os.close(descriptor)

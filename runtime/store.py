@@ -9,8 +9,8 @@ that, the key and the payload, then the payload. The MAC's key is 32 random byte
 user can read, so what another user or an accident puts here is never loaded. (Code that runs as the
 same user can read that file: against it there is no defence.)
 
-A file is written under another name, synchronised and renamed: a process killed anywhere leaves the
-old entry, the new one, or a temporary file that pruning removes. Nothing locks, so nothing hangs.
+A file is written under another name and renamed: a process killed anywhere leaves the old entry,
+the new one, or a temporary file that pruning removes. Nothing locks, so nothing hangs.
 Whatever is wrong (a defect, a full disk, a foreign folder), nothing raises: the entry is missing,
 and one warning per process says why. Beyond `limit` bytes the entries unused for longest go.
 """

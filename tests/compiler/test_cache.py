@@ -177,10 +177,9 @@ def test_a_folder_that_cannot_be_made_costs_one_warning(cold, run, tmp_path):
 
 FULL = """
 import os, errno
-real = os.fsync
-def full(descriptor):
+def full(descriptor, content):
     raise OSError(errno.ENOSPC, "No space left on device")
-os.fsync = full
+os.write = full
 """
 
 

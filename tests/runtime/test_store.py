@@ -225,7 +225,7 @@ def test_without_a_home(monkeypatch):
         assert open_store() is None
 
 
-WRITING = ("open", "fsync", "replace")
+WRITING = ("open", "write", "replace")
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO, errno.EDQUOT])

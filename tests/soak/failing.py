@@ -19,7 +19,7 @@ from tapeless.runtime import store
 from soak.children import HANGS, in_child
 from soak.site import Fault, Site, run
 
-OPERATIONS = ("open", "fsync", "replace", "link", "listdir", "utime", "fstat", "lstat", "mkdir",
+OPERATIONS = ("open", "write", "replace", "link", "listdir", "utime", "fstat", "lstat", "mkdir",
               "unlink", "chmod", "stat")  # fmt: skip
 CODES = (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO, errno.EDQUOT, errno.EMFILE,
          errno.EPERM, errno.ENOENT, errno.ESTALE, errno.ENAMETOOLONG)  # fmt: skip
