@@ -22,16 +22,16 @@ WIDTHS: Final = {"f32": (4, 8, 16), "f64": (2, 4, 8)}
 _PURE: Final = "nounwind willreturn memory(none)"
 
 
-def symbol(name: str, dtype: str) -> str:
-    """The function for one element."""
-    return f"tapeless.within.{name}_{dtype}"
+def symbol(name: str, dtype: str, lanes: int = 0) -> str:
+    """The function for one element, or for a vector."""
+    return f"{KEPT}{name}_{dtype}.{lanes}" if lanes else f"tapeless.within.{name}_{dtype}"
 
 
 @cache
 def definitions(name: str, dtype: str, limit: float) -> Mapping[str, str]:
     """LLVM text of the function and its variants, by symbol."""
     bound = float_literal(limit, dtype)
-    variants = {w: f"{KEPT}{name}_{dtype}.{w}" for w in WIDTHS[dtype]}
+    variants = {w: symbol(name, dtype, w) for w in WIDTHS[dtype]}
     found = {symbol(name, dtype): _scalar(name, dtype, bound, variants)}
     kind = llvm_type(dtype)
     found |= _declared(kind, f"llvm.fabs.{dtype}", kind)

@@ -32,10 +32,12 @@ _COMPARISONS: Final = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq",
 
 
 class Value(NamedTuple):
-    """An LLVM value and the IR dtype it holds."""
+    """An LLVM value and the IR dtype it holds; of a vector, the dtype of its elements, and their
+    number."""
 
     kind: str
     text: str
+    lanes: int = 0
 
     @property
     def letter(self) -> str:
@@ -44,16 +46,19 @@ class Value(NamedTuple):
 
     @property
     def typed(self) -> str:
-        return f"{llvm_type(self.kind)} {self.text}"
+        return f"{llvm_type(self.kind, self.lanes)} {self.text}"
 
 
-def llvm_type(kind: str) -> str:
-    """The LLVM type of a value in a register."""
-    return "ptr" if kind.endswith("*") else _REGISTER[kind]
+def llvm_type(kind: str, lanes: int = 0) -> str:
+    """The LLVM type of a value in a register, or of a vector of so many."""
+    single = "ptr" if kind.endswith("*") else _REGISTER[kind]
+    return f"<{lanes} x {single}>" if lanes else single
 
 
-def constant(kind: str, number: float) -> Value:
-    """A number as a value of this dtype; integers wrap."""
+def constant(kind: str, number: float, lanes: int = 0) -> Value:
+    """A number as a value of this dtype, or a vector of it; integers wrap."""
+    if lanes:
+        return Value(kind, f"splat ({constant(kind, number).typed})", lanes)
     letter = _LETTER[kind]
     if letter == "f":
         return Value(kind, float_literal(number, kind))
@@ -71,9 +76,11 @@ def float_literal(value: float, kind: str) -> str:
 
 class Builder:
     """Instructions of one function. `symbols` are the declarations and definitions they need
-    beside it, by name; `attributes` those of the function."""
+    beside it, by name; `attributes` those of the function. `shares` says that elementary functions
+    are called where they lie (`runtime/sharing.py`), not made part of it."""
 
-    def __init__(self, symbols: dict[str, str] | None = None) -> None:
+    def __init__(self, symbols: dict[str, str] | None = None, *, shares: bool = False) -> None:
+        self.shares = shares
         self.lines: list[str] = []
         self.symbols: dict[str, str] = {} if symbols is None else symbols
         self.attributes: dict[str, None] = {"nounwind": None}
@@ -118,11 +125,11 @@ class Builder:
 
     def neg(self, x: Value) -> Value:
         if x.letter == "f":
-            return self.instruction(x.kind, f"fneg {x.typed}")
-        return self.instruction(x.kind, f"sub {llvm_type(x.kind)} 0, {x.text}")
+            return self.instruction(x.kind, f"fneg {x.typed}", x.lanes)
+        return self.sub(constant(x.kind, 0, x.lanes), x)
 
     def not_(self, x: Value) -> Value:
-        return self.xor(x, constant(x.kind, True if x.kind == "bool" else -1))
+        return self.xor(x, constant(x.kind, True if x.kind == "bool" else -1, x.lanes))
 
     def compare(self, symbol: str, x: Value, y: Value) -> Value:
         """A comparison as Python and NumPy mean it: with a NaN all but != are false."""
@@ -133,22 +140,23 @@ class Builder:
             verb = f"icmp {name}"
         else:
             verb = f"icmp {'s' if x.letter == 'i' else 'u'}{name}"
-        return self.instruction("bool", f"{verb} {_pair(x, y)}")
+        return self.instruction("bool", f"{verb} {_pair(x, y)}", x.lanes)
 
     def select(self, condition: Value, x: Value, y: Value) -> Value:
-        return self.instruction(x.kind, f"select {condition.typed}, {x.typed}, {y.typed}")
+        text = f"select {condition.typed}, {x.typed}, {y.typed}"
+        return self.instruction(x.kind, text, x.lanes)
 
     def convert(self, x: Value, kind: str) -> Value:
         """A number as another dtype, as C converts; anything but 0 is true."""
         if x.kind == kind:
             return x
         if kind == "bool":
-            return self.compare("!=", x, constant(x.kind, 0))
+            return self.compare("!=", x, constant(x.kind, 0, x.lanes))
         source, target = x.letter, _LETTER[kind]
         if source == "f" or target == "f":
             verb = _FLOAT_CONVERSIONS[source, target, BITS[kind] > BITS[x.kind]]
         elif BITS[kind] == BITS[x.kind]:
-            return Value(kind, x.text)
+            return Value(kind, x.text, x.lanes)
         elif BITS[kind] < BITS[x.kind]:
             verb = "trunc"
         else:
@@ -164,9 +172,17 @@ class Builder:
     def address(self, buffer: Value, index: Value) -> Value:
         """The buffer that starts `index` elements later."""
         element = MEMORY[buffer.kind[:-1]]
-        return self.instruction(
-            buffer.kind, f"getelementptr inbounds {element}, ptr {buffer.text}, {index.typed}"
-        )
+        text = f"getelementptr inbounds {element}, ptr {buffer.text}, {index.typed}"
+        return self.instruction(buffer.kind, text, index.lanes)
+
+    def gather(self, buffers: Value) -> Value:
+        """The first elements of a vector of buffers."""
+        kind, lanes = buffers.kind[:-1], buffers.lanes
+        every, none = constant("bool", True, lanes), Value(kind, "poison", lanes)
+        symbol = f"llvm.masked.gather.v{lanes}{kind}.v{lanes}p0"
+        size = constant("i32", DTYPES[kind].itemsize)
+        text = self._call(llvm_type(kind, lanes), symbol, (buffers, size, every, none))
+        return self.instruction(kind, text, lanes)
 
     def load(self, buffer: Value) -> Value:
         """The first element of a buffer."""
@@ -180,13 +196,16 @@ class Builder:
         self.lines.append(f"store {x.typed}, ptr {buffer.text}")
 
     def intrinsic(self, name: str, *operands: Value) -> Value:
-        """`llvm.<name>` on floats of one dtype."""
-        kind = operands[0].kind
-        return self.call(kind, f"llvm.{name}.{kind}", *operands)
+        """`llvm.<name>` on floats of one dtype, or vectors of them."""
+        kind, lanes = operands[0].kind, operands[0].lanes
+        suffix = f"v{lanes}{kind}" if lanes else kind
+        return self.call(kind, f"llvm.{name}.{suffix}", *operands)
 
     def call(self, result: str, symbol: str, *operands: Value) -> Value:
-        """Call a C function that returns a value of a dtype."""
-        return self.instruction(result, self._call(llvm_type(result), symbol, operands))
+        """Call a function that returns a value of a dtype, or a vector if it takes vectors."""
+        lanes = operands[0].lanes if operands else 0
+        text = self._call(llvm_type(result, lanes), symbol, operands)
+        return self.instruction(result, text, lanes)
 
     def call_void(self, symbol: str, *operands: Value) -> None:
         self.lines.append(self._call("void", symbol, operands))
@@ -206,7 +225,7 @@ class Builder:
 
     def _call(self, result: str, symbol: str, operands: Sequence[Value]) -> str:
         if symbol not in self.symbols:
-            kinds = ", ".join(llvm_type(x.kind) for x in operands)
+            kinds = ", ".join(llvm_type(x.kind, x.lanes) for x in operands)
             self.symbols[symbol] = f"declare {result} @{quoted(symbol)}({kinds})"
         return f"call {result} @{quoted(symbol)}({', '.join(x.typed for x in operands)})"
 
@@ -230,16 +249,16 @@ class Builder:
         return self._binary(float_verb if x.letter == "f" else verb, x, y)
 
     def _binary(self, verb: str, x: Value, y: Value) -> Value:
-        return self.instruction(x.kind, f"{verb} {_pair(x, y)}")
+        return self.instruction(x.kind, f"{verb} {_pair(x, y)}", x.lanes)
 
     def _cast(self, verb: str, x: Value, kind: str) -> Value:
-        return self.instruction(kind, f"{verb} {x.typed} to {llvm_type(kind)}")
+        return self.instruction(kind, f"{verb} {x.typed} to {llvm_type(kind, x.lanes)}", x.lanes)
 
-    def instruction(self, kind: str, text: str) -> Value:
+    def instruction(self, kind: str, text: str, lanes: int = 0) -> Value:
         """Any instruction with a result."""
         name = f"%v{len(self.lines)}"
         self.lines.append(f"{name} = {text}")
-        return Value(kind, name)
+        return Value(kind, name, lanes)
 
 
 _FLOAT_CONVERSIONS: Final = {
@@ -271,4 +290,4 @@ def quoted(symbol: str) -> str:
 
 
 def _pair(x: Value, y: Value) -> str:
-    return f"{llvm_type(x.kind)} {x.text}, {y.text}"
+    return f"{x.typed}, {y.text}"

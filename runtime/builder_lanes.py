@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -10,6 +10,10 @@ from .beyond import definitions, symbol
 from .builder import Builder, Value, constant, llvm_type
 from .kernel import VECMATH, arity
 from .lanes import FORMATS, Format, Lane
+from .sharing import call_shared
+
+WIDE: Final = '"prefer-vector-width"="512"'
+"""The attribute of functions that gain from the widest registers."""
 
 _PATTERNS: Final = {"f32": "i32", "f64": "i64"}
 _FLOATS: Final = {"i32": "f32", "i64": "f64"}
@@ -24,7 +28,7 @@ class BuilderLane:
 
     def constant(self, number: float) -> Value:
         """A Python number in this lane's dtype."""
-        return constant(self.value.kind, number)
+        return constant(self.value.kind, number, self.value.lanes)
 
     def _emit(self, emit: Callable[..., Value], other: Any, *, swap: bool = False) -> BuilderLane:
         y = other.value if isinstance(other, BuilderLane) else self.constant(other)
@@ -112,7 +116,10 @@ class BuilderLanes:
     def select(self, condition: Lane, x: Lane | float, y: Lane | float) -> Lane:
         lane = x if isinstance(x, BuilderLane) else y
         kind = lane.value.kind if isinstance(lane, BuilderLane) else self.format.name
-        values = (v.value if isinstance(v, BuilderLane) else constant(kind, v) for v in (x, y))
+        lanes = condition.value.lanes
+        values = (
+            v.value if isinstance(v, BuilderLane) else constant(kind, v, lanes) for v in (x, y)
+        )
         return self._lane(self.builder.select(condition.value, *values))
 
     def rint(self, x: Lane) -> Lane:
@@ -147,19 +154,25 @@ class BuilderLanes:
         return self._lane(self.builder.convert(x.value, "f32"))
 
     def within(self, limit: float, x: Lane, value: Lane, name: str) -> Lane:
-        dtype = x.value.kind
+        dtype, lanes = x.value.kind, x.value.lanes
         self.builder.symbols |= definitions(name, dtype, limit)
-        return self._lane(self.builder.call(dtype, symbol(name, dtype), x.value, value.value))
+        operands = [x.value, value.value]
+        if lanes:
+            operands.append(constant("bool", True, lanes))
+        return self._lane(self.builder.call(dtype, symbol(name, dtype, lanes), *operands))
 
 
 def call_vector_function(op: str, b: Builder, *operands: Value) -> Value:
-    """Call a function of `runtime/vecmath.py`, defined beside the caller.
+    """Call a function of `runtime/vecmath.py`.
 
-    It is inlined before the loop vectoriser runs. These functions, unlike plain loops, gain from
+    It is defined beside the caller, and inlined before the loop vectoriser runs, unless the caller
+    shares functions (`runtime/sharing.py`). These functions, unlike plain loops, gain from
     512-bit registers where the processor has them; LLVM otherwise prefers 256 on most.
     """
-    b.attributes['"prefer-vector-width"="512"'] = None
+    b.attributes[WIDE] = None
     dtype = operands[0].kind
+    if b.shares:
+        return call_shared(op, b, operands)
     b.symbols |= _definition(op, dtype)
     return b.call(dtype, _symbol(op, dtype), *operands)
 
@@ -174,7 +187,13 @@ def _definition(op: str, dtype: str) -> Mapping[str, str]:
     b = Builder()
     b.attributes["alwaysinline"] = None
     operands = [Value(dtype, f"%x{i}") for i in range(arity(op))]
-    b.ret(VECMATH[op](BuilderLanes(b, dtype), *(BuilderLane(b, x) for x in operands)).value)
+    emit(op, b, operands)
     name = _symbol(op, dtype)
     text = b.function("internal", llvm_type(dtype), name, [x.typed for x in operands])
     return b.symbols | {name: text}
+
+
+def emit(op: str, b: Builder, operands: Sequence[Value]) -> None:
+    """The instructions of a function of `runtime/vecmath.py`, of numbers or of vectors."""
+    lanes = BuilderLanes(b, operands[0].kind)
+    b.ret(VECMATH[op](lanes, *(BuilderLane(b, x) for x in operands)).value)

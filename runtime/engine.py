@@ -30,6 +30,7 @@ from ..ir.record import dataclass
 from .clock import Clock
 from .driver import Callee, translate
 from .files import keep
+from .functions import export_functions
 from .identity import sha256
 from .kernel import ROUTINES, KernelSpec, routine_dtypes, routine_symbol
 from .kernels import Kernel, Origin, compiled, engine, kernel_symbol, kernel_table, lowered
@@ -231,10 +232,12 @@ def load(
     imports = {symbol: address for symbol, address in addresses.items() if address is not None}
     new = [kernel for symbol, kernel in distinct.items() if symbol not in imports]
     dtypes = {*routine_dtypes(text), *(name for kernel in new for name in kernel.routines)}
-    if dtypes:
+    functions = dict.fromkeys(word for kernel in new for word in kernel.functions)
+    if dtypes or functions:
         clock.done("link")
         for dtype in dtypes:
             imports |= export_routines(dtype, store)
+        imports |= export_functions(functions, store)
         clock.done("routines")
     if "@tapeless_threads" in text:
         imports |= export_pool(store)

@@ -38,11 +38,13 @@ Origin = Literal["memory", "cache", "compiled"]
 @dataclass(frozen=True, eq=False)
 class Kernel:
     """Object code that defines the C function `symbol` of the kernel's parameters, which returns
-    a status, an int64, or nothing. `routines` are the dtypes of the matrix routines it calls."""
+    a status, an int64, or nothing. `routines` are the dtypes of the matrix routines it calls,
+    `functions` the elementary functions (`runtime/functions.py`)."""
 
     symbol: str
     returns_status: bool
     routines: tuple[str, ...]
+    functions: tuple[str, ...]
     image: bytes
     packed_text: bytes
 
@@ -65,7 +67,8 @@ class Kernel:
 
     def pack(self) -> bytes:
         """As the payload of an entry: `unpack` makes the kernel again."""
-        fields = [self.symbol, self.returns_status, self.routines, len(self.image)]
+        calls = [self.routines, self.functions]
+        fields = [self.symbol, self.returns_status, *calls, len(self.image)]
         head = json.dumps(fields).encode()
         return struct.pack("<I", len(head)) + head + self.image + self.packed_text
 
@@ -74,9 +77,9 @@ def unpack(payload: bytes) -> Kernel:
     """The kernel of a payload whose MAC was right."""
     (length,) = struct.unpack_from("<I", payload)
     body = 4 + length
-    symbol, returns_status, routines, size = json.loads(payload[4:body])
+    symbol, returns_status, routines, functions, size = json.loads(payload[4:body])
     image, text = payload[body : body + size], payload[body + size :]
-    return Kernel(symbol, returns_status, tuple(routines), image, text)
+    return Kernel(symbol, returns_status, tuple(routines), tuple(functions), image, text)
 
 
 class KernelTable:
@@ -130,7 +133,8 @@ def compiled(symbol: str, kernel: Lowered) -> Kernel:
     from .link import compile_text  # lazily: llvmlite
 
     image, packed = compile_text(kernel.text), zlib.compress(kernel.text.encode(), 1)
-    return Kernel(symbol, kernel.returns_status, kernel.routines, image, packed)
+    calls = kernel.routines, kernel.functions
+    return Kernel(symbol, kernel.returns_status, *calls, image, packed)
 
 
 def lowered(symbol: str, function: ast.FunctionDef, spec: KernelSpec, path: str) -> Lowered:

@@ -20,18 +20,26 @@ from ..ir.record import dataclass
 from .builder import Builder, Value, constant, llvm_type, module
 from .expressions import Expressions, line, literal, outside
 from .kernel import routine_dtypes
+from .sharing import shared_functions
 from .vector_text import PLAIN, Registers
-from .vectors import vectors
+from .vectors import shares_functions, vectors
 
 
 @dataclass(frozen=True)
 class Lowered:
     """LLVM text that defines a C function of the kernel's parameters: it returns nothing, or a
-    status, an i64. `routines` are the dtypes of the matrix routines it calls."""
+    status, an i64. `routines` are the dtypes of the matrix routines it calls, `functions` the
+    elementary functions that are not part of it."""
 
     text: str
     returns_status: bool
     routines: tuple[str, ...]
+    functions: tuple[str, ...]
+
+
+def lowered_text(text: str, returns_status: bool) -> Lowered:
+    """A kernel's text, with what it calls."""
+    return Lowered(text, returns_status, routine_dtypes(text), shared_functions(text))
 
 
 def lower(
@@ -51,7 +59,8 @@ class _Function:
     def __init__(
         self, function: ast.FunctionDef, kinds: Sequence[str], registers: Registers
     ) -> None:
-        self.b = Builder()
+        self.shares = shares_functions(function, registers)
+        self.b = Builder(shares=self.shares)
         self.registers = registers
         self.body = function.body
         names = [argument.arg for argument in function.args.args]
@@ -82,7 +91,7 @@ class _Function:
         result = "i64" if self.returns_status else "void"
         text = b.function("", result, symbol, parameters)
         whole = "\n".join([module(b.symbols, text), *self.hinted])
-        return Lowered(whole, self.returns_status, routine_dtypes(whole))
+        return lowered_text(whole, self.returns_status)
 
     # --- statements
 
@@ -148,9 +157,9 @@ class _Function:
 
     def _for(self, node: ast.For, name: str, bounds: ast.Call) -> None:
         start, stop, step = self._range(bounds)
-        plan = vectors(node, self.registers) if step == 1 else None
-        if plan is None:
-            self._loop(node, name, start, stop, step)
+        plan = vectors(node, self.registers, shared=self.shares) if step == 1 else None
+        if plan is None or not plan.count:
+            self._loop(node, name, start, stop, step, plan and plan.rest)
             return
         b = self.b
         count = b.sub(stop, start)

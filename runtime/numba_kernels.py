@@ -20,10 +20,12 @@ from numba.core.registry import cpu_target
 from ..ir.record import dataclass
 from .builder import Builder, Value, llvm_type, module, quoted
 from .intrinsics import numba_type, prepare, word_symbol
-from .kernel import VOCABULARY, KernelSpec, routine_dtypes
-from .link import LLVM_LOCK, merged
-from .lowering import Lowered
+from .kernel import VOCABULARY, KernelSpec
+from .link import LLVM_LOCK, host_features, merged
+from .lowering import Lowered, lowered_text
 from .making import MAKING, hold_while_forking
+from .vector_text import registers
+from .vectors import shares_functions
 from .words import word
 
 hold_while_forking(MAKING, global_compiler_lock, LLVM_LOCK)
@@ -43,9 +45,9 @@ def lower_by_numba(function: ast.FunctionDef, spec: KernelSpec, symbol: str, pat
     words = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
     words &= VOCABULARY.keys()
     code = _compile(_define(function, path)[spec.name], spec, words)
-    texts = (code.llvm, _functions(words), _entry(code, spec, symbol))
-    text = merged(texts, symbol)
-    return Lowered(text, code.returns_status, routine_dtypes(text))
+    shares = shares_functions(function, registers(host_features()))
+    texts = (code.llvm, _functions(words, shares=shares), _entry(code, spec, symbol))
+    return lowered_text(merged(texts, symbol), code.returns_status)
 
 
 def _define(function: ast.FunctionDef, path: str) -> dict[str, Any]:
@@ -86,15 +88,15 @@ def _flags() -> Any:
     return flags
 
 
-def _functions(words: Collection[str]) -> str:
-    """The functions that Numba's code calls for words."""
+def _functions(words: Collection[str], *, shares: bool) -> str:
+    """The functions that Numba's code calls for words; `shares` as in `Builder`."""
     symbols: dict[str, str] = {}
     texts = []
     for name in sorted(words):
         found = word(name)
         if found is None:
             continue
-        b = Builder(symbols)
+        b = Builder(symbols, shares=shares)
         b.attributes["alwaysinline"] = None
         parameters = [Value(kind, f"%x{i}") for i, kind in enumerate(found.operands)]
         b.ret(found.emit(b, *parameters))

@@ -10,6 +10,10 @@ each waits for the long chain of its own operations, and does what is left over 
 row of ten costs as much as one of a hundred. So such a loop runs in two parts, and says how each is
 to be vectorised. This pays with masked vectors and 32 registers, and is only said of loops that
 LLVM can vectorise for certain: it complains about others.
+
+Where a kernel has many functions, it calls them (`runtime/sharing.py`), and a loop of few consists
+of the second part alone: the processor overlaps the calls of one vector with those of the next, and
+the first part, the second and the numbers one by one would be three times as much to compile.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from typing import Final, TypeVar
 
 from ..ir.record import dataclass
 from .kernel import VECMATH
-from .vector_text import SIZE, Registers
+from .vector_text import Registers
 
 Kind = TypeVar("Kind", bound=ast.AST)
 
@@ -31,13 +35,20 @@ LONG_CHAIN: Final = 3
 SCALAR: Final = frozenset({"floor_divide", "remainder", "fmod"})
 """Words that are functions of the platform, called number by number."""
 
+MANY: Final = 15
+"""Elementary functions times loops in a kernel from which on it calls them."""
+
+OVERLAPPED: Final = 4
+"""Calls in a loop up to which those of the next vector start before they end."""
+
 FOLDS: Final = frozenset({"add_reassoc", "maximum", "minimum"})
 """Words that a sum or an extremum is accumulated with."""
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """The numbers in a vector, and the vectors that the first part of the loop takes at once."""
+    """The numbers in a vector, and the vectors that the first part of the loop takes at once; 0 if
+    there is no first part."""
 
     width: int
     count: int
@@ -76,15 +87,38 @@ def _metadata(number: int, hints: list[tuple[str, str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def vectors(loop: ast.For, registers: Registers) -> Vectors | None:
-    """How a loop runs in two parts; None if it is left to LLVM."""
+def shares_functions(kernel: ast.FunctionDef, registers: Registers) -> bool:
+    """Whether a kernel calls its elementary functions, instead of having a copy of each: for that
+    they must be in loops that are vectorised, since a call for one number takes as long as one for a
+    vector."""
+    loops = [node for node in ast.walk(kernel) if isinstance(node, ast.For)]
+    inner = [loop for loop in loops if not any(_inside(loop, ast.For))]
+    counts = [_functions(loop) for loop in inner]
+    if not registers.masked or sum(counts) * len(loops) <= MANY:
+        return False
+    return all(
+        vectors(loop, registers, shared=True) for loop, n in zip(inner, counts, strict=True) if n
+    )
+
+
+def _functions(loop: ast.For) -> int:
+    """How many elementary functions a loop has."""
+    return sum(node.id.rpartition("_")[0] in VECMATH for node in _inside(loop, ast.Name))
+
+
+def vectors(loop: ast.For, registers: Registers, *, shared: bool = False) -> Vectors | None:
+    """How a loop runs in parts, in a kernel that has a copy of each function or calls `shared`
+    ones; None if it is left to LLVM."""
     words = [node.id for node in _inside(loop, ast.Name)]
     operations = [word.rpartition("_") for word in words]
     functions = [dtype for op, _, dtype in operations if op in VECMATH]
     slow = any(op in SCALAR for op, *_ in operations)
-    if not (registers.masked and functions) or slow or not _is_parallel(loop):
+    wanted = registers.masked and (shared or functions)
+    if not wanted or slow or not _is_parallel(loop):
         return None
-    width = min(registers.bytes // SIZE[dtype] for dtype in functions)
+    width = min((registers.lanes(dtype) for dtype in functions), default=registers.lanes("f32"))
+    if shared and len(functions) <= OVERLAPPED:
+        return Vectors(width, 0)
     return Vectors(width, 4 if len(functions) >= LONG_CHAIN else 2)
 
 

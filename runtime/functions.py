@@ -1,0 +1,59 @@
+"""Elementary functions that long kernels call, compiled once for all of them.
+
+    addresses = export_functions(("exp_f32",), store)
+
+    tapeless.shared.exp_f32                     of a number
+    tapeless.vector.shared.exp_f32.16, ...8     of a vector, which LLVM calls in loops it vectorises
+
+`runtime/function_text.py` makes their code; in the store each lies by itself. Importing this module
+does not import llvmlite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from typing import Final
+
+from .builder import KEPT
+from .loading import Linked, link
+from .store import Store, kept
+from .vector_text import AVX512, SIZE
+
+
+SHARED: Final = "tapeless.shared."
+
+
+def lane_counts(dtype: str) -> tuple[int, ...]:
+    """Elements of the vectors that a function is made for, widest first: a register of its own
+    dtype's, and of f64's."""
+    lanes = {AVX512.bytes // size for size in SIZE.values() if size >= SIZE[dtype]}
+    return tuple(sorted(lanes, reverse=True))
+
+
+def function_symbol(op: str, dtype: str, lanes: int = 0) -> str:
+    """The function of vectors of so many elements, or of numbers."""
+    return f"{KEPT}shared.{op}_{dtype}.{lanes}" if lanes else f"{SHARED}{op}_{dtype}"
+
+
+def export_functions(words: Iterable[str], store: Store | None) -> dict[str, int]:
+    """The addresses of functions such as "exp_f32" and of their vector forms, by symbol; they stay
+    loaded."""
+    addresses: dict[str, int] = {}
+    for word in words:
+        addresses |= _linked(word, store).addresses
+    return addresses
+
+
+@cache
+def _linked(word: str, store: Store | None) -> Linked:
+    op, _, dtype = word.rpartition("_")
+
+    def make() -> bytes:
+        from .function_text import function_text  # lazily: a step from the cache does without
+        from .link import compile_text  # lazily: llvmlite
+
+        return compile_text(function_text(op, dtype))
+
+    image = kept(store, ("function", word), make)
+    return link([image], [function_symbol(op, dtype, n) for n in (0, *lane_counts(dtype))], {})
