@@ -172,17 +172,9 @@ class Builder:
     def address(self, buffer: Value, index: Value) -> Value:
         """The buffer that starts `index` elements later."""
         element = MEMORY[buffer.kind[:-1]]
-        text = f"getelementptr inbounds {element}, ptr {buffer.text}, {index.typed}"
-        return self.instruction(buffer.kind, text, index.lanes)
-
-    def gather(self, buffers: Value) -> Value:
-        """The first elements of a vector of buffers."""
-        kind, lanes = buffers.kind[:-1], buffers.lanes
-        every, none = constant("bool", True, lanes), Value(kind, "poison", lanes)
-        symbol = f"llvm.masked.gather.v{lanes}{kind}.v{lanes}p0"
-        size = constant("i32", DTYPES[kind].itemsize)
-        text = self._call(llvm_type(kind, lanes), symbol, (buffers, size, every, none))
-        return self.instruction(kind, text, lanes)
+        return self.instruction(
+            buffer.kind, f"getelementptr inbounds {element}, ptr {buffer.text}, {index.typed}"
+        )
 
     def load(self, buffer: Value) -> Value:
         """The first element of a buffer."""

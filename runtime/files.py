@@ -1,8 +1,8 @@
 """Files that only the user can read and write, each written as a whole.
 
 A file is written under another name and renamed: a process killed anywhere leaves the old file, the
-new one, or a temporary file. Nothing waits for the disk: a file that a loss of power cut short is
-found to be defective, and made again. Nothing here waits for anything else, whatever lies at a path.
+new one, or a temporary file. Nothing waits for the disk (a file that a loss of power cut short is
+found to be defective, and made again), nor for anything else, whatever lies at a path.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The LLVM text of an elementary function and its vector forms, for `runtime/functions.py`.
 
-    define <16 x float> @tapeless.vector.shared.exp_f32.16(<16 x float> %x0) { .. }      runtime/vecmath.py
-    define float @tapeless.shared.exp_f32(float %x0) { .. }                        by the one above
+    define <16 x float> @tapeless.vector.shared.exp_f32.16(<16 x float> %x0) { .. }
+    define float @tapeless.shared.exp_f32(float %x0) { .. }               by the one above
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ def function_text(op: str, dtype: str) -> str:
     texts = [_define(b, op, operands)]
     for lanes in (*others, 0):
         b, operands = _body(symbols, op, dtype, lanes)
-        wide = call_form(b, function_symbol(op, dtype, widest), [_widened(b, x, widest) for x in operands])
+        wide = call_form(
+            b, function_symbol(op, dtype, widest), [_widened(b, x, widest) for x in operands]
+        )
         b.ret(_narrowed(b, wide, lanes))
         texts.append(_define(b, op, operands))
     return "\n".join([*symbols.values(), *texts])
 
 
-def _body(
-    symbols: dict[str, str], op: str, dtype: str, lanes: int
-) -> tuple[Builder, list[Value]]:
+def _body(symbols: dict[str, str], op: str, dtype: str, lanes: int) -> tuple[Builder, list[Value]]:
     b = Builder(symbols)
     b.attributes[WIDE] = None
     return b, [Value(dtype, f"%x{i}", lanes) for i in range(arity(op))]
@@ -47,9 +47,11 @@ def _define(b: Builder, op: str, operands: Sequence[Value]) -> str:
 
 def _widened(b: Builder, x: Value, lanes: int) -> Value:
     """A vector whose first elements are these, and the others 0."""
-    wide = llvm_type(x.kind, lanes)
     if not x.lanes:
-        return b.instruction(x.kind, f"insertelement {wide} zeroinitializer, {x.typed}, i64 0", lanes)
+        wide = llvm_type(x.kind, lanes)
+        return b.instruction(
+            x.kind, f"insertelement {wide} zeroinitializer, {x.typed}, i64 0", lanes
+        )
     order = ", ".join(f"i32 {min(lane, x.lanes)}" for lane in range(lanes))
     zero = f"{llvm_type(x.kind, x.lanes)} zeroinitializer"
     text = f"shufflevector {x.typed}, {zero}, <{lanes} x i32> <{order}>"
@@ -62,4 +64,6 @@ def _narrowed(b: Builder, x: Value, lanes: int) -> Value:
         return b.instruction(x.kind, f"extractelement {x.typed}, i64 0")
     order = ", ".join(f"i32 {lane}" for lane in range(lanes))
     none = f"{llvm_type(x.kind, x.lanes)} poison"
-    return b.instruction(x.kind, f"shufflevector {x.typed}, {none}, <{lanes} x i32> <{order}>", lanes)
+    return b.instruction(
+        x.kind, f"shufflevector {x.typed}, {none}, <{lanes} x i32> <{order}>", lanes
+    )

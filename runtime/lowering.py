@@ -159,7 +159,7 @@ class _Function:
         start, stop, step = self._range(bounds)
         plan = vectors(node, self.registers, shared=self.shares) if step == 1 else None
         if plan is None or not plan.count:
-            self._loop(node, name, start, stop, step, plan and plan.rest)
+            self._loop(node, name, start, stop, step, plan.rest if plan else None)
             return
         b = self.b
         count = b.sub(stop, start)

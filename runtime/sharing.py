@@ -3,10 +3,10 @@
     %y = call float @tapeless.shared.exp_f32(float %x)             in a loop, which LLVM vectorises to
     %y = call <16 x float> @tapeless.vector.shared.exp_f32.16(<16 x float> %x)
 
-Inlined, a function of `runtime/vecmath.py` is some thirty instructions for each use and each form of
-a loop, and compile time goes with them. Where there are many of them the call costs less than that
-is worth. Its convention is LLVM's for the built-in functions of OpenCL, which keeps half of the
-vector registers across the call. The functions themselves: `runtime/functions.py`.
+Inlined, a function of `runtime/vecmath.py` is some thirty instructions for each use and each form
+of a loop, and compile time goes with them. Where there are many of them the call costs less than
+that is worth. Its convention is LLVM's for the built-in functions of OpenCL, which keeps half of
+the vector registers across the call. The functions themselves: `runtime/functions.py`.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ MANY: Final = 15
 """Elementary functions times loops in a kernel from which on it calls them."""
 
 OVERLAPPED: Final = 4
-"""Calls in a loop up to which those of the next vector start before they end."""
+"""Calls in a loop up to which those of the next two vectors start before they end."""
 
 FOLDS: Final = frozenset({"add_reassoc", "maximum", "minimum"})
 """Words that a sum or an extremum is accumulated with."""
@@ -48,10 +48,11 @@ FOLDS: Final = frozenset({"add_reassoc", "maximum", "minimum"})
 @dataclass(frozen=True)
 class Vectors:
     """The numbers in a vector, and the vectors that the first part of the loop takes at once; 0 if
-    there is no first part."""
+    there is no first part. `masked` is what the second takes at once."""
 
     width: int
     count: int
+    masked: int = 1
 
     @property
     def block(self) -> int:
@@ -71,7 +72,7 @@ class Vectors:
             number,
             [
                 ("vectorize.width", f"i32 {self.width}"),
-                ("interleave.count", "i32 1"),
+                ("interleave.count", f"i32 {self.masked}"),
                 ("vectorize.predicate.enable", "i1 true"),
             ],
         )
@@ -88,9 +89,8 @@ def _metadata(number: int, hints: list[tuple[str, str]]) -> str:
 
 
 def shares_functions(kernel: ast.FunctionDef, registers: Registers) -> bool:
-    """Whether a kernel calls its elementary functions, instead of having a copy of each: for that
-    they must be in loops that are vectorised, since a call for one number takes as long as one for a
-    vector."""
+    """Whether a kernel calls its elementary functions, instead of having a copy of each: if there
+    are many, in loops that are vectorised (a call for one number takes as long as for a vector)."""
     loops = [node for node in ast.walk(kernel) if isinstance(node, ast.For)]
     inner = [loop for loop in loops if not any(_inside(loop, ast.For))]
     counts = [_functions(loop) for loop in inner]
@@ -118,7 +118,7 @@ def vectors(loop: ast.For, registers: Registers, *, shared: bool = False) -> Vec
         return None
     width = min((registers.lanes(dtype) for dtype in functions), default=registers.lanes("f32"))
     if shared and len(functions) <= OVERLAPPED:
-        return Vectors(width, 0)
+        return Vectors(width, 0, 2 if len(functions) > 1 else 1)
     return Vectors(width, 4 if len(functions) >= LONG_CHAIN else 2)
 
 
