@@ -1,7 +1,7 @@
 """The LLVM text of an elementary function and its vector forms, for `runtime/functions.py`.
 
-    define <16 x float> @tapeless.vector.shared.exp_f32.16(<16 x float> %x0) { .. }
-    define float @tapeless.shared.exp_f32(float %x0) { .. }               by the one above
+define <16 x float> @tapeless.vector.shared.exp_f32.16(<16 x float> %x0) { .. }
+define float @tapeless.shared.exp_f32(float %x0) { .. }               by the one above
 """
 
 from __future__ import annotations

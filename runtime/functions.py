@@ -15,20 +15,18 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Final
 
-from .builder import KEPT
+from .builder import BITS, KEPT
 from .loading import Linked, link
 from .store import Store, kept
-from .vector_text import AVX512, SIZE
 
-
+_REGISTER_BITS: Final = 512
 SHARED: Final = "tapeless.shared."
 
 
 def lane_counts(dtype: str) -> tuple[int, ...]:
     """Elements of the vectors that a function is made for, widest first: a register of its own
     dtype's, and of f64's."""
-    lanes = {AVX512.bytes // size for size in SIZE.values() if size >= SIZE[dtype]}
-    return tuple(sorted(lanes, reverse=True))
+    return tuple(dict.fromkeys(_REGISTER_BITS // BITS[t] for t in (dtype, "f64")))
 
 
 def function_symbol(op: str, dtype: str, lanes: int = 0) -> str:

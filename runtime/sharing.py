@@ -1,6 +1,6 @@
 """Calls of elementary functions that are not made part of their caller.
 
-    %y = call float @tapeless.shared.exp_f32(float %x)             in a loop, which LLVM vectorises to
+    %y = call float @tapeless.shared.exp_f32(float %x)          in a loop, which LLVM vectorises
     %y = call <16 x float> @tapeless.vector.shared.exp_f32.16(<16 x float> %x)
 
 Inlined, a function of `runtime/vecmath.py` is some thirty instructions for each use and each form
