@@ -7,7 +7,8 @@
 
 `@k1.chunk` calls the kernel for one chunk, with operands that it reads from an array in the
 driver's frame; `runtime/pool.py` has the function that calls it on several threads. Their count is
-in a cell, `@tapeless_threads`, bound when the driver is loaded: no count is part of the text.
+in a cell, `@tapeless_threads`, bound when the driver is loaded: no count is part of the text. Calls
+are timed, for the pool to find out whether threads pay.
 
 The grammar is in `runtime/kernel.py`. A driver has one statement per kernel call of the program.
 """
@@ -25,6 +26,7 @@ from ..ir.record import dataclass
 from ..ir.types import DTYPES
 from .builder import MEMORY, Value, float_literal, llvm_type
 from .modes import DEFAULTS, RunOptions, flushing
+from .pool import TRIAL_WORDS
 
 SEGMENT = 256
 """Statements per LLVM function."""
@@ -106,7 +108,7 @@ class _Emitter:
             for i in range(segments)
         )
         if self.uses_pool:
-            calls = _USE_THREADS + calls
+            calls = _BEGIN + calls + _END
             self.declared["threads"] = _THREADS
         main = f"define i64 @{name}(ptr %t) {{\n{calls}  ret i64 0\n}}\n"
         return "\n".join([*self.declared.values(), *self.tasks.values(), *self.segments, main])
@@ -300,10 +302,14 @@ class _Emitter:
         return Value(kind, self._new(f"{verb} {operand.typed} to {llvm_type(kind)}"))
 
 
-_THREADS: Final = """@tapeless_threads = external global i64
-declare void @tapeless_use_threads(i64)"""
-_USE_THREADS: Final = """  %threads = load i64, ptr @tapeless_threads
-  call void @tapeless_use_threads(i64 %threads)
+_THREADS: Final = f"""@tapeless_threads = external global i64
+@trial = internal global [{TRIAL_WORDS} x i64] zeroinitializer, align 64
+declare i64 @tapeless_begin(ptr, i64)
+declare void @tapeless_end(ptr, i64, i64)"""
+_BEGIN: Final = """  %threads = load i64, ptr @tapeless_threads
+  %began = call i64 @tapeless_begin(ptr @trial, i64 %threads)
+"""
+_END: Final = """  call void @tapeless_end(ptr @trial, i64 %threads, i64 %began)
 """
 
 _CONVERSIONS = {

@@ -37,6 +37,81 @@ define void @tapeless_use_threads(i64 %count) {
   ret void
 }
 
+; A program's calls come in rounds: TRIED on all the threads it may use, TRIED on one, then the rest
+; of ROUND calls in the way whose shortest call was shorter. Threads that share small arrays may take
+; longer than one thread alone: where their processors have no cache in common, a line that another
+; one has written takes 200 ns. Steps that take long are left to all threads.
+
+%Trial = type { i64, i64, i64, i64, i64 }   ; calls of this round, least ticks on all threads, and on
+                                            ; one, the threads found best, those of this call
+
+; Choose the threads of a call; when it began.
+define i64 @tapeless_begin(ptr %trial, i64 %threads) {
+  %alone = icmp ult i64 %threads, 2
+  br i1 %alone, label %use, label %look
+look:
+  %calls = load atomic i64, ptr %trial monotonic, align 8
+  %best.p = getelementptr %Trial, ptr %trial, i32 0, i32 3
+  %best = load atomic i64, ptr %best.p monotonic, align 8
+  %first = icmp ult i64 %calls, TRIED
+  %tried = icmp uge i64 %calls, TWICE
+  %known = select i1 %tried, i64 %best, i64 1
+  %choice = select i1 %first, i64 %threads, i64 %known
+  br label %use
+use:
+  %count = phi i64 [ %threads, %0 ], [ %choice, %look ]
+  %count.p = getelementptr %Trial, ptr %trial, i32 0, i32 4
+  store atomic i64 %count, ptr %count.p monotonic, align 8
+  call void @tapeless_use_threads(i64 %count)
+  %now = call i64 @ticks()
+  ret i64 %now
+}
+
+; Note how long the call took.
+define void @tapeless_end(ptr %trial, i64 %threads, i64 %began) {
+  %calls = load atomic i64, ptr %trial monotonic, align 8
+  %several = icmp uge i64 %threads, 2
+  %trying = icmp ult i64 %calls, TWICE
+  %matters = and i1 %several, %trying
+  br i1 %matters, label %measure, label %count
+
+measure:
+  %now = call i64 @ticks()
+  %spent = sub i64 %now, %began
+  %one = icmp uge i64 %calls, TRIED
+  %field = select i1 %one, i32 2, i32 1
+  %least.p = getelementptr i64, ptr %trial, i32 %field
+  %least = load atomic i64, ptr %least.p monotonic, align 8
+  %position = urem i64 %calls, TRIED
+  %fresh = icmp eq i64 %position, 0
+  %fewer = call i64 @llvm.umin.i64(i64 %least, i64 %spent)
+  %new = select i1 %fresh, i64 %spent, i64 %fewer
+  store atomic i64 %new, ptr %least.p monotonic, align 8
+  %all.p = getelementptr %Trial, ptr %trial, i32 0, i32 1
+  %all = load atomic i64, ptr %all.p monotonic, align 8
+  %faster = icmp ult i64 %new, %all
+  %wins = and i1 %one, %faster
+  %best = select i1 %wins, i64 1, i64 %threads
+  %best.p = getelementptr %Trial, ptr %trial, i32 0, i32 3
+  store atomic i64 %best, ptr %best.p monotonic, align 8
+  %slow = icmp ugt i64 %new, LONG
+  %last = icmp eq i64 %position, LAST
+  %long = and i1 %slow, %last
+  br i1 %long, label %skip, label %count
+
+skip:
+  store atomic i64 %threads, ptr %best.p monotonic, align 8
+  br label %count
+
+count:
+  %done = phi i64 [ %calls, %0 ], [ %calls, %measure ], [ TWICE, %skip ]
+  %more = add i64 %done, 1
+  %over = icmp uge i64 %more, ROUND
+  %next = select i1 %over, i64 0, i64 %more
+  store atomic i64 %next, ptr %trial monotonic, align 8
+  ret void
+}
+
 ; Run task(context, 0) .. task(context, chunks - 1), each once, in any order.
 define void @tapeless_split(ptr %task, ptr %context, i64 %chunks) {
   %allowed = load atomic i64, ptr @allowed monotonic, align 8

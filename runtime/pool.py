@@ -5,6 +5,8 @@
 
     void tapeless_use_threads(int64_t count)                          threads of the regions to come
     void tapeless_split(task, void *context, int64_t chunks)          one region
+    int64_t tapeless_begin(void *trial, int64_t threads)              one call of a program, and
+    void tapeless_end(void *trial, int64_t threads, int64_t began)    its end
 
 A region calls `task(context, c)` for every chunk c, once, in any order and on any thread; it
 returns when all are done. What a chunk is does not depend on the count of threads, so neither do
@@ -16,6 +18,9 @@ or that the system has put aside, costs nothing. Workers spin for a millisecond 
 chunk, then sleep until the next region wakes them. They are made when a region first needs them,
 never hold the GIL, never call Python, take no signals, and run with the caller's floating-point
 modes.
+
+Threads do not always pay: a program is timed on all of them and on one, now and then, and runs in
+the better way (`tapeless_begin`; a trial is `TRIAL_WORDS` words of zeros that belong to it).
 
 A region inside another one, or beside that of another thread, runs on its caller alone. A forked
 child starts without workers and makes its own. At exit the workers are sent home first.
@@ -44,13 +49,29 @@ SPIN_NANOSECONDS: Final = 1_000_000
 
 VARIABLE: Final = "TAPELESS_THREADS"
 
-EXPORTS: Final = ("tapeless_use_threads", "tapeless_split")
+TRIED: Final = 8
+"""Calls of a trial on all threads, and as many on one."""
+
+ROUND: Final = 1024
+"""Calls from one trial to the next."""
+
+LONG: Final = 10_000_000
+"""Ticks of a call that is left to all threads: some milliseconds."""
+
+TRIAL_WORDS: Final = 5
+
+EXPORTS: Final = ("tapeless_use_threads", "tapeless_split", "tapeless_begin", "tapeless_end")
 _OWN: Final = ("tapeless_reset_pool", "tapeless_close_pool")
 
 _FUTEX: Final = {"x86_64": 202, "aarch64": 98}
 
-_PAUSE: Final = {
+_OF_MACHINE: Final = {
     "x86_64": """
+declare i64 @llvm.readcyclecounter()
+define internal i64 @ticks() {
+  %now = call i64 @llvm.readcyclecounter()
+  ret i64 %now
+}
 declare void @llvm.x86.sse2.pause()
 define internal void @pause() {
   call void @llvm.x86.sse2.pause()
@@ -58,6 +79,11 @@ define internal void @pause() {
 }
 """,
     "aarch64": """
+declare i64 @llvm.readsteadycounter()
+define internal i64 @ticks() {
+  %now = call i64 @llvm.readsteadycounter()
+  ret i64 %now
+}
 declare void @llvm.aarch64.hint(i32)
 define internal void @pause() {
   call void @llvm.aarch64.hint(i32 1)
@@ -68,6 +94,12 @@ define internal void @pause() {
 
 ALONE: Final = """
 define void @tapeless_use_threads(i64 %count) {
+  ret void
+}
+define i64 @tapeless_begin(ptr %trial, i64 %threads) {
+  ret i64 0
+}
+define void @tapeless_end(ptr %trial, i64 %threads, i64 %began) {
   ret void
 }
 define void @tapeless_split(ptr %task, ptr %context, i64 %chunks) {
@@ -124,8 +156,10 @@ def pool_text(machine: str) -> str:
     """The LLVM text of the pool for "x86_64" or "aarch64"."""
     with open(f"{os.path.splitext(__file__)[0]}.ll") as file:
         text = file.read()
-    text = text.replace("i64 FUTEX", f"i64 {_FUTEX[machine]}")
-    return text.replace("SPIN", str(SPIN_NANOSECONDS)) + _PAUSE[machine] + MODES_TEXT[machine]
+    numbers = {"TRIED": TRIED, "LAST": TRIED - 1, "TWICE": 2 * TRIED, "ROUND": ROUND, "LONG": LONG}
+    for name, number in (numbers | {"SPIN": SPIN_NANOSECONDS, "FUTEX": _FUTEX[machine]}).items():
+        text = text.replace(name, str(number))
+    return text + _OF_MACHINE[machine] + MODES_TEXT[machine]
 
 
 def export_pool(store: Store | None) -> dict[str, int]:

@@ -14,7 +14,11 @@ from tapeless.runtime.link import assemble, link
 from tapeless.runtime.pool import (
     ALONE,
     EXPORTS,
+    LONG,
     MOST_THREADS,
+    ROUND,
+    TRIAL_WORDS,
+    TRIED,
     export_pool,
     has_pool,
     pool_text,
@@ -244,3 +248,37 @@ def test_the_text_for_the_other_processor():
     assembly = target.emit_assembly(module)
     for instruction in ("yield", "FPCR", "bl\tsyscall", "#98"):
         assert instruction.lower() in assembly.lower()
+
+
+@linux
+@pytest.mark.parametrize("slow", ["many", "one"])
+def test_a_program_runs_on_as_many_threads_as_are_faster(slow):
+    """Calls are told that they began earlier than they did."""
+    exported = export_pool(None)
+    word, pointer = ctypes.c_int64, ctypes.c_void_p
+    begin = ctypes.CFUNCTYPE(word, pointer, word)(exported["tapeless_begin"])
+    end = ctypes.CFUNCTYPE(None, pointer, word, word)(exported["tapeless_end"])
+    trial = np.zeros(TRIAL_WORDS, np.int64)
+    counts = []
+    for _ in range(2 * ROUND):
+        began = begin(trial.ctypes.data, 3)
+        counts.append(int(trial[-1]))
+        late = (counts[-1] > 1) == (slow == "many")
+        end(trial.ctypes.data, 3, began - (LONG // 10 if late else 0))
+    best = 1 if slow == "many" else 3
+    tried = [3] * TRIED + [1] * TRIED
+    assert counts == [*tried, *[best] * (ROUND - len(tried))] * 2
+
+
+@linux
+def test_long_steps_and_single_threads_are_not_tried():
+    exported = export_pool(None)
+    word, pointer = ctypes.c_int64, ctypes.c_void_p
+    begin = ctypes.CFUNCTYPE(word, pointer, word)(exported["tapeless_begin"])
+    end = ctypes.CFUNCTYPE(None, pointer, word, word)(exported["tapeless_end"])
+    for threads in (1, 4):
+        trial = np.zeros(TRIAL_WORDS, np.int64)
+        for _ in range(3 * TRIED):
+            began = begin(trial.ctypes.data, threads)
+            assert trial[-1] == threads, "long, or alone"
+            end(trial.ctypes.data, threads, began - 2 * LONG)
