@@ -311,7 +311,7 @@ class Program:
         """A function of the arguments, in the order of `names`, that runs the native step, or
         returns MISS, having done nothing, if they are not exactly this program's. None if every
         call needs care: one with `*args` or `**kwargs`, or arrays that are not contiguous."""
-        plan = self._call_plan()
+        plan = self.call_plan()
         if plan is None:
             return None
         return plan.bind(self.native.executable.entry(plan.forms, returns=plan.returns))
@@ -321,7 +321,8 @@ class Program:
         """The parameters that have arguments."""
         return tuple(map(str, self.described.treedef.keys))
 
-    def _call_plan(self) -> CallPlan | None:
+    def call_plan(self) -> CallPlan | None:
+        """How `fast` does it, as data."""
         described, traced = self.described, self.traced
         strided = any(isinstance(s, ArraySpec) and not s.contiguous for s in described.specs)
         if strided or not self._step.plain:

@@ -99,7 +99,7 @@ class Executable:
         see `Entry`. It does not need this object to live."""
         return Entry(
             forms,
-            *_items(self.layout),
+            *self.items(),
             self._target,
             returns=returns,
             native=self._native,
@@ -112,6 +112,15 @@ class Executable:
     def arena_bytes(self) -> int:
         """Memory the executable keeps between calls, beside constants."""
         return self._arena.nbytes + self._scratch.nbytes
+
+    def items(self) -> tuple[list[Item], list[Item]]:
+        """What an entry must know of the arguments and of the outputs."""
+        arguments, outputs, table = self.layout.arguments, self.layout.outputs, self.layout.table
+        inputs = [
+            Item(a.type.dtype, a.type.shape, table[f"in{k}"], a.updated)
+            for k, a in enumerate(arguments)
+        ]
+        return inputs, [Item(t.dtype, t.shape, table[f"out{k}"]) for k, t in enumerate(outputs)]
 
     def call(
         self, leaves: tuple[Any, ...], prepare: Prepare | None = None
@@ -143,18 +152,6 @@ class Executable:
         places["scratch"] = self._scratch
         for place, array in places.items():
             self._table[self.layout.table[place]] = array.ctypes.data
-
-
-def _items(layout: Layout) -> tuple[list[Item], list[Item]]:
-    """What the entry must know of the arguments and of the outputs."""
-    arguments = [
-        Item(a.type.dtype, a.type.shape, layout.table[f"in{k}"], a.updated)
-        for k, a in enumerate(layout.arguments)
-    ]
-    outputs = [
-        Item(t.dtype, t.shape, layout.table[f"out{k}"]) for k, t in enumerate(layout.outputs)
-    ]
-    return arguments, outputs
 
 
 def _nothing() -> None:
