@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from operator import itemgetter
 from types import MethodType
 from typing import Any, Final, overload
 
@@ -28,9 +27,7 @@ from .reads import Hidden
 from .retracing import warn_of_forms, warn_of_pins
 from .tracing.recorder import active
 
-Arrange = Callable[[tuple[Any, ...]], tuple[Any, ...]]
-
-RECENT = 4
+RECENT = 8
 """Programs the fast way tries, the last used first."""
 
 
@@ -49,7 +46,6 @@ class CompiledFunction:
         self._hidden: tuple[Hidden, ...] = ()
         self._made: tuple[Program, ...] = ()
         self._recent: tuple[Fast, ...] = ()
-        self._named: dict[Hashable, tuple[Arrange | None, tuple[Fast, ...]]] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the step natively, compiling on the first call with new types.
@@ -60,10 +56,8 @@ class CompiledFunction:
         """
         if active() is not None:
             return self.function(*args, **kwargs)
-        if kwargs:
-            return self._with_keywords(args, kwargs)
         for fast in self._recent:
-            result = fast(*args)
+            result = fast(*args, **kwargs) if kwargs else fast(*args)  # which copies no dict
             if result is not MISS:
                 return result
         return self._careful(args, kwargs)
@@ -96,34 +90,11 @@ class CompiledFunction:
         if self.options.check and not program.compiled:
             program.verify(*args, **kwargs)
         result = program.execute(call, program.run_native)
-        self._remember(program, args, kwargs)
+        fast = program.fast
+        if fast is not None:
+            others = [other for other in self._recent if other is not fast]
+            self._recent = (fast, *others[: RECENT - 1])
         return result
-
-    def _with_keywords(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        """A call, the fast way for as many positional arguments and the same keywords."""
-        arrange, recent = self._named.get((len(args), *kwargs), (None, ()))
-        given = (*args, *kwargs.values())
-        if arrange is not None:
-            given = arrange(given)
-        for fast in recent:
-            result = fast(*given)
-            if result is not MISS:
-                return result
-        return self._careful(args, kwargs)
-
-    def _remember(self, program: Program, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Have the fast way try this program first from now on, for calls such as this one."""
-        fast, names = program.fast, program.names
-        given = (*self._step.names[: len(args)], *kwargs)
-        if fast is None or set(given) != set(names):  # an array may be a default
-            return
-        if not kwargs:
-            self._recent = _first(fast, self._recent)
-            return
-        call = (len(args), *kwargs)
-        arrange = None if given == names else itemgetter(*map(given.index, names))
-        _, recent = self._named.get(call, (None, ()))
-        self._named[call] = arrange, _first(fast, recent)
 
     def _program(self, call: Call) -> Program:
         """The program that serves a call, made if there is none."""
@@ -157,10 +128,6 @@ class CompiledFunction:
         """Why a call needs a program of its own: what it changes against the closest one."""
         changes = [difference(p.described, call.hiding(p.hidden).described) for p in self._made]
         return min(changes, key=len, default="first call")
-
-
-def _first(fast: Fast, recent: tuple[Fast, ...]) -> tuple[Fast, ...]:
-    return (fast, *(other for other in recent if other is not fast))[:RECENT]
 
 
 _call: Final = CompiledFunction.__call__

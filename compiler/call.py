@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from types import BuiltinMethodType, FunctionType, MethodType
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from ..ir.errors import UnsupportedError
 from ..ir.record import dataclass
+from ..runtime.callpath import Parameters
 from ..runtime.modes import DEFAULTS, RunOptions
 from . import containers, objects
 from .reads import NONE, Hidden
@@ -135,6 +137,15 @@ class Step:
         """Whether every parameter takes one argument."""
         several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         return all(p.kind not in several for p in self.signature.parameters.values())
+
+    def parameters(self, names: tuple[str, ...]) -> Parameters:
+        """How these arguments, the others being left to their defaults, may be given."""
+        kinds = {name: p.kind for name, p in self.signature.parameters.items()}
+        by_position = [n for n, kind in kinds.items() if kind != inspect.Parameter.KEYWORD_ONLY]
+        pairs = zip(names, by_position, strict=False)
+        most = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        least = sum(kinds[name] == inspect.Parameter.POSITIONAL_ONLY for name in names)
+        return Parameters(names, least, most)
 
 
 def reach(function: Any) -> Iterator[Any]:

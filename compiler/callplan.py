@@ -5,9 +5,11 @@ For `step(p, x, lr)` with a dict of two arrays, an array and a float there is no
 entry is called with the arguments as they are. For `net.step(x, mode)` with an object and a string
 the function is
 
-    def fast(*arguments):
-        if len(arguments) != 3:
-            return MISS
+    def fast(*arguments, **named):
+        if named or len(arguments) != 3:
+            arguments = arrange(arguments, named)
+            if arguments is None:
+                return MISS
         a0, a1, a2 = arguments
         if not (type(a0) is C0 and tuple(a0.__dict__) == C1):
             return MISS
@@ -28,7 +30,8 @@ from itertools import accumulate, count
 from typing import Any, Final
 
 from ..ir.record import dataclass
-from ..runtime.callpath import MISS, Array, Entry, Form, Group, Number, Returns
+from ..runtime.callpath import MISS, Array, Form, Group, Number, Parameters, Returns
+from ..runtime.executable import Executable
 from . import objects
 from .reads import NONE, Hidden
 from .replay import HELPERS, Original, Path, Rebinds, replay_lines
@@ -48,29 +51,33 @@ _BRACKETS: Final[dict[Any, tuple[str, str]]] = {
 
 @dataclass(frozen=True)
 class CallPlan:
-    """How a call is made at speed, as data: what the native entry takes and returns, the source
-    of the generated function, "" where there is none, and its constants."""
+    """How a call is made at speed, as data: what the arguments are called, what the native entry
+    takes and returns, the source of the generated function, "" where there is none, and its
+    constants."""
 
+    parameters: Parameters
     forms: tuple[Form, ...]
     returns: Returns
     source: str
     constants: tuple[Any, ...]
 
-    def bind(self, entry: Entry) -> Fast:
-        """The function of the arguments in order: it runs the step, or returns MISS, having done
+    def bind(self, executable: Executable) -> Fast:
+        """The function of a call's arguments: it runs the step, or returns MISS, having done
         nothing, if they are not exactly the program's."""
+        parameters = None if self.source else self.parameters
+        entry = executable.entry(self.forms, returns=self.returns, parameters=parameters)
         if not self.source:
             return entry.call
         scope = {f"C{k}": value for k, value in enumerate(self.constants)}
-        scope |= {"MISS": MISS, "call": entry.call, **HELPERS}
-        scope |= {"fresh": entry.outputs, "commit": entry.commit}
+        scope |= {"MISS": MISS, "arrange": self.parameters.arrange, **HELPERS}
+        scope |= {"call": entry.call, "fresh": entry.outputs, "commit": entry.commit}
         exec(compile(self.source, "<tapeless call>", "exec"), scope)
         made: Fast = scope["fast"]
         return made
 
 
 def plan_call(
-    names: Sequence[str],
+    parameters: Parameters,
     arguments: Sequence[TreeDef],
     specs: Sequence[Spec],
     result: ResultTree,
@@ -79,8 +86,8 @@ def plan_call(
     rebinds: Rebinds | None = None,
     hidden: Hidden = NONE,
 ) -> CallPlan:
-    """The plan for as many positional arguments as there are names and structures; `specs` has one
-    entry per leaf, from left to right. `limits` of integers are by number of the graph's input.
+    """The plan for as many arguments as there are parameters and structures; `specs` has one entry
+    per leaf, from left to right. `limits` of integers are by number of the graph's input.
     `rebinds`: how the step changes containers; those that are objects or inside must be as many as
     they were. `hidden`: attributes to pass over."""
     distinct = rebinds is not None and any(flag for treedef in arguments for flag in treedef.held)
@@ -94,7 +101,8 @@ def plan_call(
     writer.flush()
     returns = None if rebinds else _returned(result)
     if not writer.lines and returns is not None:
-        return CallPlan(tuple(writer.forms), returns, "", ())
+        return CallPlan(parameters, tuple(writer.forms), returns, "", ())
+    names = parameters.names
     items = ", ".join(writer.items)
     if returns is not None:
         body = [f"return call({items})"]
@@ -109,9 +117,10 @@ def plan_call(
             *replay_lines(rebinds, writer.constant, places, result.arrays),
             f"return MISS if commit(replay, outputs, {items}) else result",
         ]
-    lines = [*_arguments(len(arguments)), *writer.lines, *body]
-    source = "\n    ".join(["def fast(*arguments):", *lines])
-    return CallPlan(tuple(writer.forms), returns or "all", source, tuple(writer.constants))
+    lines = [*_arguments(parameters), *writer.lines, *body]
+    source = "\n    ".join(["def fast(*arguments, **named):", *lines])
+    constants = tuple(writer.constants)
+    return CallPlan(parameters, tuple(writer.forms), returns or "all", source, constants)
 
 
 def _shares(treedef: TreeDef) -> bool:
@@ -133,10 +142,13 @@ def _returned(result: ResultTree) -> Returns | None:
     return "all" if flat and result.arrays == len(result.leaves) else None
 
 
-def _arguments(count: int) -> list[str]:
+def _arguments(parameters: Parameters) -> list[str]:
+    count = len(parameters.names)
     names = ", ".join(f"a{k}" for k in range(count))
-    taken = [f"{names}{',' * (count == 1)} = arguments"] if count else []
-    return [f"if len(arguments) != {count}:", "    return MISS", *taken]
+    lines = ["arguments = arrange(arguments, named)", "if arguments is None:", "    return MISS"]
+    if parameters.most == count:  # most calls need not be arranged
+        lines = [f"if named or len(arguments) != {count}:", *(f"    {line}" for line in lines)]
+    return [*lines, f"{names}{',' * (count == 1)} = arguments"] if count else lines
 
 
 class _Writer:

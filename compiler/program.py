@@ -308,18 +308,13 @@ class Program:
 
     @cached_property
     def fast(self) -> Fast | None:
-        """A function of the arguments, in the order of `names`, that runs the native step, or
-        returns MISS, having done nothing, if they are not exactly this program's. None if every
-        call needs care: one with `*args` or `**kwargs`, or arrays that are not contiguous."""
+        """A function of a call's arguments that runs the native step, or returns MISS, having done
+        nothing, if they are not exactly this program's. None if every call needs care: one with
+        `*args` or `**kwargs`, or arrays that are not contiguous."""
         plan = self.call_plan()
         if plan is None:
             return None
-        return plan.bind(self.native.executable.entry(plan.forms, returns=plan.returns))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The parameters that have arguments."""
-        return tuple(map(str, self.described.treedef.keys))
+        return plan.bind(self.native.executable)
 
     def call_plan(self) -> CallPlan | None:
         """How `fast` does it, as data."""
@@ -328,7 +323,7 @@ class Program:
         if strided or not self._step.plain:
             return None
         return plan_call(
-            self.names,
+            self._step.parameters(tuple(map(str, described.treedef.keys))),
             described.treedef.children,
             described.specs,
             traced.result_tree,

@@ -16,7 +16,9 @@
   i64, ptr, ptr, ptr, ptr,                        ; 8 arrays that are not empty: count, where each
                                                   ;   starts and ends, whether it is updated, their
                                                   ;   order in memory at the last call
-  ptr                                             ; 13 the type ndarray
+  ptr,                                            ; 13 the type ndarray
+  i64, i64, ptr                                   ; 14 arguments that come by position: at least, at
+                                                  ;   most; the names of all
 }
 
 ; Forms lie one behind the other, a group's members after it. All start with a kind and a type.
@@ -38,14 +40,15 @@ declare i64 @PyDict_Size(ptr)
 declare i32 @PyDict_Next(ptr, ptr, ptr, ptr)
 declare i32 @PyUnicode_Compare(ptr, ptr)
 declare ptr @PyTuple_New(i64)
+declare i64 @PyTuple_Size(ptr)
 declare ptr @PyTuple_GetItem(ptr, i64)
 declare i32 @PyTuple_SetItem(ptr, i64, ptr)
 declare ptr @PyArray_NewFromDescr(ptr, ptr, i32, ptr, ptr, ptr, i32, ptr)
 
 ; --- what Python calls --------------------------------------------------------------------------
 
-; call(*arguments): the outputs, or what says that it did not run
-define ptr @tapeless_call(ptr %self, ptr %arguments, i64 %count) {
+; call(*arguments, **named): the outputs, or what says that it did not run
+define ptr @tapeless_call(ptr %self, ptr %arguments, i64 %count, ptr %names) {
   %entry = call ptr @data(ptr %self)
   %outputs.p = getelementptr %Entry, ptr %entry, i32 0, i32 6
   %outputs.count = load i64, ptr %outputs.p
@@ -57,7 +60,11 @@ raise:
   ret ptr null
 
 check:
-  %failure = call i64 @check(ptr %entry, ptr %arguments, i64 %count)
+  %may.come = call i1 @may_come(ptr %entry, i64 %count)
+  br i1 %may.come, label %look, label %refused
+
+look:
+  %failure = call i64 @check(ptr %entry, ptr %arguments, i64 %count, ptr %names)
   %passed = icmp eq i64 %failure, 0
   br i1 %passed, label %allocate, label %refused
 
@@ -108,7 +115,7 @@ define ptr @tapeless_run(ptr %self, ptr %objects, i64 %count) {
   %outputs = load ptr, ptr %objects
   %arguments = getelementptr ptr, ptr %objects, i64 1
   %arguments.count = sub i64 %count, 1
-  %failure = call i64 @check(ptr %entry, ptr %arguments, i64 %arguments.count)
+  %failure = call i64 @check(ptr %entry, ptr %arguments, i64 %arguments.count, ptr null)
   %passed = icmp eq i64 %failure, 0
   br i1 %passed, label %run, label %failed
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 import ctypes
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from itertools import combinations, starmap
 from typing import Any, Final, Literal
@@ -94,6 +94,31 @@ class Group:
 Form = Array | Number | Group
 
 
+@dataclass(frozen=True)
+class Parameters:
+    """What the arguments are called: `least` to `most` come by position, the others by name."""
+
+    names: tuple[str, ...]
+    least: int
+    most: int
+
+    @staticmethod
+    def positional(count: int) -> Parameters:
+        """So many arguments, by position only."""
+        return Parameters(("",) * count, count, count)
+
+    def arrange(
+        self, arguments: tuple[Any, ...], named: Mapping[str, Any]
+    ) -> tuple[Any, ...] | None:
+        """The arguments of a call in order, None if they are not so many or called so."""
+        names = self.names[len(arguments) :]
+        if not self.least <= len(arguments) <= self.most or len(names) != len(named):
+            return None
+        if not all(name in named for name in names):
+            return None
+        return (*arguments, *(named[name] for name in names))
+
+
 @dataclass(frozen=True, eq=False)
 class Target:
     """The step and its pointer table: `int64_t step(void **table)`, 0 to check and fill the table
@@ -122,10 +147,11 @@ Returns = Literal["all", "only", "none"]
 class Entry:
     """The entry of one compiled step for arguments of these forms.
 
-    `call(*arguments)` returns fresh outputs as `returns` says; `MISS` if a check failed or the step
-    has a status that is not 0. `outputs()` are fresh outputs that have no values yet, for
-    `run(outputs, *arguments)`, which returns 0, the step's own status, or a `Reason`, negative.
-    MemoryError comes before anything is written.
+    `call(*arguments, **named)` returns fresh outputs as `returns` says; `MISS` if a check failed or
+    the step has a status that is not 0. What arguments are called is `parameters`, positional ones
+    without it. `outputs()` are fresh outputs that have no values yet, for `run(outputs,
+    *arguments)`, which returns 0, the step's own status, or a `Reason`, negative. MemoryError comes
+    before anything is written.
     """
 
     call: Callable[..., Any]
@@ -140,18 +166,20 @@ class Entry:
         target: Target,
         *,
         returns: Returns = "all",
+        parameters: Parameters | None = None,
         native: bool = True,
         store: Store | None = None,
     ) -> None:
         """`native=False` takes the Python form, for tests. `store` may hold the native one."""
         made: Any = None
+        called = parameters or Parameters.positional(len(forms))
         if native:
             from .callpath_native import native_form  # lazily: it imports this module
 
-            made = native_form(forms, items, outputs, target, returns=returns, store=store)
+            made = native_form(forms, items, outputs, target, returns, called, store)
         self.is_native = made is not None
         if made is None:
-            made = PythonForm(forms, items, outputs, target, returns=returns)
+            made = PythonForm(forms, items, outputs, target, returns, called)
         self.call, self.run, self.outputs = made.call, made.run, made.outputs
 
     def commit(self, finish: Callable[[], None], outputs: Outputs, *arguments: Any) -> int:
@@ -169,9 +197,10 @@ class PythonForm:
         items: Sequence[Item],
         outputs: Sequence[Item],
         target: Target,
-        *,
-        returns: Returns = "all",
+        returns: Returns,
+        parameters: Parameters,
     ) -> None:
+        self._parameters = parameters
         self._forms, self._items, self._outputs = tuple(forms), tuple(items), tuple(outputs)
         self._target, self._returns = target, returns
         step = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
@@ -180,9 +209,10 @@ class PythonForm:
         self._spans: list[tuple[int, Item]] = []
         self._lock = threading.Lock()
 
-    def call(self, *arguments: Any) -> Any:
+    def call(self, *arguments: Any, **named: Any) -> Any:
+        given = self._parameters.arrange(arguments, named)
         outputs = self.outputs()
-        if self.run(outputs, *arguments):
+        if given is None or self.run(outputs, *given):
             return MISS
         return returned(outputs, self._returns)
 

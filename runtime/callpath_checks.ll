@@ -1,27 +1,49 @@
 ; The checks of a call. This text goes behind `callpath.ll`, which defines the records.
 ; What is negative is a `Reason` of `runtime/callpath.py`.
 
-; All checks. What passes is in the table. 0, or a `Reason`, negative
-define internal i64 @check(ptr %entry, ptr %arguments, i64 %given) {
+; All checks. What passes is in the table. 0, or a `Reason`, negative. %names are those of the
+; arguments that come after the %given ones, or null; `run` gives all by position.
+define internal i64 @check(ptr %entry, ptr %arguments, i64 %given, ptr %names) {
 begin:
   %count.p = getelementptr %Entry, ptr %entry, i32 0, i32 4
   %count = load i64, ptr %count.p
   %forms.p = getelementptr %Entry, ptr %entry, i32 0, i32 5
   %forms = load i64, ptr %forms.p
-  %complete = icmp eq i64 %given, %count
+  %positional = icmp eq ptr %names, null
+  br i1 %positional, label %counted, label %by.name
+
+by.name:
+  %named = call i64 @PyTuple_Size(ptr %names)
+  br label %counted
+
+counted:
+  %others = phi i64 [ 0, %begin ], [ %named, %by.name ]
+  %all = add i64 %given, %others
+  %complete = icmp eq i64 %all, %count
   br i1 %complete, label %each, label %incomplete
 
 incomplete:
   ret i64 -1
 
 each:
-  %i = phi i64 [ 0, %begin ], [ %i.next, %accept ]
-  %form = phi i64 [ %forms, %begin ], [ %next, %accept ]
+  %i = phi i64 [ 0, %counted ], [ %i.next, %accept ]
+  %form = phi i64 [ %forms, %counted ], [ %next, %accept ]
   %more = icmp slt i64 %i, %count
-  br i1 %more, label %visit, label %apart
+  br i1 %more, label %take, label %apart
+
+take:
+  %by.position = icmp slt i64 %i, %given
+  br i1 %by.position, label %visit, label %find
+
+find:
+  %found = call i64 @find(ptr %entry, i64 %i, ptr %names, i64 %others)
+  %place = add i64 %given, %found
+  %missing = icmp slt i64 %found, 0
+  br i1 %missing, label %incomplete, label %visit
 
 visit:
-  %argument.p = getelementptr ptr, ptr %arguments, i64 %i
+  %index = phi i64 [ %i, %take ], [ %place, %find ]
+  %argument.p = getelementptr ptr, ptr %arguments, i64 %index
   %argument = load ptr, ptr %argument.p
   %form.p = inttoptr i64 %form to ptr
   %next = call i64 @visit(ptr %argument, ptr %form.p, ptr %entry)
@@ -39,6 +61,50 @@ apart:
   call void @sort(ptr %entry)
   %overlap = call i64 @overlap(ptr %entry)
   ret i64 %overlap
+}
+
+; Whether so many arguments may come by position, and the others by name
+define internal i1 @may_come(ptr %entry, i64 %given) {
+  %least.p = getelementptr %Entry, ptr %entry, i32 0, i32 14
+  %least = load i64, ptr %least.p
+  %most.p = getelementptr %Entry, ptr %entry, i32 0, i32 15
+  %most = load i64, ptr %most.p
+  %enough = icmp sge i64 %given, %least
+  %not.more = icmp sle i64 %given, %most
+  %may = and i1 %enough, %not.more
+  ret i1 %may
+}
+
+; Where among the %count names the one of argument %i stands, or -1
+define internal i64 @find(ptr %entry, i64 %i, ptr %names, i64 %count) {
+begin:
+  %wanted.p = getelementptr %Entry, ptr %entry, i32 0, i32 16
+  %wanted.names = load ptr, ptr %wanted.p
+  %name.p = getelementptr ptr, ptr %wanted.names, i64 %i
+  %wanted = load ptr, ptr %name.p
+  br label %each
+
+each:
+  %k = phi i64 [ 0, %begin ], [ %k.next, %compare.text ]
+  %more = icmp slt i64 %k, %count
+  br i1 %more, label %compare, label %missing
+
+compare:
+  %name = call ptr @PyTuple_GetItem(ptr %names, i64 %k)
+  %same = icmp eq ptr %name, %wanted
+  br i1 %same, label %found, label %compare.text
+
+compare.text:
+  %k.next = add i64 %k, 1
+  %difference = call i32 @PyUnicode_Compare(ptr %name, ptr %wanted)
+  %equal = icmp eq i32 %difference, 0
+  br i1 %equal, label %found, label %each
+
+found:
+  ret i64 %k
+
+missing:
+  ret i64 -1
 }
 
 ; An object against its form: the address of the form that comes after it, or a negative `Reason`

@@ -20,23 +20,36 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from .callpath import MISS, Array, Form, Group, Item, Number, PythonForm, Returns, Target
+from .callpath import (
+    MISS,
+    Array,
+    Form,
+    Group,
+    Item,
+    Number,
+    Parameters,
+    PythonForm,
+    Returns,
+    Target,
+)
 from .loading import assemble, link
 from .store import Store
 
 _TEXTS: Final = ("callpath.ll", "callpath_checks.ll", "callpath_overlap.ll")
-_FUNCTIONS: Final = {"call": 0x80, "run": 0x80, "outputs": 0x04}
-"""Of the text, by name, with the way Python calls them: METH_FASTCALL or METH_NOARGS."""
+_FUNCTIONS: Final = {"call": 0x82, "run": 0x80, "outputs": 0x04}
+"""Of the text, by name, with the way Python calls them: METH_FASTCALL | METH_KEYWORDS,
+METH_FASTCALL, METH_NOARGS."""
 _PYTHON: Final = (
     "Py_IncRef", "Py_DecRef", "PyLong_FromLongLong", "PyLong_AsLongLongAndOverflow", "PyDict_Size",
-    "PyDict_Next", "PyUnicode_Compare", "PyTuple_New", "PyTuple_GetItem", "PyTuple_SetItem",
+    "PyDict_Next", "PyUnicode_Compare", "PyTuple_New", "PyTuple_Size", "PyTuple_GetItem",
+    "PyTuple_SetItem",
 )  # fmt: skip
 _NEW_FROM_DESCR: Final = 94  # its place in NumPy's table
 _HEADER: Final = object.__basicsize__
 _DATA, _ND, _DIMENSIONS, _DESCR, _FLAGS = 16, 24, 32, 56, 64
 _C_CONTIGUOUS_ALIGNED, _WRITEABLE = 0x101, 0x400
 _HAS_GC: Final = 1 << 14
-_ENTRY_WORDS, _OUTPUT_WORDS = 14, 4
+_ENTRY_WORDS, _OUTPUT_WORDS = 17, 4
 _RETURNS: Final[dict[Returns, int]] = {"all": 0, "only": 1, "none": id(None)}
 _ARRAY, _VALUE, _INTEGER, _DICT, _SEQUENCE, _TYPE_ONLY = range(6)
 
@@ -71,15 +84,15 @@ def native_form(
     items: Sequence[Item],
     outputs: Sequence[Item],
     target: Target,
-    *,
-    returns: Returns = "all",
-    store: Store | None = None,
+    returns: Returns,
+    parameters: Parameters,
+    store: Store | None,
 ) -> NativeForm | None:
     """The functions of an entry, or None where they do not work."""
     methods = _methods(store)
     if methods is None:
         return None
-    words = _describe(forms, items, outputs, target, returns)
+    words = _describe(forms, items, outputs, target, returns, parameters)
     words.keeps = (words.keeps, methods)
     return _bound(methods, words)
 
@@ -100,6 +113,7 @@ def _describe(
     outputs: Sequence[Item],
     target: Target,
     returns: Returns,
+    parameters: Parameters,
 ) -> Words:
     """The records of `callpath.ll`, one part behind the other in an array of 64-bit words."""
     writer = _Writer(items)
@@ -108,8 +122,9 @@ def _describe(
     count = len(writer.spans)
     parts = {
         "entry": [0] * _ENTRY_WORDS,
-        "forms": writer.words,
         "outputs": [0] * _OUTPUT_WORDS * len(outputs),
+        "forms": writer.words,
+        "names": [*map(id, parameters.names)],
         "shapes": [extent for item in outputs for extent in item.shape],
         "starts": [0] * count,
         "ends": [0] * count,
@@ -123,12 +138,13 @@ def _describe(
     head = [id(MISS), _RETURNS[returns], target.table.ctypes.data, target.step]
     head += [len(forms), at["forms"], len(outputs), at["outputs"]]
     head += [count, at["starts"], at["ends"], at["updated"], at["order"], id(np.ndarray)]
+    head += [parameters.least, parameters.most, at["names"]]
     words[:_ENTRY_WORDS] = head
     for k, (item, shape) in enumerate(zip(outputs, shapes, strict=False)):
-        first = _ENTRY_WORDS + len(writer.words) + _OUTPUT_WORDS * k
+        first = _ENTRY_WORDS + _OUTPUT_WORDS * k
         record = [item.slot, id(item.dtype), len(item.shape), shape]
         words[first : first + _OUTPUT_WORDS] = record
-    words.keeps = (tuple(forms), tuple(items), tuple(outputs), target)
+    words.keeps = (tuple(forms), tuple(items), tuple(outputs), target, parameters)
     return words
 
 
@@ -270,12 +286,15 @@ def _agree(methods: Sequence[_Method]) -> bool:
         Number(4, int, greatest=100),
     ]
     tables = np.zeros(7, np.uintp), np.zeros(7, np.uintp)
-    native = _bound(methods, _describe(forms, items, outputs, Target(0, tables[0]), "all"))
-    python = PythonForm(forms, items, outputs, Target(0, tables[1]))
+    called = Parameters(("p", "numbers", "n"), 1, 3)
+    native = _bound(methods, _describe(forms, items, outputs, Target(0, tables[0]), "all", called))
+    python = PythonForm(forms, items, outputs, Target(0, tables[1]), "all", called)
     for case in _cases():
         fresh = native.outputs()
         status = native.run(fresh, *case)
-        if status != python.run(fresh, *case) or (native.call(*case) is MISS) != (status != 0):
+        named = dict(zip(("n", "numbers"), case[:0:-1], strict=False))
+        results = native.call(*case), native.call(*case[:1], **named)
+        if status != python.run(fresh, *case) or any((r is MISS) != (status != 0) for r in results):
             return False
         if status == 0:
             sizes = (24, 12, 4, 8, 8, 8, 8)

@@ -22,7 +22,7 @@ from ..ir.errors import ScalarRangeError
 from ..ir.record import dataclass
 from ..ir.types import Type
 from . import callpath
-from .callpath import Entry, Form, Item, Returns, Target
+from .callpath import Entry, Form, Item, Parameters, Returns, Target
 from .store import Store
 
 Array = NDArray[Any]
@@ -94,7 +94,13 @@ class Executable:
         self._target = Target(step.address, self._table, keeps)
         self._plain = self.entry([callpath.Array(k) for k in range(len(layout.arguments))])
 
-    def entry(self, forms: Sequence[Form], *, returns: Returns = "all") -> Entry:
+    def entry(
+        self,
+        forms: Sequence[Form],
+        *,
+        returns: Returns = "all",
+        parameters: Parameters | None = None,
+    ) -> Entry:
         """The entry for arguments of these forms, whose numbers are those of the step's arguments;
         see `Entry`. It does not need this object to live."""
         return Entry(
@@ -102,6 +108,7 @@ class Executable:
             *self.items(),
             self._target,
             returns=returns,
+            parameters=parameters,
             native=self._native,
             store=self._store,
         )

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..ir.errors import VerifyError
-from .callpath import MISS, Entry, Form, Outputs, Returns, returned
+from .callpath import MISS, Entry, Form, Outputs, Parameters, Returns, returned
 from .executable import ALIGNMENT, Executable, Layout, Step
 from .store import Store
 
@@ -53,10 +53,17 @@ class PoisonedExecutable(Executable):
         self._turns = threading.RLock()
         super().__init__(*args, **kwargs)
 
-    def entry(self, forms: Sequence[Form], *, returns: Returns = "all") -> Entry:
+    def entry(
+        self,
+        forms: Sequence[Form],
+        *,
+        returns: Returns = "all",
+        parameters: Parameters | None = None,
+    ) -> Entry:
         """See `Executable.entry`. Its calls raise VerifyError if the step wrote where it may
         not."""
-        return _PoisonedEntry(super().entry(forms), self, returns)
+        called = parameters or Parameters.positional(len(forms))
+        return _PoisonedEntry(super().entry(forms), self, returns, called)
 
     @contextmanager
     def poisoned(self, outputs: Sequence[Array]) -> Iterator[None]:
@@ -95,8 +102,14 @@ class PoisonedExecutable(Executable):
 class _PoisonedEntry(Entry):
     """An entry whose every run is poisoned."""
 
-    def __init__(self, plain: Entry, executable: PoisonedExecutable, returns: Returns) -> None:
-        self._executable, self._returns = executable, returns
+    def __init__(
+        self,
+        plain: Entry,
+        executable: PoisonedExecutable,
+        returns: Returns,
+        parameters: Parameters,
+    ) -> None:
+        self._executable, self._returns, self._parameters = executable, returns, parameters
         self.is_native, self.run, self.outputs = plain.is_native, plain.run, executable.outputs
         self.call = self._call
 
@@ -104,9 +117,10 @@ class _PoisonedEntry(Entry):
         with self._executable.poisoned(outputs):
             return super().commit(finish, outputs, *arguments)
 
-    def _call(self, *arguments: Any) -> Any:
+    def _call(self, *arguments: Any, **named: Any) -> Any:
+        given = self._parameters.arrange(arguments, named)
         outputs = self.outputs()
-        if self.commit(lambda: None, outputs, *arguments):
+        if given is None or self.commit(lambda: None, outputs, *given):
             return MISS
         return returned(outputs, self._returns)
 

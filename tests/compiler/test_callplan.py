@@ -10,7 +10,7 @@ from tapeless.compiler.signature import describe
 from tapeless.compiler.trace import OUTPUT, ResultTree
 from tapeless.compiler.tree import LEAF
 from tapeless.ir.types import Type
-from tapeless.runtime.callpath import MISS, Entry, Item, Target
+from tapeless.runtime.callpath import MISS, Entry, Item, Parameters, Target
 
 X, Y = np.ones(2), np.ones((2, 3))
 F64 = np.dtype(np.float64)
@@ -28,19 +28,21 @@ class Call:
     are the addresses in the table."""
 
     def __init__(self, *args, static=(), result=None, outputs=1, **options):
-        names = [f"p{k}" for k in range(len(args))]
+        names = tuple(f"p{k}" for k in range(len(args)))
         described = describe(dict(zip(names, args, strict=True)), static)
         result = result or ResultTree(LEAF, (OUTPUT,))
         self.leaves, children = described.leaves, described.treedef.children
-        self.plan = plan_call(names, children, described.specs, result, **options)
+        parameters = Parameters(names, 0, len(names))
+        self.plan = plan_call(parameters, children, described.specs, result, **options)
         types = [Type(x.dtype, x.shape) for x in map(np.asarray, self.leaves)]
-        items = [Item(t.dtype, t.shape, k) for k, t in enumerate(types)]
-        made = [Item(F64, (), len(items) + k) for k in range(outputs)]
-        self.table = np.zeros(len(items) + outputs, np.uintp)
-        entry = Entry(
-            self.plan.forms, items, made, Target(0, self.table), returns=self.plan.returns
-        )
-        self.fast = self.plan.bind(entry)
+        self.items = [Item(t.dtype, t.shape, k) for k, t in enumerate(types)]
+        self.outputs = [Item(F64, (), len(types) + k) for k in range(outputs)]
+        self.table = np.zeros(len(types) + outputs, np.uintp)
+        self.fast = self.plan.bind(self)
+
+    def entry(self, forms, **options):
+        """As that of an executable."""
+        return Entry(forms, self.items, self.outputs, Target(0, self.table), **options)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +69,12 @@ def test_arrays_arrive_in_the_order_of_describe(args, native):
     arrays = [(k, x) for k, x in enumerate(call.leaves) if isinstance(x, np.ndarray)]
     assert [call.table[k] for k, _ in arrays] == [x.ctypes.data for _, x in arrays]
     assert call.fast(*args, X) is MISS and (not args or call.fast(*args[1:]) is MISS)
+    named = {f"p{k}": x for k, x in enumerate(args)}
+    for k in range(len(args) + 1):
+        last = dict(reversed([*named.items()][k:]))
+        assert call.fast(*args[:k], **last) is not MISS
+        assert call.fast(*args[:k], **last, p99=X) is MISS
+        assert not last or call.fast(*args[:k], **last | {"q": last.popitem()[1]}) is MISS
 
 
 @pytest.mark.parametrize(

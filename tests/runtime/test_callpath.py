@@ -13,7 +13,17 @@ from collections import OrderedDict, namedtuple
 
 import numpy as np
 import pytest
-from tapeless.runtime.callpath import MISS, Array, Entry, Group, Item, Number, Reason, Target
+from tapeless.runtime.callpath import (
+    MISS,
+    Array,
+    Entry,
+    Group,
+    Item,
+    Number,
+    Parameters,
+    Reason,
+    Target,
+)
 
 F32, F64, I64 = (np.dtype(name) for name in ("f4", "f8", "i8"))
 ITEMS = [
@@ -302,6 +312,34 @@ def test_a_refused_call_does_not_run_and_a_status_comes_back(native):
     assert entry.commit(lambda: done.append(1), outputs, *good()) == 5
     assert entry.commit(lambda: done.append(1), outputs, *good()[:1]) == -Reason.COUNT
     assert entry.commit(lambda: done.append(1), outputs, *good()) == 0 and done == [1]
+
+
+@FORMS_OF
+def test_arguments_come_by_position_and_by_name(native):
+    """Positional only, both, and by name only."""
+    names = ("a", "b", "c", "d")
+    entry = Entry(
+        [Number(k, float) for k in range(4)],
+        [Item(F64, (), k) for k in range(4)],
+        [],
+        Target(0, np.zeros(4, np.uintp)),
+        returns="none",
+        parameters=Parameters(names, 1, 3),
+        native=native,
+    )
+
+    def runs(*arguments, **named):
+        return entry.call(*arguments, **named) is None
+
+    for n in range(1, 4):
+        for order in itertools.permutations(range(n, 4)):
+            assert runs(*[float(k) for k in range(n)], **{names[k]: float(k) for k in order})
+    assert not runs(1.0, 2.0, 3.0, 4.0)
+    assert not runs(a=1.0, b=2.0, c=3.0, d=4.0)
+    assert not runs(1.0, 2.0, 3.0) and not runs() and not runs(1.0, 2.0, 3.0, d=4)
+    assert not runs(1.0, 2.0, b=3.0, d=4.0) and not runs(1.0, 2.0, 3.0, e=4.0)
+    assert not runs(1.0, 2.0, 3.0, d=4.0, c=3.0)
+    assert runs(1.0, 2.0, **{"".join(["", "d"]): 4.0, Text("c"): 3.0})
 
 
 @FORMS_OF
