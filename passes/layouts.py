@@ -21,6 +21,7 @@ from ..ir.dotspec import DotSpec, canonical_spec, parse_spec
 from ..ir.graph import Value
 from ..ir.matmul import as_matmul
 from ..ir.ops.dot import letter_extents
+from .rewriting import taps
 from .rewriting.patterns import p, x, y
 from .rewriting.rules import Rule, RulePass, Site, rule
 
@@ -71,6 +72,6 @@ def _as_few_products(old: DotSpec, new: DotSpec, operands: tuple[Value, ...]) ->
     return after is not None and (before is None or after.products <= before.products)
 
 
-RULES: Final[tuple[Rule, ...]] = (windows_first, added_windows_first)
+RULES: Final[tuple[Rule, ...]] = (*taps.RULES, windows_first, added_windows_first)
 
 lay_out_windows: Final = RulePass("lay_out_windows", RULES)

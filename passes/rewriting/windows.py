@@ -58,4 +58,23 @@ def windows_of_one(site: Site) -> Value | None:
     return site.b.reshape(site.b.slice(x, spec=tuple(spec)), shape=site.result.shape)
 
 
-RULES: tuple[Rule, ...] = (slice_of_windows, windows_of_one)
+@rule(p.reshape(p.windows(x, name="y")))
+def reshape_of_windows(site: Site, x: Value, y: Value) -> Value | None:
+    """reshape(windows(x)) = windows(reshape(x)) when the reshape only drops axes of extent 1 that
+    have no windows"""
+    attrs, rank = site.producers[y].attrs, x.type.rank
+    kept: list[int] = []
+    for k, n in enumerate(y.shape):
+        if len(kept) < site.result.type.rank and n == site.result.shape[len(kept)]:
+            kept.append(k)
+        elif n != 1 or k in attrs["axes"] or k >= rank:
+            return None
+    if len(kept) < site.result.type.rank or len(kept) == y.type.rank:
+        return None
+    before = [k for k in kept if k < rank]
+    less = site.b.reshape(x, shape=tuple(x.shape[k] for k in before))
+    axes = tuple(map(before.index, attrs["axes"]))
+    return site.b.windows(less, **{**attrs, "axes": axes})
+
+
+RULES: tuple[Rule, ...] = (slice_of_windows, windows_of_one, reshape_of_windows)

@@ -45,9 +45,12 @@ def planned(shape, weight, options, dtype):
     return step.lower(k, x, 0.1).graph("fused")
 
 
+def bodies(graph):
+    return [n.attrs["body"] for n in graph.nodes if n.op.name == "fused"]
+
+
 def convolutions(graph):
-    bodies = [n.attrs["body"].nodes for n in graph.nodes if n.op.name == "fused"]
-    kinds = [[n.op.name for n in body if n.op.kind == "dot"] for body in bodies]
+    kinds = [[n.op.name for n in body.nodes if n.op.kind == "dot"] for body in bodies(graph)]
     return sorted(name for kind in kinds for name in kind)
 
 
@@ -86,6 +89,32 @@ def test_native_in_chunks(monkeypatch):
     graph = planned((5, 3, 12, 11), (8, 3, 3, 3), {"padding": 1}, np.float32)
     assert "split(" in generate(plan_memory(graph)).source
     assert_runs_alike(graph, random_arguments(graph))
+
+
+PER_CHANNEL = {
+    "plain": ((3, 4, 7, 6), (4, 1, 3, 2), {}),
+    "stride, padding": ((2, 3, 8, 9), (3, 1, 3, 2), {"stride": (2, 3), "padding": (1, 2)}),
+    "dilation": ((2, 3, 9, 8), (3, 1, 2, 3), {"dilation": (2, 3)}),
+    "one image": ((1, 3, 5, 6), (3, 1, 3, 3), {}),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("geometry", PER_CHANNEL)
+def test_kernels_of_each_channel_are_slices(geometry, dtype):
+    """No windows anywhere, in neither derivative."""
+    shape, weight, options = PER_CHANNEL[geometry]
+    graph = planned(shape, weight, {**options, "groups": shape[1]}, dtype)
+    ops = [n.op.name for g in (graph, *bodies(graph)) for n in g.nodes]
+    assert not {"windows", "windows_add", "dot", "dot_acc"} & set(ops)
+    assert_runs_alike(graph, random_arguments(graph), native=dtype == np.float32)
+
+
+@pytest.mark.parametrize("weight", [(6, 1, 3, 3), (3, 1, 8, 8)])
+def test_several_kernels_of_each_channel_and_large_ones(weight):
+    graph = planned((2, 3, 9, 10), weight, {"groups": 3}, np.float64)
+    assert "windows" in str(graph)
+    assert_runs_alike(graph, random_arguments(graph), native=False)
 
 
 @pytest.mark.parametrize("spec", ["nchwij,ijco->nhwo", "nchwij,ocij->nohw", "nchwij,cijo->nhwo"])

@@ -1,0 +1,206 @@
+"""Windows that no matrix product reads become shifted slices: a sum of few products, in one loop.
+
+    %w:f32[8,32,14,14,3,3] = windows %x [axes=(2,3), sizes=(3,3), ..]
+    %y:f32[8,32,14,14] = dot %w, %k [abcdef,bef->abcd]                a kernel of each channel's own
+=>
+    %0:f32[8,32,14,14] = slice %x [:, :, 0:14, 0:14]
+    %1:f32[32,1,1] = reshape (slice %k [:, 0:1, 0:1])
+    %2:f32[8,32,14,14] = mul %0, %1
+    ..                                                                eight more, added up
+
+The gradients are of the same form: a sum of products for each place inside the windows, and slices
+of what the windows were made of. Nothing as large as all windows is made.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import reduce
+from itertools import product
+from typing import Final
+
+from ...ir.dotspec import parse_spec
+from ...ir.graph import Node, Value
+from ...ir.ops.dot import letter_extents
+from ...ir.ops.move import full_slice
+from ...ir.ops.windows import window_span
+from .patterns import p, x, y
+from .rules import Rule, Site, rule
+
+Spec = tuple[tuple[int, int, int], ...]
+
+MOST: Final = 49
+"""Elements of a window up to which there is a slice for each."""
+
+
+@rule(p.dot(p.windows(x, name="z"), y), p.dot(y, p.windows(x, name="z")))
+def few_taps(site: Site, x: Value, y: Value, z: Value) -> Value | None:
+    """dot(windows(x), y) = sum over o of slice(x, o) * y[o] where the sum is over windows alone
+    and y has no other axes. Rounds differently."""
+    c = _Contraction(site, x, y, z)
+    alone = all(c.extents[k] == 1 for k in c.of_y if k not in c.of_z)
+    one_sum = c.summed <= {*c.inside} <= {*c.of_y} - {*c.spec.out}
+    if not (_are_few(site.producers[z]) and one_sum and alone):
+        return None
+    terms = []
+    for k, places in _taps(site.producers[z], x):
+        tap = dict(zip(c.inside, k, strict=True))
+        weight = _part(site, y, [tap.get(letter) for letter in c.of_y])
+        image = site.b.slice(x, spec=places)
+        terms.append(site.b.mul(c.spread(image, c.outside), c.spread(weight, c.of_y)))
+    return reduce(site.b.add, terms)
+
+
+@rule(p.dot(p.windows(x, name="z"), y), p.dot(y, p.windows(x, name="z")))
+def sum_for_each_tap(site: Site, x: Value, y: Value, z: Value) -> Value | None:
+    """dot(windows(x), y)[o] = sum(slice(x, o) * y) where y and the windows have the same axes.
+    Rounds differently."""
+    c = _Contraction(site, x, y, z)
+    full = {k for k in {*c.of_y, *c.of_z} if c.extents[k] > 1}
+    alike = full <= {*c.outside, *c.inside} and full - {*c.inside} <= {*c.of_y}
+    apart = {*c.inside} <= {*c.spec.out} - {*c.of_y}
+    if not (_are_few(site.producers[z]) and alike and apart and c.summed):
+        return None
+    there = c.arranged(y, c.of_y, c.outside)
+    axes = tuple(k for k, letter in enumerate(c.outside) if letter not in c.spec.out)
+    kept = "".join(letter for letter in c.outside if letter in c.spec.out)
+    taps = []
+    for _, places in _taps(site.producers[z], x):
+        value = site.b.sum(site.b.mul(site.b.slice(x, spec=places), there), axes=axes)
+        taps.append(site.b.reshape(value, shape=(1, *value.shape)))
+    every = site.b.concatenate(*taps, axis=0)
+    sizes = tuple(c.extents[letter] for letter in c.inside + kept)
+    return c.spread(site.b.reshape(every, shape=sizes), c.inside + kept)
+
+
+@rule(p.windows_add(p.mul(x, y, name="z")), p.windows_add(p.transpose(p.mul(x, y), name="z")))
+def added_taps(site: Site, x: Value, y: Value, z: Value) -> Value | None:
+    """windows_add(x * y) = sum over o of slice(pad(x), -o) * y[o] where x has no axes inside the
+    windows and y no positions. Rounds differently; an infinite y meets zeros of the padding."""
+    node, rank = site.node, site.result.type.rank
+    axes, sizes = node.attrs["axes"], z.shape[rank:]
+    x_shape, y_shape = (_order(site, z, _full_shape(z, v)) for v in (x, y))
+    at_all = all(x_shape[k] == z.shape[k] for k in axes)
+    apart = math.prod(x_shape[rank:]) == 1 == math.prod(y_shape[k] for k in axes)
+    if not (at_all and apart and _is_only_added(site, z) and math.prod(sizes) <= MOST):
+        return None
+    image = _spaced(site, site.b.reshape(_moved(site, z, x), shape=x_shape[:rank]))
+    weights, terms = _moved(site, z, y), []
+    for o in product(*map(range, sizes)):
+        spec = [full_slice(n) for n in image.shape]
+        for axis, k, size, step, n in zip(
+            axes, o, sizes, node.attrs["dilations"], node.attrs["extents"], strict=True
+        ):
+            start = window_span(size, step) - 1 - k * step
+            spec[axis] = (start, start + n, 1)
+        inside = [None if n == 1 else k for k, n in zip(o, y_shape[rank:], strict=True)]
+        weight = _part(site, weights, [*[None] * rank, *inside])
+        weight = site.b.reshape(weight, shape=weight.shape[:rank])
+        terms.append(site.b.mul(site.b.slice(image, spec=tuple(spec)), weight))
+    return reduce(site.b.add, terms)
+
+
+class _Contraction:
+    """A contraction of the windows `z` of x with y. Letters of the windows are those of their
+    positions, `outside`, and those `inside`."""
+
+    def __init__(self, site: Site, x: Value, y: Value, z: Value) -> None:
+        self.b, self.spec = site.b, parse_spec(site.node.attrs["spec"])
+        self.extents = letter_extents(str(self.spec), [v.type for v in site.operands])
+        first = site.operands[0] is z
+        self.of_z, self.of_y = self.spec[:2] if first else self.spec[1::-1]
+        self.outside, self.inside = self.of_z[: x.type.rank], self.of_z[x.type.rank :]
+        every = {*self.of_z, *self.of_y} - {*self.spec.out}
+        self.summed = {letter for letter in every if self.extents[letter] > 1}
+
+    def spread(self, value: Value, letters: str) -> Value:
+        """A value with these letters for its axes along the axes of the result, of extent 1 where
+        it lacks them."""
+        return self.arranged(value, letters, self.spec.out)
+
+    def arranged(self, value: Value, letters: str, order: str) -> Value:
+        """The same along any axes."""
+        extent = dict(zip(letters, value.shape, strict=True))
+        kept = [letter for letter in letters if extent[letter] > 1]
+        perm = tuple(kept.index(letter) for letter in order if letter in kept)
+        if perm != tuple(range(len(kept))):
+            value = self._shaped(value, [extent[letter] for letter in kept])
+            value = self.b.transpose(value, perm=perm)
+        return self._shaped(value, [extent.get(letter, 1) for letter in order])
+
+    def _shaped(self, value: Value, shape: Sequence[int]) -> Value:
+        same = value.shape == tuple(shape)
+        return value if same else self.b.reshape(value, shape=tuple(shape))
+
+
+def _are_few(windows: Node) -> bool:
+    """Whether slices stand for the windows: a few, not of one element only."""
+    return 1 < math.prod(windows.attrs["sizes"]) <= MOST and windows.result.type.size > 0
+
+
+def _taps(windows: Node, x: Value) -> Iterator[tuple[Sequence[int], Spec]]:
+    """Each place inside the windows, and the slice of x that lies there in all of them."""
+    attrs = windows.attrs
+    for o in product(*map(range, attrs["sizes"])):
+        spec = [full_slice(n) for n in x.shape]
+        for axis, k, stride, step in zip(
+            attrs["axes"], o, attrs["strides"], attrs["dilations"], strict=True
+        ):
+            last = k * step + (windows.result.shape[axis] - 1) * stride
+            spec[axis] = (k * step, last + 1, stride)
+        yield o, tuple(spec)
+
+
+def _part(site: Site, value: Value, places: Sequence[int | None]) -> Value:
+    """One place along some axes, which stay, with extent 1."""
+    pairs = zip(places, value.shape, strict=True)
+    return site.b.slice(
+        value, spec=tuple(full_slice(n) if k is None else (k, k + 1, 1) for k, n in pairs)
+    )
+
+
+def _is_only_added(site: Site, z: Value) -> bool:
+    """Whether the product, perhaps transposed, is read by `windows_add` alone."""
+    move = site.producer(z, "transpose")
+    return site.used_once(z) and (move is None or site.used_once(move.operands[0]))
+
+
+def _full_shape(z: Value, factor: Value) -> tuple[int, ...]:
+    """The shape of a factor of z with all axes."""
+    return (1,) * (z.type.rank - factor.type.rank) + factor.shape
+
+
+def _order(site: Site, z: Value, axes: Sequence[int]) -> tuple[int, ...]:
+    """What belongs to the axes of the product, in the order of those of z."""
+    move = site.producer(z, "transpose")
+    return tuple(axes if move is None else (axes[k] for k in move.attrs["perm"]))
+
+
+def _moved(site: Site, z: Value, factor: Value) -> Value:
+    """A factor of the product with the axes of z."""
+    perm = _order(site, z, range(z.type.rank))
+    whole = site.b.reshape(factor, shape=_full_shape(z, factor))
+    return whole if perm == tuple(range(len(perm))) else site.b.transpose(whole, perm=perm)
+
+
+def _spaced(site: Site, image: Value) -> Value:
+    """What `windows_add` adds at each position, as far apart as the positions are, with zeros
+    around for as far as windows reach."""
+    attrs, shape, spec = site.node.attrs, [*image.shape], [full_slice(n) for n in image.shape]
+    low, high = [0] * len(shape), [0] * len(shape)
+    sizes = site.operands[0].shape[site.result.type.rank :]
+    for axis, size, stride, step, n in zip(
+        attrs["axes"], sizes, attrs["strides"], attrs["dilations"], attrs["extents"], strict=True
+    ):
+        reach = window_span(size, step) - 1
+        last = reach + (shape[axis] - 1) * stride
+        low[axis], high[axis] = reach, n + reach - last - 1
+        spec[axis], shape[axis] = (reach, last + 1, stride), n + reach
+    if set(attrs["strides"]) == {1}:
+        return site.b.pad(image, low=tuple(low), high=tuple(high))
+    zeros = site.b.broadcast(site.b.constant(0, image.type.dtype), shape=tuple(shape))
+    return site.b.add_at(zeros, image, spec=tuple(spec))
+
+
+RULES: Final[tuple[Rule, ...]] = (few_taps, sum_for_each_tap, added_taps)
