@@ -79,7 +79,11 @@ STEPS: Final = (
     Step("optimized", simplify, "new contractions have new surroundings"),
     Step("optimized", cse, "simplification makes values equal"),
     Step("optimized", dce, "what is left over"),
-    Step("fused", lay_out_windows, "a convolution and its derivatives are matrix products, or slices"),
+    Step(
+        "fused",
+        lay_out_windows,
+        "convolutions and their derivatives are matrix products, or slices",
+    ),
     Step("fused", cse, "they share one copy of the windows"),
     Step("fused", fuse_updates, "an update that is a contraction needs no gradient array"),
     Step("fused", fuse, "what is left runs in few loops over memory"),
