@@ -26,7 +26,7 @@ from ...ir.convolution import Convolution, Place
 from ...ir.graph import Node, Value
 from ...ir.record import dataclass
 from ...ir.types import F32, F64, dtype_name
-from .kernel import CHUNK, KernelWriter, indent, loop_name
+from .kernel import CHUNK, CHUNK_SIZE, KernelWriter, indent, loop_name
 from .module import Module, place_of
 from .regions import copy_all
 from .tiling import choose_split, choose_tiling
@@ -222,9 +222,8 @@ class _Emitter:
         for k, outer in reversed(list(enumerate(self._outer))):
             first, bounds = "0", outer.bound
             if self.split is not None and k == 0:
-                size = self.w.chunk_size
-                first = f"{CHUNK} * {size}"
-                end = f"minimum_i64({first} + {size}, {outer.bound})"
+                first = f"{CHUNK} * {CHUNK_SIZE}"
+                end = f"minimum_i64({first} + {CHUNK_SIZE}, {outer.bound})"
                 bounds = f"{first}, {end}"
             if together and k == 0:
                 end = bounds.removeprefix(f"{first}, ")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +19,7 @@ from ...ir.types import DTYPES, dtype_name
 
 LOOP_NAMES: Final = "ijklmopqrsuwxyzh"
 CHUNK: Final = "c"
+CHUNK_SIZE: Final = "g"
 NAME: Final = "KERNEL"
 
 
@@ -45,17 +47,34 @@ class Buffer:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """A finished kernel and the arguments of one call, but for the chunk, if there are `chunks`:
-    it comes last. `text` says NAME where its name goes."""
+    """A finished kernel and the arguments of one call, but for the size of a chunk and its number,
+    which come last, if it has a `split`. `text` says NAME where its name goes."""
 
     text: str
     buffers: tuple[Buffer, ...]
     numbers: tuple[int, ...]
-    chunks: int | None = None
+    split: Split | None = None
 
     @property
-    def types(self) -> tuple[str, ...]:
-        return tuple(b.type_name for b in self.buffers)
+    def key(self) -> tuple[str, tuple[str, ...]]:
+        """What tells it from other kernels."""
+        return self.text, tuple(b.type_name for b in self.buffers)
+
+    @property
+    def whole_key(self) -> tuple[str, tuple[str, ...]]:
+        """The key of a kernel that runs the same loops in one piece, if there is one."""
+        text, types = self.key
+        if self.split is not None:
+            extent = f"n{self.split.loop}"
+            text = text.replace(f"range({_chunk(extent)})", f"range({extent})")
+            text = text.replace(f", {CHUNK_SIZE}, {CHUNK}):", "):", 1)
+        return text, types
+
+    def as_chunk(self, other: Kernel) -> Kernel:
+        """A kernel in one piece as the only chunk of another one, whose `whole_key` is its key."""
+        assert other.split is not None
+        loop = other.split.loop
+        return replace(self, text=other.text, split=Split(loop, 1, self.numbers[loop]))
 
 
 def loop_name(k: int) -> str:
@@ -95,7 +114,6 @@ class KernelWriter:
             k: self._number("n", n) for k, n in enumerate(self.extents)
         }
         self.split = split
-        self.chunk_size = self.number(split.size) if split is not None else ""
 
     def _number(self, letter: str, value: int) -> str:
         name = f"{letter}{sum(n[0] == letter for n in self._numbers)}"
@@ -122,8 +140,7 @@ class KernelWriter:
         """The header of loop `k`."""
         bounds = self._extent_names[k]
         if self.split is not None and k == self.split.loop:
-            first = f"{CHUNK} * {self.chunk_size}"
-            bounds = f"{first}, minimum_i64({first} + {self.chunk_size}, {bounds})"
+            bounds = _chunk(bounds)
         return f"for {loop_name(k)} in range({bounds}):"
 
     def index(self, axes: Sequence[Axis], buffer: str = "") -> str:
@@ -167,11 +184,17 @@ class KernelWriter:
 
     def finish(self, body: Sequence[str]) -> Kernel:
         """The kernel with these statements."""
-        chunk, chunks = ((), None) if self.split is None else ((CHUNK,), self.split.chunks)
+        chunk = (CHUNK_SIZE, CHUNK) if self.split is not None else ()
         parameters = ", ".join([*self._buffers.values(), *self._numbers, *chunk])
         lines = "\n".join("    " + line for line in body or ["pass"])
         text = f"def {NAME}({parameters}):\n{lines}\n"
-        return Kernel(text, tuple(self._buffers), tuple(self._numbers.values()), chunks)
+        return Kernel(text, tuple(self._buffers), tuple(self._numbers.values()), self.split)
+
+
+def _chunk(extent: str) -> str:
+    """The bounds of a loop in a chunk."""
+    first = f"{CHUNK} * {CHUNK_SIZE}"
+    return f"{first}, minimum_i64({first} + {CHUNK_SIZE}, {extent})"
 
 
 def _step(loop: int, step: int) -> str:

@@ -12,7 +12,7 @@ from ...ir.graph import Node, Value
 from ...ir.record import dataclass
 from ...ir.types import dtype_name
 from ...runtime.kernel import KernelSpec
-from .kernel import NAME, Buffer, Kernel
+from .kernel import NAME, Buffer, Kernel, Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,15 @@ class Call:
     kernel: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """One statement under construction: `text` says {} where the call of the kernel goes."""
+
+    node: Node
+    text: str
+    kernel: Kernel | None = None
+
+
 @dataclass
 class Module:
     """Collects kernels and calls. `table` gives the position of every place in the pointer table;
@@ -41,10 +50,9 @@ class Module:
 
     table: Mapping[str, int]
     scratch: int = 0
-    kernels: dict[tuple[str, tuple[str, ...]], KernelSpec] = field(default_factory=dict)
-    calls: list[Call] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     checked: set[tuple[Value, object]] = field(default_factory=set)
+    _statements: list[_Statement] = field(default_factory=list)
 
     def pointer(self, place: str, dtype: np.dtype) -> str:
         """The expression for a buffer in the driver."""
@@ -60,7 +68,7 @@ class Module:
 
     def call(self, node: Node, kernel: Kernel) -> None:
         """Call a kernel."""
-        self._append(node, self._expression(kernel), self._name(kernel))
+        self._statements.append(_Statement(node, "{}", kernel))
 
     def check(self, check: Check, kernel: Kernel, value: Value, what: object) -> None:
         """Call a kernel that returns 0 when all is well; otherwise the step ends here. A value is
@@ -70,45 +78,73 @@ class Module:
         self.checked.add((value, what))
         node = check.node
         self.checks.append(check)
-        statement = f"if {self._expression(kernel)}: return {len(self.checks)}"
-        self._append(node, statement, self._name(kernel))
+        text = f"if {{}}: return {len(self.checks)}"
+        self._statements.append(_Statement(node, text, kernel))
 
     def routine(self, node: Node, name: str, *arguments: object) -> None:
         """Call one of the routines of the vocabulary."""
-        self._append(node, f"{name}({', '.join(map(str, arguments))})", None)
+        self._statements.append(_Statement(node, f"{name}({', '.join(map(str, arguments))})"))
 
-    def _append(self, node: Node, statement: str, kernel: str | None) -> None:
-        self.calls.append(Call(node, statement, kernel))
+    def finish(self) -> Finished:
+        """Name the kernels and write the calls.
 
-    def _name(self, kernel: Kernel) -> str:
-        key = kernel.text, kernel.types
-        if key not in self.kernels:
-            name = f"k{len(self.kernels)}"
-            numbers = len(kernel.numbers) + (kernel.chunks is not None)
-            self.kernels[key] = KernelSpec(name, kernel.types, numbers)
-        return self.kernels[key].name
+        A nest that runs in one piece is a call of the kernel that runs it in chunks, where there is
+        one: so the parameters of an optimiser share one loop, whatever their sizes.
+        """
+        kernels = [s.kernel for s in self._statements if s.kernel is not None]
+        chunked = {k.whole_key: k for k in kernels if k.split is not None}
+        found: dict[tuple[str, tuple[str, ...]], KernelSpec] = {}
+        calls = []
+        for statement in self._statements:
+            kernel = statement.kernel
+            if kernel is None:
+                calls.append(Call(statement.node, statement.text, None))
+                continue
+            if kernel.split is None and kernel.key in chunked:
+                kernel = kernel.as_chunk(chunked[kernel.key])
+            name = _specified(found, kernel).name
+            text = statement.text.format(self._expression(name, kernel))
+            calls.append(Call(statement.node, text, name))
+        texts = [text.replace(NAME, spec.name, 1) for (text, _), spec in found.items()]
+        return Finished(tuple(texts), tuple(found.values()), tuple(calls))
 
-    def _expression(self, kernel: Kernel) -> str:
-        arguments = [self._argument(b) for b in kernel.buffers]
-        arguments += map(str, kernel.numbers)
-        name = self._name(kernel)
-        if kernel.chunks is None:
-            return f"{name}({', '.join(arguments)})"
-        return f"split({', '.join([name, str(kernel.chunks), *arguments])})"
+    def _expression(self, name: str, kernel: Kernel) -> str:
+        """The call of a kernel."""
+        arguments = [*(self._argument(b) for b in kernel.buffers), *map(str, kernel.numbers)]
+        match kernel.split:
+            case None:
+                return f"{name}({', '.join(arguments)})"
+            case Split(chunks=1, size=size):
+                return f"{name}({', '.join([*arguments, str(size), '0'])})"
+            case Split(chunks=chunks, size=size):
+                return f"split({', '.join([name, str(chunks), *arguments, str(size)])})"
 
     def _argument(self, buffer: Buffer) -> str:
         return self.pointer(buffer.place, buffer.dtype)
 
-    def source(self, summary: str) -> str:
-        """The text of the module. `summary` is its first line and must come from us, never from
-        the user."""
-        blocks = [f'"""{summary}"""\n\nfrom tapeless.runtime.kernel import *\n']
-        for (text, _), spec in self.kernels.items():
-            blocks.append(text.replace(NAME, spec.name, 1))
-        lines = ["def step(t):"]
-        lines += ["    " + call.statement for call in self.calls]
-        blocks.append("\n".join([*lines, "    return 0"]) + "\n")
-        return "\n\n".join(blocks)
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The texts of the kernels, a spec for each, and the statements of the driver."""
+
+    kernels: tuple[str, ...]
+    specs: tuple[KernelSpec, ...]
+    calls: tuple[Call, ...]
+
+    def source(self) -> str:
+        """The text of the module."""
+        summary = f"Generated by tapeless: {len(self.kernels)} kernels, {len(self.calls)} calls."
+        head = f'"""{summary}"""\n\nfrom tapeless.runtime.kernel import *\n'
+        lines = ["def step(t):", *("    " + call.statement for call in self.calls), "    return 0"]
+        return "\n\n".join([head, *self.kernels, "\n".join(lines) + "\n"])
+
+
+def _specified(found: dict[tuple[str, tuple[str, ...]], KernelSpec], kernel: Kernel) -> KernelSpec:
+    """The spec of a kernel, which gets the next name where it is new."""
+    if kernel.key not in found:
+        numbers = len(kernel.numbers) + 2 * (kernel.split is not None)
+        found[kernel.key] = KernelSpec(f"k{len(found)}", kernel.key[1], numbers)
+    return found[kernel.key]
 
 
 def place_of(value: Value) -> str:

@@ -70,6 +70,21 @@ def test_equal_structure_is_one_kernel_whatever_the_extents() -> None:
     assert [call.kernel for call in made.calls] == ["k0", "k0", "k1"]
 
 
+def test_a_small_nest_is_one_chunk_of_the_kernel_that_large_ones_share() -> None:
+    text = """f(%a:f32[7], %x:f32[9000], %p:f32[3,5], %q:f32[300,300]) {
+  %b:f32[7] = tanh %a
+  %y:f32[9000] = tanh %x
+  %r:f32[3] = sum %p [axes=(1)]
+  %s:f32[300] = sum %q [axes=(1)]
+} -> %b, %y, %r, %s"""
+    graph = parse(text)
+    source = generated(text).source
+    assert source.count("def k") == 2 and source.count("split(") == 2
+    assert "k0(f32_at(t, 0), f32_at(t, 4), 7, 7, 0)" in source
+    assert ", 3, 5, 3, 0)" in source
+    assert_runs_alike(graph, random_arguments(graph))
+
+
 def test_dense_nests_of_any_rank_are_one_loop() -> None:
     source = generated("f(%a:f32[2,3,4,5]) {\n  %x:f32[2,3,4,5] = tanh %a\n} -> %x").source
     assert source.count("for ") == 1

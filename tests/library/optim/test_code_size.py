@@ -40,11 +40,12 @@ def update(rule, shapes):
 
 @pytest.mark.parametrize("name", RULES)
 def test_parameters_of_all_shapes_share_their_loops(name):
-    """Vectors, matrices and filters; one loop for those on one thread, one for those on several."""
+    """Vectors, matrices and filters, on one thread or several; steps that are computed once are
+    another loop."""
     few = update(RULES[name], [(5,), (300, 200)])
     many = [(2,), (64,), (1, 3), (7, 2, 3), (4, 3, 2, 2), (300, 128), (301, 130), (9, 16, 999)]
     assert update(RULES[name], many) == few
-    assert len(few) <= 4
+    assert len(few) <= 2
 
 
 def train(rule, widths):
