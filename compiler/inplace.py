@@ -18,7 +18,13 @@ solved for. Its position; the (first) result takes over its memory."""
 NESTS: Final = frozenset({"elementwise", "fused"})
 
 
-def inplace_operands(graph: Graph, node: Node, result: Value) -> tuple[Value, ...]:
+Arranged = dict[Node, Region | None]
+"""The loop nests of nodes looked at before: arranging one takes time."""
+
+
+def inplace_operands(
+    graph: Graph, node: Node, result: Value, arranged: Arranged
+) -> tuple[Value, ...]:
     """The operands whose memory `result` may take over: the node reads each of their elements
     only at the index at which it writes the result, and before it does."""
     position = _works_on(node)
@@ -33,9 +39,14 @@ def inplace_operands(graph: Graph, node: Node, result: Value) -> tuple[Value, ..
     operands = body_operands(node, body)
     if not any(v.type == result.type for v in operands):
         return ()
-    region = as_region(body)
+    if node not in arranged:
+        arranged[node] = as_region(body)
+    region = arranged[node]
+    if region is None:
+        return ()
+    body = region.body
     inside = body.outputs[node.results.index(result)]
-    if region is None or not _single_sweep(region, inside):
+    if not _single_sweep(region, inside):
         return ()
     return tuple(
         operand

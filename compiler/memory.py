@@ -23,7 +23,7 @@ from ..ir.graph import Graph, Loc, Node, Value
 from ..ir.record import dataclass
 from ..ir.types import Type
 from ..runtime.executable import Argument, Layout
-from .inplace import inplace_operands
+from .inplace import Arranged, inplace_operands
 from .schedule import ARENA, is_alias, root_of, schedule
 
 ALIGNMENT: Final = 64
@@ -54,6 +54,7 @@ class _Planner:
         self.root = {v: root_of(graph.producer, v) for v in values}
         self.last = self._last_uses()
         self.slots: dict[Value, _Slot] = {}
+        self.arranged: Arranged = {}
 
     def _last_uses(self) -> dict[Value, int]:
         last: dict[Value, int] = {}
@@ -86,7 +87,7 @@ class _Planner:
         roots = dict.fromkeys(self.root[v] for v in node.operands)
         if not any(self.last[r] == position and r in self.slots for r in roots):
             return None
-        for operand in inplace_operands(self.graph, node, value):
+        for operand in inplace_operands(self.graph, node, value, self.arranged):
             root = self.root[operand]
             sharing = {v for v in node.operands if self.root[v] is root}
             slot = self.slots.get(root)

@@ -30,7 +30,7 @@ from typing import Final
 from ..ir.builder import complete_attrs
 from ..ir.graph import Graph, Node, Value
 from ..ir.op import OPS
-from .inplace import inplace_operands
+from .inplace import Arranged, inplace_operands
 
 CHECKED: Final = frozenset(
     {"gather", "scatter", "scatter_add", "lu_solve", "solve_triangular", "cholesky"}
@@ -76,6 +76,7 @@ class _Scheduler:
         self.outputs = [fresh(v) for v in graph.outputs]
         self.updates = [(fresh(a), fresh(v)) for a, v in graph.updates if a is not v]
         self.commits: list[Node] = []
+        self.arranged: Arranged = {}
         self.edges: dict[Node, list[Node]] = {}
         self.graph = graph
 
@@ -170,7 +171,7 @@ class _Scheduler:
         self, producers: Mapping[Value, Node], node: Node, target: Value, value: Value
     ) -> bool:
         touching = {v for v in node.operands if root_of(producers, v) is target}
-        allowed = inplace_operands(self.graph, node, value) if touching else ()
+        allowed = inplace_operands(self.graph, node, value, self.arranged) if touching else ()
         return touching <= set(allowed) and len(touching) <= 1
 
     def _reaches(self, start: Node, goals: Iterable[Node]) -> bool:

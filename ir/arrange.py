@@ -49,6 +49,7 @@ class _Analysis:
         self.extent: list[int] = []
         self.names: dict[Value, Names] = {}
         self.views: dict[Value, Load] = {}
+        self.loops: dict[Names, tuple[Name, ...]] = {}
 
     def run(self) -> Region | None:
         for value in self.body.inputs:
@@ -57,7 +58,9 @@ class _Analysis:
         for node in self.body.nodes:
             if not self._visit(node):
                 return None
-        self.names = {v: self._resolved(names) for v, names in self.names.items()}
+        known = {names: self._resolved(names) for names in set(self.names.values())}
+        self.names = {v: known[names] for v, names in self.names.items()}
+        self.loops = {names: _loops(names) for names in known.values()}
         order = self._order()
         if order is None:
             return None
@@ -84,8 +87,20 @@ class _Analysis:
     def _tie(self, left: Names, right: Names) -> None:
         """Axes that run together, aligned at the right, are one loop."""
         for a, b in zip(reversed(left), reversed(right), strict=False):
-            if a is not None and b is not None:
+            if a is not None and b is not None and a != b:
                 self.parent[self._find(a)] = self._find(b)
+
+    def _joined(self, node: Node) -> Names:
+        """The names of an elementwise result: those of an operand as large, to which the others are
+        tied, or new ones."""
+        result = node.result
+        given = dict.fromkeys(self.names[v] for v in node.operands)
+        same = (self.names[v] for v in node.operands if v.shape == result.shape)
+        names = next(same, None) or self._fresh(result)
+        for other in given:
+            if other != names:
+                self._tie(other, names)
+        return names
 
     def _visit(self, node: Node) -> bool:
         """Name the axes of a node's result; False when the op cannot stand in a region."""
@@ -94,6 +109,9 @@ class _Analysis:
         if not (computed or is_free(node)):
             return False
         result = node.result
+        if kind == "elementwise":
+            self.names[result] = self._joined(node)
+            return True
         self.names[result] = self._fresh(result)
         if is_view(node) and node.operands[0] in self.views:
             load = self.views[node.operands[0]]
@@ -129,13 +147,14 @@ class _Analysis:
         return node.results[0] in self.views
 
     def _loops(self, value: Value) -> tuple[Name, ...]:
-        return tuple(x for x in self.names[value] if x is not None)
+        return self.loops[self.names[value]]
 
     def _order(self) -> tuple[Name, ...] | None:
         used = self._used()
-        if any(len(set(self._loops(v))) != len(self._loops(v)) for v in used):
+        found = {self._loops(v) for v in used}
+        if any(len(set(loops)) != len(loops) for loops in found):
             return None  # a diagonal: x[i, j] + x[j, i]
-        every = {x for v in used for x in self._loops(v)}
+        every = {x for loops in found for x in loops}
         leaders = [*self.body.outputs, *used]
         base = next((self._loops(v) for v in leaders if len(self._loops(v)) == len(every)), None)
         if base is None:
@@ -255,6 +274,11 @@ class _Analysis:
             own = tuple(map(Axis, placed, value.shape))
             found[value] = _over(self.targets[value], placed) if value in self.targets else own
         return found
+
+
+def _loops(names: Names) -> tuple[Name, ...]:
+    """The loops among the axes: those whose extent is not 1."""
+    return tuple(x for x in names if x is not None)
 
 
 def _own_axes(value: Value) -> Axes:

@@ -29,6 +29,7 @@ from ..ir.builder import Builder, keep
 from ..ir.graph import Graph, Node, Value
 from ..ir.op import OPS
 from ..ir.region import Region, is_free
+from .outline import Outline, outline
 
 MAX_NODES: Final = 64
 MAX_BUFFERS: Final = 24
@@ -44,7 +45,8 @@ def fuse(graph: Graph) -> Graph:
 
 class _Unit:
     """A region under construction, or a single node that cannot be in one. `ancestors` is a bit
-    set of unit numbers, `inputs` the units it reads directly."""
+    set of unit numbers, `inputs` the units it reads directly, `outline` what is known of it as a
+    region."""
 
     def __init__(self, number: int, node: Node, fusable: bool) -> None:
         self.number = number
@@ -53,6 +55,7 @@ class _Unit:
         self.fusable = fusable
         self.ancestors = 0
         self.inputs: set[_Unit] = set()
+        self.outline: Outline | None = None
 
 
 class _Fusion:
@@ -118,7 +121,7 @@ class _Fusion:
         if one is two or not self._independent(one, two):
             return None
         nodes = sorted([*one.nodes, *two.nodes], key=self.position.__getitem__)
-        if not self._fits(nodes):
+        if not self._fits(one, two, nodes):
             return None
         one.nodes = nodes
         for node in two.nodes:
@@ -155,8 +158,22 @@ class _Fusion:
             for u in unit.inputs - pair
         )
 
-    def _fits(self, nodes: list[Node]) -> bool:
-        return len(nodes) <= MAX_NODES and is_kernel(self._body(nodes))
+    def _fits(self, one: _Unit, two: _Unit, nodes: list[Node]) -> bool:
+        """Whether two units together are a region that one kernel can run; `one` then knows it as
+        its own."""
+        if len(nodes) > MAX_NODES:
+            return False
+        body = self._body(nodes)
+        if one.outline is not None and nodes[-1:] == two.nodes:
+            phase = one.outline.phase_with(nodes[-1], self.graph.producer)
+            if phase is not None:
+                fits = _is_bounded(body) and phase < MAX_PHASES
+                if fits:
+                    one.outline.add(nodes[-1], phase)
+                return fits
+        region = _kernel_region(body)
+        one.outline = one.outline if region is None else outline(region)
+        return region is not None
 
     def _body(self, nodes: list[Node]) -> Graph:
         """The nodes, with the free nodes they read, as a graph over the original values."""
@@ -286,11 +303,21 @@ def _live(graph: Graph) -> set[Node]:
 
 def is_kernel(body: Graph) -> bool:
     """Whether a body is a region that one kernel of bounded size can run."""
-    work = sum(not is_free(node) for node in body.nodes)
-    if work > MAX_NODES or len(body.inputs) + len(body.outputs) > MAX_BUFFERS:
-        return False
+    return _kernel_region(body) is not None
+
+
+def _kernel_region(body: Graph) -> Region | None:
+    if not _is_bounded(body):
+        return None
     region = as_region(body)
-    return region is not None and region.phases <= MAX_PHASES and not _shares_number(region)
+    if region is None or region.phases > MAX_PHASES or _shares_number(region):
+        return None
+    return region
+
+
+def _is_bounded(body: Graph) -> bool:
+    work = sum(not is_free(node) for node in body.nodes)
+    return work <= MAX_NODES and len(body.inputs) + len(body.outputs) <= MAX_BUFFERS
 
 
 def _shares_number(region: Region) -> bool:

@@ -125,7 +125,7 @@ def checked_once(original: Any) -> Any:
     return wrong
 
 
-def any_place(graph: Graph, node: Node, result: Any) -> tuple[Any, ...]:
+def any_place(graph: Graph, node: Node, result: Any, arranged: Any) -> tuple[Any, ...]:
     """In place of any operand of that type, wherever it is read."""
     return tuple(v for v in node.operands if v.type == result.type)
 

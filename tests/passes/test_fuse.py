@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from running import assert_same, random_arguments, region_graphs, run_interpreted
 from tapeless.ir.arrange import as_region
 from tapeless.ir.builder import Builder
-from tapeless.ir.graph import Graph, Value
+from tapeless.ir.graph import Graph, Node, Value
 from tapeless.ir.parse import parse
 from tapeless.ir.region import EXPENSIVE
 from tapeless.ir.types import F64, Type
@@ -259,3 +260,57 @@ def test_a_step_of_a_recurrent_cell_is_one_kernel_each_way() -> None:
     few, more = Counter(nodes(4)), Counter(nodes(7))
     assert more["fused"] - few["fused"] == 3 * 2
     assert more["add_at"] == few["add_at"] == 0
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_the_outline_of_a_region_says_is_what_arranging_it_says(seed, monkeypatch):
+    """The short cut for one more elementwise node, beside the arrangement of all nodes."""
+    answers: list[bool] = []
+    fusion: Any = sys.modules[fuse.__module__]
+    fits = fusion._Fusion._fits
+
+    def checked(self: Any, one: Any, two: Any, nodes: list[Node]) -> bool:
+        known = one.outline is not None and nodes[-1:] == two.nodes
+        phase = known and one.outline.phase_with(nodes[-1], self.graph.producer)
+        found: bool = fits(self, one, two, nodes)
+        if phase is not None and phase is not False:
+            region = fusion._kernel_region(self._body(nodes))
+            assert found == (region is not None)
+            assert region is None or region.phase[nodes[-1].result] == phase
+            answers.append(found)
+        return found
+
+    monkeypatch.setattr(fusion._Fusion, "_fits", checked)
+    monkeypatch.setattr(fusion, "MAX_PHASES", 2)
+    fuse(_tangle(np.random.default_rng(seed), 5 + seed % 2))
+    assert answers
+
+
+def _tangle(rng: np.random.Generator, n: int) -> Graph:
+    """Elementwise ops, reductions, views and numbers, each of any values before it that fit; with 5 rows arrays may be read both ways."""
+    b = Builder()
+    shapes = [(n, 5), (n, 5), (1, 5), (n, 1), (), (5,), (5, n)]
+    inputs = [Value(Type(F64, shape), f"x{k}") for k, shape in enumerate(shapes)]
+    values = list(inputs)
+    for _ in range(60):
+        full = [v for v in values if v.shape == (n, 5)]
+        x = full[rng.integers(len(full))]
+        other = values[rng.integers(len(values))]
+        choice = rng.integers(8)
+        if choice == 0:
+            y = b.sum(x, axes=(int(rng.integers(2)),))
+        elif choice == 1:
+            y = b.reshape(b.sum(x, axes=(1,)), shape=(n, 1))
+        elif choice == 2 and other.shape == (5, n):
+            y = b.transpose(other, perm=(1, 0))
+        elif choice == 3:
+            y = b.sum(x, axes=(0, 1))
+        elif choice == 4:
+            y = b.exp(x)
+        elif other.shape in ((n, 5), (1, 5), (n, 1), (5,), ()):
+            y = b.mul(x, other)
+        else:
+            y = b.neg(x)
+        values.append(y)
+    leaving = [values[-1], *(v for v in values[len(inputs) :] if rng.random() < 0.1)]
+    return Graph("tangle", tuple(inputs), tuple(b.nodes), tuple(leaving))
