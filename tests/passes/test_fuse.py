@@ -287,7 +287,8 @@ def test_what_the_outline_of_a_region_says_is_what_arranging_it_says(seed, monke
 
 
 def _tangle(rng: np.random.Generator, n: int) -> Graph:
-    """Elementwise ops, reductions, views and numbers, each of any values before it that fit; with 5 rows arrays may be read both ways."""
+    """Elementwise ops, reductions, views and numbers, each of any values before it that fit; with 5
+    rows arrays may be read both ways."""
     b = Builder()
     shapes = [(n, 5), (n, 5), (1, 5), (n, 1), (), (5,), (5, n)]
     inputs = [Value(Type(F64, shape), f"x{k}") for k, shape in enumerate(shapes)]
