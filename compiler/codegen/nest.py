@@ -19,6 +19,7 @@ total goes into scratch memory; `partials.py` has the kernel that joins them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
 from types import MappingProxyType
@@ -74,6 +75,15 @@ def needs_scratch(region: Region, node: Node, reduction: Reduction) -> bool:
         and node.result.type.dtype == F32
         and rows > DIRECT_ROWS
     )
+
+
+def partial_length(region: Region, node: Node) -> int:
+    """How many numbers a chunk's total is; of a column sum, made up to whole cache lines."""
+    reduction = region.reductions[node]
+    if reduction.kind != "column":
+        return 1
+    length = math.prod(region.extents[k] for k in reduction.kept)
+    return -(-length // 8) * 8
 
 
 def emit_region(
@@ -251,14 +261,20 @@ class RegionEmitter:
     def _column_reduction(self, node: Node, reduction: Reduction) -> None:
         region, source, value = self.region, node.operands[0], node.result
         phase, fold, w = region.phase[source], Fold(node), self.w
-        target = w.element(self.places[value], value.type.dtype, region.axes[value])
-        accumulator, step, start = target, fold.step_narrow, fold.start_narrow
+        step, start = fold.step_narrow, fold.start_narrow
         outer = self.rows.levels[reduction.depth]
-        if needs_scratch(region, node, reduction):
-            axes = [Axis(k, region.extents[k]) for k in reduction.kept]
+        axes = [Axis(k, region.extents[k]) for k in reduction.kept]
+        if node in self.partials:
+            place = w.buffer(self.partials[node], fold.wide)
+            first = f"{CHUNK} * {w.number(partial_length(region, node))}"
+            accumulator, step, start = f"{place}[{first} + {w.index(axes)}]", fold.step, fold.start
+        elif needs_scratch(region, node, reduction):
             accumulator = w.element(self.scratch.pop(0), F64, axes)
             step, start = fold.step, fold.start
+            target = w.element(self.places[value], value.type.dtype, region.axes[value])
             outer.after += self._loop(reduction.kept, f"{target} = {fold.result(accumulator)}")
+        else:
+            accumulator = w.element(self.places[value], value.type.dtype, region.axes[value])
         outer.before += self._loop(reduction.kept, f"{accumulator} = {start}")
         operand = self._use(source, phase)
         self._level(source, phase).stores.append(f"{accumulator} = {step(accumulator, operand)}")

@@ -7,7 +7,16 @@
         v0 = f32(s0)
         ...
 
-What is computed from a total alone is computed here, too.
+What is computed from a total alone is computed here, too. Partial column sums follow one another,
+and are added up in the place after the last:
+
+    for j in range(n1):                               # %m = sum %x [axes=(0)], in 4 chunks
+        y1[j] = 0.0
+    for i in range(n0):
+        for j in range(n1):
+            y1[j] = add_reassoc_f64(y1[j], x0[i * a0 + j])
+    for j in range(n1):
+        y0[j] = f32(y1[j])
 """
 
 from __future__ import annotations
@@ -17,7 +26,13 @@ from collections.abc import Mapping
 from ...ir.graph import Node, Value
 from ...ir.region import Region
 from .kernel import Kernel, KernelWriter, indent, loop_name
-from .nest import Fold, Level, RegionEmitter, late_values
+from .nest import Fold, Level, RegionEmitter, late_values, partial_length
+
+
+def partials_size(region: Region, node: Node, chunks: int) -> int:
+    """Numbers in scratch memory: of each chunk, and of the sum of those that are columns."""
+    length = partial_length(region, node)
+    return chunks if length == 1 else (chunks + 1) * length
 
 
 def emit_join(
@@ -39,14 +54,20 @@ class _JoinEmitter(RegionEmitter):
     ) -> None:
         super().__init__(region, places, (), None, {})
         late = late_values(region, partials)
+        columns = [node for node in partials if region.reductions[node].kind == "column"]
+        self.columns = {node: k for k, node in enumerate(columns, 1)}
         self.sources = partials
         self.outputs = dict.fromkeys(v for v in region.body.outputs if v in late)
-        self.w = KernelWriter((chunks,), {places[v] for v in self.outputs})
+        sums = {_after(partials[node], chunks * partial_length(region, node)) for node in columns}
+        extents = (chunks, *(node.result.type.size for node in columns))
+        self.w = KernelWriter(extents, {places[v] for v in self.outputs} | sums)
         self.level = Level()
 
     def kernel(self) -> Kernel:
-        body: list[str] = []
+        body = [line for node in self.columns for line in self._column(node)]
         for node, place in self.sources.items():
+            if node in self.columns:
+                continue
             fold, total = Fold(node), self._variable(node.result, "s")
             part = f"{self.w.buffer(place, fold.wide)}[{loop_name(0)}]"
             body += [f"{total} = {fold.start}", self.w.loop(0)]
@@ -58,5 +79,26 @@ class _JoinEmitter(RegionEmitter):
                 self._store(value, self._use(value, self.region.phase[value]))
         return self.w.finish([*body, *self.level.before, *self.level.stores])
 
+    def _column(self, node: Node) -> list[str]:
+        """Partial sums of columns added up."""
+        w, fold, place = self.w, Fold(node), self.sources[node]
+        length = partial_length(self.region, node)
+        across, j = w.loop(self.columns[node]), loop_name(self.columns[node])
+        target = f"{w.buffer(self.places[node.result], node.result.type.dtype)}[{j}]"
+        total = f"{w.buffer(_after(place, w.extents[0] * length), fold.wide)}[{j}]"
+        part = f"{w.buffer(place, fold.wide)}[{loop_name(0)} * {w.number(length)} + {j}]"
+        inner = [across, *indent([f"{total} = {fold.join(total, part)}"])]
+        return [
+            *(across, f"    {total} = {fold.start}"),
+            *(w.loop(0), *indent(inner)),
+            *(across, f"    {target} = {fold.result(total)}"),
+        ]
+
     def _level(self, value: Value, phase: int) -> Level:
         return self.level
+
+
+def _after(place: str, count: int) -> str:
+    """The place in scratch memory so many numbers further on."""
+    start = int(place.removeprefix("scratch+"))
+    return f"scratch+{start + 8 * count}"

@@ -14,7 +14,7 @@ from ...ir.ops.move import SliceSpec
 from ...ir.region import Axis, Region, body_operands, node_body, view_axes
 from .module import Module, place_of
 from .nest import emit_region, needs_scratch
-from .partials import emit_join
+from .partials import emit_join, partials_size
 from .splitting import choose_split, totals_over
 
 
@@ -48,9 +48,9 @@ def emit(
     sizes = [
         math.prod(region.extents[k] for k in reduction.kept)
         for reduced, reduction in region.reductions.items()
-        if needs_scratch(region, reduced, reduction)
+        if needs_scratch(region, reduced, reduction) and reduced not in totals
     ]
-    sizes += [split.chunks for _ in totals] if split is not None else []
+    sizes += [partials_size(region, node, split.chunks) for node in totals] if split else []
     starts = [8 * sum(sizes[:k]) for k in range(len(sizes) + 1)]
     module.scratch = max(module.scratch, starts.pop())
     scratch = [f"scratch+{start}" for start in starts]

@@ -4,8 +4,9 @@ The choice is a function of the region's ops and extents alone. Chunks are the s
 and for any count of threads, so results have the same bits.
 
 A loop can be split if chunks then write to different places, and no reduction adds up over it; or
-if it is the outermost one and those that do end in single numbers, which are joined afterwards
-(`partials.py`). A small nest stays whole: a region of the pool costs a tenth of a microsecond.
+if it is the outermost one and those that do end in single numbers or in column sums, which are
+joined afterwards (`partials.py`). A small nest stays whole: a region of the pool costs a tenth of a
+microsecond.
 """
 
 from __future__ import annotations
@@ -17,12 +18,18 @@ from typing import Final
 from ...ir.graph import Node, Value
 from ...ir.region import EXPENSIVE, Axes, Region, is_free
 from .kernel import Split
-from .nest import late_values, needs_scratch
+from .nest import late_values, needs_scratch, partial_length
 
 GRAIN: Final = 1000.0
 """Nanoseconds of work, at the least, in a chunk."""
 
 MOST_CHUNKS: Final = 64
+
+LEAST_ROWS: Final = 8
+"""Rows of a chunk that makes column sums of its own."""
+
+MOST_PARTIAL: Final = 2**17
+"""Numbers in all partial sums of a column reduction, at the most."""
 
 ALIGNED: Final = 64
 """Iterations of the innermost loop in a chunk are a multiple of this: whole vectors and, nearly,
@@ -39,8 +46,9 @@ def choose_split(region: Region, places: Mapping[Value, str]) -> Split | None:
     wanted = chunks_of(nanoseconds(region))
     found: Split | None = None
     for loop in range(len(region.extents)) if wanted > 1 else ():
-        if _can_split(region, loop, places):
-            split = _cut(region, loop, wanted)
+        chunks = min(wanted, _most_chunks(region, loop))
+        if chunks > 1 and _can_split(region, loop, places):
+            split = _cut(region, loop, chunks)
             if found is None or split.chunks > found.chunks:
                 found = split
             if found.chunks * 2 > wanted:
@@ -50,8 +58,18 @@ def choose_split(region: Region, places: Mapping[Value, str]) -> Split | None:
 
 def chunks_of(cost: float) -> int:
     """How many chunks work of so many nanoseconds makes: few when it is little, an even number."""
+    if GRAIN / 2 <= cost < 2 * GRAIN:
+        return 2
     count = int(min(cost / GRAIN, 4 + cost / (4 * GRAIN), MOST_CHUNKS))
     return count - count % (4 if count > 4 else 2)
+
+
+def _most_chunks(region: Region, loop: int) -> int:
+    """Chunks that do not make more of partial column sums than of the nest itself."""
+    lengths = [partial_length(region, node) for node in totals_over(region, loop)]
+    if max(lengths, default=1) == 1:
+        return MOST_CHUNKS
+    return min(region.extents[loop] // LEAST_ROWS, MOST_PARTIAL // max(lengths))
 
 
 def _cut(region: Region, loop: int, chunks: int) -> Split:
@@ -83,7 +101,7 @@ def totals_over(region: Region, loop: int) -> tuple[Node, ...]:
 def _can_split(region: Region, loop: int, places: Mapping[Value, str]) -> bool:
     totals = totals_over(region, loop)
     late = late_values(region, totals)
-    if totals and (loop > 0 or region.phases > 1 or not _joinable(region, totals, late)):
+    if totals and (loop > 0 or not _joinable(region, totals)):
         return False
     if any(
         needs_scratch(region, node, r) and loop not in r.kept
@@ -96,10 +114,24 @@ def _can_split(region: Region, loop: int, places: Mapping[Value, str]) -> bool:
     return apart and _reads_own(region, outputs, places) and _repeats_little(region, loop)
 
 
-def _joinable(region: Region, totals: tuple[Node, ...], late: set[Value]) -> bool:
-    """Whether the results of reductions are single numbers, and all that follows from them."""
-    single = all(region.depth.get(v, 0) == 0 for v in late)
-    return single and all(node.op.kind == "reduce" for node in totals)
+def _joinable(region: Region, totals: tuple[Node, ...]) -> bool:
+    """Whether the results of reductions are columns, which nothing follows from, or single numbers,
+    and all that follows from them."""
+    if any(node.op.kind != "reduce" for node in totals):
+        return False
+    singles = [node for node in totals if region.reductions[node].kind != "column"]
+    columns = [node for node in totals if region.reductions[node].kind == "column"]
+    single = all(region.depth.get(v, 0) == 0 for v in late_values(region, singles))
+    alone = not singles or region.phases == 1
+    return single and alone and all(_lies_in_order(region, node) for node in columns)
+
+
+def _lies_in_order(region: Region, node: Node) -> bool:
+    """Whether the result of a column reduction has the loops it keeps for axes, in order."""
+    reduction = region.reductions[node]
+    axes = [axis for axis in region.axes[node.result] if axis.loop is not None]
+    whole = all(axis.plain and axis.extent == region.extents[axis.loop or 0] for axis in axes)
+    return reduction.depth == 0 and whole and tuple(axis.loop for axis in axes) == reduction.kept
 
 
 def _moves_alone(axes: Axes, loop: int) -> bool:

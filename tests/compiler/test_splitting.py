@@ -157,6 +157,8 @@ SPLIT = {
     "elementwise": (("%x:f32[40]", "%y:f32[40] = tanh %x", "%y"), 4),
     "rows": (("%x:f32[9,40]", "%y:f32[9] = sum %x [axes=(1)]", "%y"), 3),
     "columns": (("%x:f32[99,40]", "%y:f32[40] = sum %x [axes=(0)]", "%y"), 4),
+    "few columns": (("%x:f32[31,40]", "%y:f32[40] = sum %x [axes=(0)]", "%y"), 3),
+    "few rows": (("%x:f64[9,3,40]", "%y:f64[3,40] = max %x [axes=(0)]", "%y"), 4),
     "total": (("%x:f32[99,40]", "%y:f32[] = max %x [axes=(0,1)]", "%y"), 4),
     "scratch": (("%x:f32[4,99,5]", "%y:f32[4,5] = sum %x [axes=(1)]", "%y"), 3),  # over columns
     "outside": (
@@ -210,6 +212,24 @@ def test_what_follows_from_several_totals_waits_for_all_chunks():
     assert_runs_alike(graph, random_arguments(graph), native=False)
 
 
+@pytest.mark.parametrize("dtype", ["f32", "f64", "i32"])
+@pytest.mark.parametrize("op", ["sum", "max"])
+def test_column_sums_of_chunks_are_joined(op, dtype):
+    """Beside the array they are of, and of several arrays at once; the kept axes in both orders."""
+    graph = graph_of(
+        f"%x:{dtype}[33,3,7], %y:{dtype}[33,3,7]",
+        f"%p:{dtype}[33,3,7] = mul %x, %y",
+        f"%s:{dtype}[3,7] = {op} %p [axes=(0)]",
+        f"%t:{dtype}[3,7] = {op} %x [axes=(0)]",
+        "%p, %s, %t",
+    )
+    made = generate(plan_memory(graph))
+    assert [call.statement.partition("(")[0] for call in made.calls] == ["split", "k1"]
+    assert "split(k0, 4," in made.source
+    assert_order_is_free(graph, random_arguments(graph))
+    assert_runs_alike(graph, random_arguments(graph))
+
+
 def test_kernels_that_are_no_nests_are_split():
     """Positions, running totals along other axes, random numbers and searches; not a scatter."""
     made = generate(plan_memory(parse("""f(%x:f64[6,5], %i:i64[9], %v:f64[9], %k:i64[2]) {
@@ -226,8 +246,8 @@ def test_kernels_that_are_no_nests_are_split():
 def test_chunks_are_few_where_work_is_little(monkeypatch):
     monkeypatch.setattr(splitting, "GRAIN", 1000.0)
     monkeypatch.setattr(splitting, "MOST_CHUNKS", 64)
-    counts = [chunks_of(1000.0 * us) for us in (0.5, 1.9, 2, 3.5, 5, 8, 30, 100, 1000)]
-    assert counts == [0, 0, 2, 2, 4, 4, 8, 28, 64]
+    counts = [chunks_of(1000.0 * us) for us in (0.4, 0.5, 1.9, 2, 3.5, 5, 8, 30, 100, 1000)]
+    assert counts == [0, 2, 2, 2, 2, 4, 4, 8, 28, 64]
 
 
 @pytest.mark.parametrize(("rows", "columns", "splits"), [(784, 128, False), (1024, 512, True)])
