@@ -119,7 +119,7 @@ def moveaxis(a: Any, source: Any, destination: Any) -> TracedArray:
 
 def many(axis: Any) -> Sequence[int]:
     """One axis or several, as a sequence."""
-    return axis if isinstance(axis, (tuple, list)) else (axis,)
+    return axis if isinstance(axis, Sequence) else (axis,)
 
 
 @implements(np.broadcast_to)

@@ -124,6 +124,7 @@ SHAPES = [
     lambda x: np.swapaxes(x, 0, -1),
     lambda x: np.moveaxis(x, 0, -1),
     lambda x: np.moveaxis(x, (0, 1), (2, 0)),
+    lambda x: np.moveaxis(x, [2, 1], range(2)),
     lambda x: x.T.reshape(6, 4),
     lambda x: np.broadcast_to(x, (5, 2, 3, 4)),
     lambda x: np.expand_dims(x, (0, -1)),

@@ -118,6 +118,7 @@ KINDS: dict[str, tuple[Run, Callable[[random.Random], Program]]] = {
     "native": (native, grow),
     "gradients": (gradients, small),
     "training": (native, training_step),
+    "numpy": (beside("numpy"), small),
     "jax": (beside("jax"), small),
     "torch": (beside("torch"), small_or_training),
 }

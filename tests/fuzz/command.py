@@ -34,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--native", type=int, default=0)
     parser.add_argument("--gradients", type=int, default=0)
     parser.add_argument("--training", type=int, default=0, help="training steps, natively")
+    parser.add_argument("--numpy", type=int, default=0, help="as NumPy steps that are compiled")
     parser.add_argument("--jax", type=int, default=0, help="against JAX, if it is installed")
     parser.add_argument("--torch", type=int, default=0, help="against PyTorch, likewise")
     parser.add_argument("--seed", type=int, default=0)
@@ -56,6 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         "native": given.native,
         "gradients": given.gradients,
         "training": given.training,
+        "numpy": given.numpy,
         "jax": given.jax,
         "torch": given.torch,
     }

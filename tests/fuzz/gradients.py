@@ -63,14 +63,12 @@ def differentiable(program: Program, rng: random.Random) -> Program | None:
         part = b.cast(part, dtype=floats[0].type.dtype)
         total = part if total is None else b.add(total, part)
     assert total is not None
-    arguments = [
-        (a * (1 + draw.uniform(-0.03, 0.03, a.shape)) + draw.uniform(-0.01, 0.01, a.shape)).astype(
-            a.dtype
-        )
-        if a.dtype.kind == "f"
-        else a
-        for a in program.arguments
-    ]
+
+    def shifted(a: np.ndarray) -> np.ndarray:
+        factor, distance = draw.uniform(-0.03, 0.03, a.shape), draw.uniform(-0.01, 0.01, a.shape)
+        return np.asarray(a * (1 + factor) + distance, a.dtype)
+
+    arguments = [shifted(a) if a.dtype.kind == "f" else a for a in program.arguments]
     return Program(Graph("loss", graph.inputs, tuple(b.nodes), (total,)), arguments)
 
 

@@ -18,7 +18,18 @@ from jax.scipy.special import erf
 from jax.scipy.special import logsumexp as log_sum_exp
 
 from .growing import Program
-from .peer import Call, Found, Peer, Unknown, evaluated, floats_of, once_each, slices, with_floats
+from .peer import (
+    NUMPY_NAMES,
+    Call,
+    Found,
+    Peer,
+    Unknown,
+    evaluated,
+    floats_of,
+    once_each,
+    slices,
+    with_floats,
+)
 
 jax.config.update("jax_enable_x64", True)
 
@@ -90,14 +101,6 @@ def along(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda x, axes: function(x, axis=axes)
 
 
-OTHER_NAMES: Final = {
-    "sub": "subtract", "mul": "multiply", "div": "true_divide", "neg": "negative",
-    "lt": "less", "le": "less_equal", "gt": "greater",
-    "ge": "greater_equal", "eq": "equal", "ne": "not_equal", "and": "logical_and",
-    "or": "logical_or", "xor": "logical_xor", "not": "logical_not", "bit_and": "bitwise_and",
-    "bit_or": "bitwise_or", "bit_xor": "bitwise_xor", "bit_not": "bitwise_not",
-    "shift_left": "left_shift", "shift_right": "right_shift", "select": "where",
-}  # fmt: skip
 OPS: Final[dict[str, Callable[..., Any]]] = {
     "constant": lambda value: jnp.asarray(value),
     "iota": lambda n, dtype: jnp.arange(n, dtype=dtype),
@@ -139,7 +142,7 @@ OPS: Final[dict[str, Callable[..., Any]]] = {
 
 
 def elementwise(name: str) -> Callable[..., Any] | None:
-    found: Callable[..., Any] | None = getattr(jnp, OTHER_NAMES.get(name, name), None)
+    found: Callable[..., Any] | None = getattr(jnp, NUMPY_NAMES.get(name, name), None)
     return found
 
 

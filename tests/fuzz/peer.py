@@ -1,13 +1,13 @@
 """A second opinion: random programs and their gradients, computed by another library.
 
-    python -m tests.fuzz --n 0 --jax 1000 --seed 1
-    python -m tests.fuzz --n 0 --torch 1000 --seed 1
+    python -m tests.fuzz --n 0 --numpy 1000 --jax 1000 --torch 1000 --seed 1
 
 A graph is evaluated node by node with the library's functions, its gradient is the library's own.
 Both are held to the margins of `check.Reference`. Libraries follow other conventions where a
 derivative does not exist, give NaN where a structural zero gives 0, and leave the order of equal
 indices open: such elements and such programs say nothing. `jax_peer.py` and `torch_peer.py` say
-what each op is there; they are imported only where the library is installed.
+what each op is there; they are imported only where the library is installed. `numpy_peer.py` says
+what each op is in a step that tapeless traces.
 """
 
 from __future__ import annotations
@@ -22,14 +22,25 @@ import numpy as np
 from tapeless.compiler.pipeline import lower
 from tapeless.ir.errors import RUN_TIME_ERRORS, UnsupportedError
 from tapeless.ir.graph import Graph, Node
+from tapeless.ir.ops.autodiff import REQUESTS
 
-from .check import Reference, indeterminate, meaning, otherwise
+from .check import Reference, indeterminate, judge, otherwise, repaired
 from .gradients import differentiable, kinked, with_gradient
 from .growing import Program
 from .machine import Disagreement
 
 LOOSER: Final = 16
 """How many margins a library may be away: it adds in another order, with other functions."""
+
+NUMPY_NAMES: Final = {
+    "sub": "subtract", "mul": "multiply", "div": "true_divide", "neg": "negative",
+    "lt": "less", "le": "less_equal", "gt": "greater",
+    "ge": "greater_equal", "eq": "equal", "ne": "not_equal", "and": "logical_and",
+    "or": "logical_or", "xor": "logical_xor", "not": "logical_not", "bit_and": "bitwise_and",
+    "bit_or": "bitwise_or", "bit_xor": "bitwise_xor", "bit_not": "bitwise_not",
+    "shift_left": "left_shift", "shift_right": "right_shift", "select": "where",
+}  # fmt: skip
+"""NumPy's names of elementwise ops, where they differ."""
 
 Found = tuple[list[np.ndarray], list[np.ndarray]]
 Call = Callable[[Sequence[np.ndarray]], Found]
@@ -43,15 +54,18 @@ class Unknown(Exception):
 @dataclass(frozen=True)
 class Peer:
     """A library: what its functions for ops are, of operands and attributes; how it finds those
-    for elementwise ops that are not in the table; how it converts to a dtype; and what it makes
-    of a program and its loss: a function of the arguments that gives all results (outputs, then
-    every argument as the step leaves it) and the gradients with respect to floating arguments."""
+    for elementwise ops that are not in the table; how it converts to a dtype; what it makes of a
+    program and its loss: a function of the arguments that gives all results (outputs, then every
+    argument as the step leaves it) and the gradients with respect to floating arguments; and
+    whether it has other functions and conventions, so that margins are wide and what is infinite
+    or NaN says nothing."""
 
     name: str
     ops: dict[str, Function]
     elementwise: Callable[[str], Function | None]
     converted: Callable[[Any, np.dtype], Any]
     compiled: Callable[[Program, Program | None], Call]
+    foreign: bool = True
 
 
 def evaluated(peer: Peer, graph: Graph, arguments: Sequence[Any]) -> list[Any]:
@@ -105,15 +119,13 @@ def against(peer: Peer, program: Program, rng: random.Random) -> Counter[str]:
     """Disagreement if the library computes other values, or another gradient; how much was
     compared."""
     try:
-        known = Program(meaning(program.graph), program.arguments)
-        reference = Reference(known)
-        loss = differentiable(program, rng) if known.graph is program.graph else None
-        if indeterminate(known.graph, known.arguments) or (
-            loss is not None and indeterminate(loss.graph, loss.arguments)
-        ):
+        reference = judge(program, lower(program.graph))
+        traced = any(node.op.name in REQUESTS for node in program.graph.nodes)
+        loss = None if traced else differentiable(program, rng)
+        if reference is None or (loss is not None and indeterminate(loss.graph, loss.arguments)):
             return Counter(indeterminate=1)
         call = peer.compiled(program, loss)
-        agree(reference, peer.name, call(program.arguments)[0])
+        agree(peer, reference, peer.name, call(program.arguments)[0])
         if loss is None:
             return Counter(values=1)
         return Counter(values=1, slopes=against_gradient(peer, loss, call, rng))
@@ -125,14 +137,21 @@ def against_gradient(peer: Peer, loss: Program, call: Call, rng: random.Random) 
     """Whether the gradients of a loss could be compared."""
     if kinked(loss, rng):
         return 0
-    gradient = lower(with_gradient(loss.graph), optimize=False, until="jacobian-free")
-    reference = Reference(Program(gradient.graphs["jacobian-free"], loss.arguments))
-    agree(reference, f"{peer.name} gradient", [*call(loss.arguments)[1], *loss.arguments])
+    traced = with_gradient(loss.graph)
+    plain = lower(traced, optimize=False, until="jacobian-free").graphs["jacobian-free"]
+    gradient = repaired(lower(traced), plain, loss.arguments)
+    if gradient is None:
+        return 0
+    reference = Reference(Program(gradient, loss.arguments))
+    agree(peer, reference, f"{peer.name} gradient", [*call(loss.arguments)[1], *loss.arguments])
     return 1
 
 
-def agree(reference: Reference, where: str, found: Sequence[Any]) -> None:
-    """Compare what both executors have as numbers."""
+def agree(peer: Peer, reference: Reference, where: str, found: Sequence[Any]) -> None:
+    """Compare what both executors have as numbers; all of it with a library that is not foreign."""
+    if not peer.foreign:
+        reference.compare(where, found)
+        return
     for k, (expected, array) in enumerate(zip(reference.results, found, strict=True)):
         other = np.asarray(array)
         if other.dtype != expected.dtype:
@@ -147,4 +166,4 @@ def agree(reference: Reference, where: str, found: Sequence[Any]) -> None:
             raise Disagreement(where, f"result {k} is off by {away:.2e}: {reference.margin[k]:.1e}")
 
 
-__all__ = ["Peer", "Unknown", "against", "evaluated"]
+__all__ = ["NUMPY_NAMES", "Peer", "Unknown", "against", "evaluated"]

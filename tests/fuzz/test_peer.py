@@ -1,4 +1,5 @@
-"""The second opinions: JAX and PyTorch agree with random programs, and a wrong one is noticed."""
+"""The second opinions: steps in NumPy, JAX and PyTorch agree with random programs, and a wrong one
+is noticed."""
 
 import random
 from importlib import import_module
@@ -16,7 +17,7 @@ GRAPH = parse("f(%x:f64[3]) {\n  %y:f64[3] = tanh %x\n} -> %y")
 PROGRAM = Program(GRAPH, [np.array([0.5, -1.0, 2.0])])
 
 
-@pytest.fixture(params=["jax", "torch"])
+@pytest.fixture(params=["numpy", "jax", "torch"])
 def peer(request) -> Peer:
     pytest.importorskip(request.param)
     found: Peer = import_module(f"fuzz.{request.param}_peer").PEER

@@ -199,8 +199,7 @@ def elementwise(name: str) -> Callable[..., Any] | None:
 
 def compiled(program: Program, loss: Program | None) -> Call:
     def call(arguments: Sequence[np.ndarray]) -> Found:
-        given = with_floats(program, floats_of(program, arguments))
-        values = evaluated(PEER, program.graph, list(map(tensor, given)))
+        values = evaluated(PEER, program.graph, list(map(tensor, arguments)))
         slopes: tuple[Any, ...] = ()
         if loss is not None:
             moving = [tensor(a).requires_grad_() for a in floats_of(loss, arguments)]
