@@ -40,8 +40,8 @@ Values (t is a dtype name: bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64)
                  (x // 0 = x % 0 = 0, INT_MIN // -1 = INT_MIN, x << 64 = 0); & | ^ ~ as +
     order        maximum minimum (NaN wins, they vectorise in reductions), sign abs, select(c, a, b)
     floats       exp log log1p expm1 sqrt cbrt tanh arcsinh arccosh arctanh erf sin cos sigmoid
-                 softplus power arctan2 copysign floor ceil rint floor_divide remainder fmod,
-                 isnan isinf isfinite (bool results)
+                 softplus sinh cosh power arctan2 copysign floor ceil rint floor_divide remainder
+                 fmod, isnan isinf isfinite (bool results)
     Booleans     not_bool; & | ^ between them
     reductions   `acc = add_reassoc_f64(acc, x)` may be reordered, hence vectorises: use it for sums
                  and only for them. Sum f32 in f64: `acc = add_reassoc_f64(acc, f64(x0[i]))` and
@@ -112,6 +112,8 @@ VECMATH: dict[str, Callable[..., Any]] = {
     "arctan2": angles.arctan2,
     "sin": angles.sin,
     "cos": angles.cos,
+    "sinh": vecmath.sinh,
+    "cosh": vecmath.cosh,
 }
 """The functions of `runtime/vecmath.py` and its kin, evaluated here on NumPy scalars."""
 

@@ -108,6 +108,29 @@ def expm1(m: Lanes, x: Lane) -> Lane:
     return m.select(m.abs(x) < m.format.tiny, x, result)
 
 
+def _hyperbolic_exp(m: Lanes, a: Lane) -> tuple[Lane, Lane]:
+    """s and q with exp(a) = 4 s (1 + q), for a >= 0; s is finite where the hyperbolic sine is."""
+    most = m.format.exp_high + 0.6
+    n, q = _reduce_exp(m, m.select(a > most, most, a))
+    return power_of_two(m, n - 2.0), q
+
+
+def sinh(m: Lanes, x: Lane) -> Lane:
+    """Hyperbolic sine: e - e (1 - 1 / (e + 1)) / 2 for e = exp(|x|) - 1."""
+    a = m.abs(x)
+    scale, q = _hyperbolic_exp(m, a)
+    quarter = scale * q + (scale - 0.25)
+    result = (quarter - quarter * (0.5 - 0.5 / (4.0 * quarter + 1.0))) * 4.0
+    return m.copysign(m.select(a < m.format.tiny, a, result), x)
+
+
+def cosh(m: Lanes, x: Lane) -> Lane:
+    """Hyperbolic cosine."""
+    scale, q = _hyperbolic_exp(m, m.abs(x))
+    quarter = scale * q + scale
+    return (quarter + 0.0625 / quarter) * 2.0
+
+
 def tanh(m: Lanes, x: Lane) -> Lane:
     """Hyperbolic tangent: t / (t + 2) for t = exp(2 |x|) - 1."""
     a = m.abs(x)

@@ -51,27 +51,6 @@ def _arccos(x: Array) -> Array:
     return np.arctan2(np.sqrt((1.0 - x) * (1.0 + x)), x)
 
 
-def _sinh(x: Array) -> Array:
-    """From expm1 near 0, where the exponentials would cancel."""
-    small = np.abs(x) < 1.0
-    e = np.expm1(select(small, x, 0.0))
-    rising, falling = _half_exponentials(x)
-    return select(small, 0.5 * (e + e / (e + 1.0)), rising - falling)
-
-
-def _cosh(x: Array) -> Array:
-    rising, falling = _half_exponentials(x)
-    return rising + falling
-
-
-def _half_exponentials(x: Array) -> tuple[Array, Array]:
-    """exp(x) / 2 and exp(-x) / 2, finite where they are: for large |x| as (e / 2) exp(|x| - 1)."""
-    large = np.abs(x) > 80.0
-    shift, factor = select(large, 1.0, 0.0), select(large, 0.5 * float(np.e), 0.5)
-    shift, factor = shift.astype(x.dtype), factor.astype(x.dtype)
-    return factor * np.exp(x - shift), factor * np.exp(-x - shift)
-
-
 def truncate(x: Array) -> Array:
     """Round towards zero."""
     return x if not x.type.is_float else select(x < 0, np.ceil(x), np.floor(x))
@@ -115,8 +94,6 @@ COMPOSED |= {
     np.arctan: lambda x: np.arctan2(x, 1.0),
     np.arcsin: _arcsin,
     np.arccos: _arccos,
-    np.sinh: _sinh,
-    np.cosh: _cosh,
     np.hypot: _hypot,
     np.logaddexp: _logaddexp,
     np.conjugate: copied,

@@ -53,6 +53,8 @@ DIRECT: dict[np.ufunc, str] = {
     np.tanh: "tanh",
     np.sin: "sin",
     np.cos: "cos",
+    np.sinh: "sinh",
+    np.cosh: "cosh",
     np.floor: "floor",
     np.ceil: "ceil",
     np.rint: "rint",

@@ -69,6 +69,12 @@ for _op in (
     elementwise("sin", np.sin, "sin_{t}({0})", [lambda b, x, y: b.cos(x)], "sine"),
     elementwise("cos", np.cos, "cos_{t}({0})", [lambda b, x, y: b.neg(b.sin(x))], "cosine"),
     elementwise(
+        "sinh", np.sinh, "sinh_{t}({0})", [lambda b, x, y: b.cosh(x)], "hyperbolic sine",
+    ),
+    elementwise(
+        "cosh", np.cosh, "cosh_{t}({0})", [lambda b, x, y: b.sinh(x)], "hyperbolic cosine",
+    ),
+    elementwise(
         "sigmoid", _sigmoid, "sigmoid_{t}({0})", [lambda b, x, y: b.mul(y, b.sub(1.0, y))],
         "1 / (1 + exp(-x))",
     ),
