@@ -18,7 +18,8 @@ PRODUCT: Final = 1536
 """Rows and columns of the product: large enough that packing and thread starts do not count."""
 LEVELS: Final = tuple(2**k for k in range(14, 29, 2))
 """Bytes that a triad touches: 16 KiB (first-level cache) to 256 MiB (memory)."""
-ROUNDS: Final = 7
+LEAST_SECONDS: Final = 0.3
+LEAST_ROUNDS: Final = 3
 
 
 def measure() -> Peaks:
@@ -28,15 +29,15 @@ def measure() -> Peaks:
 
 
 def _product(dtype: type[np.floating[Any]]) -> float:
-    """Floating-point operations per second, of the best of some rounds."""
+    """Floating-point operations per second, of the best of the rounds."""
     a = np.ones((PRODUCT, PRODUCT), dtype)
     out = a @ a
-    best = float("inf")
-    for _ in range(ROUNDS):
+    times: list[float] = []
+    while len(times) < LEAST_ROUNDS or sum(times) < LEAST_SECONDS:
         start = time.perf_counter()
         np.matmul(a, a, out=out)
-        best = min(best, time.perf_counter() - start)
-    return 2 * PRODUCT**3 / best
+        times.append(time.perf_counter() - start)
+    return 2 * PRODUCT**3 / min(times)
 
 
 def _triad(size: int) -> float:

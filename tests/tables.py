@@ -68,6 +68,19 @@ def _with_gradients(case: Case, arrays: Sequence[Any]) -> tuple[Any, Any]:
     return fn(*moved), tl.grad(lambda *a: np.sum(fn(*a)), range(len(moved)))(*moved)
 
 
+def check(case: Case, results: dict[str, Any], dtype: Any, factor: float = 1.0) -> None:
+    """What the case gives eagerly and by `run`; gradients of interpreter and native code may differ
+    by `factor` times as much."""
+    expected = case.value(dtype)
+    close(case.fn(*case.arguments(dtype)), expected, dtype)
+    value, gradients = results["interpreted"][case.name]
+    close(value, expected, dtype)
+    native, slopes = results["compiled"][case.name]
+    close(native, expected, dtype)
+    for found, wanted in zip(slopes, gradients, strict=True):
+        close(found, wanted, dtype, factor)
+
+
 def close(found: Any, expected: Any, dtype: Any, factor: float = 1.0) -> None:
     """Equal up to rounding in `dtype`, and of that dtype."""
     tolerance = factor * (1e-12 if dtype == np.float64 else 1e-5)

@@ -7,33 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import tapeless as tl
+from regression import arguments, make_step, numpy_step
 from tapeless.ir.errors import (
     ShapeError,
     TapelessError,
     TraceError,
 )
-
-
-def make_step(**options):
-    @tl.compile(**options)
-    def step(p, x, lr):
-        loss = np.mean((x @ p["w"] - 1) ** 2)
-        p["w"] -= lr * tl.grad(lambda w: np.mean((x @ w - 1) ** 2))(p["w"])
-        return loss
-
-    return step
-
-
-def arguments(dtype=np.float64, n=6):
-    random = np.random.default_rng(0)
-    return {"w": random.normal(size=4).astype(dtype)}, random.normal(size=(n, 4)).astype(dtype), 0.1
-
-
-def numpy_step(p, x, lr):
-    error = x @ p["w"] - 1
-    p["w"] -= lr * (2 / len(x)) * (x.T @ error)
-    return np.mean(error**2)
-
 
 # --- the decorator -------------------------------------------------------------------------
 
@@ -332,7 +311,7 @@ def test_a_compiled_function_inside_another_is_traced_as_part_of_it():
 def test_errors_in_the_step_name_the_line_and_leave_no_program():
     step = make_step()
     p, _, lr = arguments()
-    with pytest.raises(ShapeError, match=r"test_api\.py:\d+"):
+    with pytest.raises(ShapeError, match=r"regression\.py:\d+"):
         step(p, np.zeros((2, 5)), lr)
     assert step.programs == ()
     with pytest.raises(TraceError):

@@ -1,13 +1,14 @@
 """One call after another: layout, aliasing, all or nothing, freshness, threads."""
 
 import os
-import threading
 import tracemalloc
 
 import numpy as np
 import pytest
 import tapeless as tl
 from conformance import Sub, read_only, unaligned
+from regression import arguments, make_step, numpy_step
+from soak.children import in_child, in_threads
 from tapeless.ir.errors import (
     AliasError,
     BoundsError,
@@ -15,28 +16,6 @@ from tapeless.ir.errors import (
     ScalarRangeError,
     UnsupportedError,
 )
-
-
-def make_step(**options):
-    @tl.compile(**options)
-    def step(p, x, lr):
-        loss = np.mean((x @ p["w"] - 1) ** 2)
-        p["w"] -= lr * tl.grad(lambda w: np.mean((x @ w - 1) ** 2))(p["w"])
-        return loss
-
-    return step
-
-
-def arguments(dtype=np.float64, n=6):
-    random = np.random.default_rng(0)
-    return {"w": random.normal(size=4).astype(dtype)}, random.normal(size=(n, 4)).astype(dtype), 0.1
-
-
-def numpy_step(p, x, lr):
-    error = x @ p["w"] - 1
-    p["w"] -= lr * (2 / len(x)) * (x.T @ error)
-    return np.mean(error**2)
-
 
 # --- layout (P13) --------------------------------------------------------------------------
 
@@ -212,23 +191,15 @@ def test_captured_arrays_are_copied_at_trace_time():
 
 def test_calls_from_several_threads():
     step = make_step()
-    failures = []
 
-    def work(n):
-        try:
-            for _ in range(20):
-                p, x, lr = arguments(n=n)
-                q, _, _ = arguments(n=n)
-                np.testing.assert_allclose(step(p, x, lr), numpy_step(q, x, lr))
-        except BaseException as error:
-            failures.append(error)
+    def work(k):
+        n = 2 + k % 2
+        for _ in range(20):
+            p, x, lr = arguments(n=n)
+            q, _, _ = arguments(n=n)
+            np.testing.assert_allclose(step(p, x, lr), numpy_step(q, x, lr))
 
-    threads = [threading.Thread(target=work, args=(2 + k % 2,)) for k in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert not failures
+    in_threads(work, 4)
     assert len(step.programs) == 2
 
 
@@ -237,17 +208,15 @@ def test_calls_from_several_threads():
 def test_a_forked_child_compiles_and_calls():
     step = make_step()
     step(*arguments())
-    child = os.fork()
-    if child == 0:
-        ok = False
-        try:
-            p, x, lr = arguments(n=2)
-            q, _, _ = arguments(n=2)
-            ok = bool(np.allclose(step(p, x, lr), numpy_step(q, x, lr)))
-            step(*arguments())
-        finally:
-            os._exit(0 if ok else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+    def both():
+        p, x, lr = arguments(n=2)
+        q, _, _ = arguments(n=2)
+        right = bool(np.allclose(step(p, x, lr), numpy_step(q, x, lr)))
+        step(*arguments())
+        return right
+
+    assert in_child(both) == (True, 0)
 
 
 # --- allocation ----------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Iterable
 
 import pytest
+from soak.children import in_child
 from tapeless.runtime import elf, loading
 from tapeless.runtime.link import link_by_llvm, object_code
 
@@ -181,11 +182,7 @@ def test_memory_is_given_back() -> None:
 def test_a_child_has_variables_of_its_own() -> None:
     linked = by_elf([object_code(READ)], ["next"], {})
     following = ctypes.CFUNCTYPE(ctypes.c_int64)(linked.addresses["next"])
-    child = os.fork()
-    if child == 0:
-        following()
-        os._exit(int(following()))
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert in_child(lambda: [following(), following()]) == ([8, 9], 0)
     assert following() == 8
 
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 import tapeless as tl
-from tables import Case, close, run
+from tables import Case, check, close, run
 from tapeless.ir.errors import BoundsError, DTypeError, ShapeError
 
 nn = tl.nn
@@ -116,15 +116,9 @@ def results(dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_formulas(case, dtype):
-    expected = case.value(dtype)
     with np.errstate(all="raise"):
-        close(case.fn(*case.arguments(dtype)), expected, dtype)
-    value, gradients = results(dtype)["interpreted"][case.name]
-    close(value, expected, dtype)
-    native, slopes = results(dtype)["compiled"][case.name]
-    close(native, expected, dtype)
-    for found, wanted in zip(slopes, gradients, strict=True):
-        close(found, wanted, dtype, factor=10)
+        case.fn(*case.arguments(dtype))
+    check(case, results(dtype), dtype, factor=10)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

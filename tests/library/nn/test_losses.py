@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 import tapeless as tl
-from tables import Case, run
+from tables import Case, check, run
 from tables import close as near
 from tapeless.ir.errors import DTypeError, ShapeError
 
@@ -208,14 +208,7 @@ def results(dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_formulas(case, dtype):
-    expected = case.value(dtype)
-    near(case.fn(*case.arguments(dtype)), expected, dtype)
-    value, gradients = results(dtype)["interpreted"][case.name]
-    near(value, expected, dtype)
-    native, slopes = results(dtype)["compiled"][case.name]
-    near(native, expected, dtype)
-    for found, wanted in zip(slopes, gradients, strict=True):
-        near(found, wanted, dtype)
+    check(case, results(dtype), dtype)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
