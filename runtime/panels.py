@@ -7,8 +7,8 @@ product of a part of one operand, made on one thread by `whole_<routine>_<t>`, s
 same bits on any number of threads. A panel takes half a microsecond at the least.
 
 Rows are cut where the two halves come out even: the threads then write to different pages. Columns
-are cut of a result that is wide and low, and where B is stored transposed, since each panel of rows
-would turn all of it.
+are cut of a result that is wide and low, where B is large, which each panel of rows would read, and
+where it is stored transposed, since each would turn all of it.
 
 The BLAS is called with its own count of threads at one: threads inside threads would take turns on
 the same cores.
@@ -43,6 +43,9 @@ TURNED_ROWS: Final = 6
 REPEATING_ROWS: Final = 64
 """Rows of a panel at the least where each panel turns B: all of a B stored transposed, or of few
 columns."""
+
+LARGE: Final = 2**18
+"""Numbers of a B that does not stay in the second-level cache: each panel of rows reads it anew."""
 
 LONG_ROWS: Final = 256
 """Columns of a panel of a matrix that a vector is multiplied by: shorter pieces of its rows would
@@ -173,14 +176,15 @@ def _gemm_cut(w: Writer, grain: int) -> Cut:
     rows, columns = _half(w, "%m", ROWS), _half(w, padded, COLUMNS)
     by_rows = w.integer("mul", w.integer("add", rows, more), padded)
     by_columns = w.integer("mul", w.integer("add", "%m", more), columns)
-    low = w.compare(f"{w.integer('mul', '%m', 4)} < %n")
+    large = w.compare(f"{w.integer('mul', '%k', '%n')} > {LARGE}")
+    low = w.compare(f"{w.integer('mul', '%m', w.choose(large, 1, 4))} < %n")
     wide = w.either(
         w.compare(f"{by_columns} < {by_rows}"),
         w.both(low, w.compare(f"{by_columns} == {by_rows}")),
     )
     work = w.integer("mul", w.integer("mul", "%m", "%n"), "%k")
     repeats = w.either(w.compare("%tb != 0"), w.compare(f"%n < {COLUMNS}"))
-    height = w.choose(repeats, REPEATING_ROWS, ROWS)
+    height = w.choose(large, 2 * REPEATING_ROWS, w.choose(repeats, REPEATING_ROWS, ROWS))
     extent, unit = w.choose(wide, "%n", "%m"), w.choose(wide, 2 * COLUMNS, height)
     return wide, _count(w, work, extent, (unit, COLUMNS), grain), work
 
