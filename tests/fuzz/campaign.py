@@ -94,6 +94,11 @@ def gradients(program: Program, rng: random.Random) -> Counter[str]:
     return Counter(compared=int(check_gradient(program, rng)))
 
 
+def native_gradients(program: Program, rng: random.Random) -> Counter[str]:
+    """As `gradients`, and native code."""
+    return Counter(compared=int(check_gradient(program, rng, native=True)))
+
+
 def beside(library: str) -> Run:
     """Values and gradients by a library, which must be installed."""
 
@@ -117,12 +122,16 @@ KINDS: dict[str, tuple[Run, Callable[[random.Random], Program]]] = {
     "interpreted": (interpreted, grow),
     "native": (native, grow),
     "gradients": (gradients, small),
+    "native_gradients": (native_gradients, small),
     "training": (native, training_step),
     "numpy": (beside("numpy"), small),
     "jax": (beside("jax"), small),
     "torch": (beside("torch"), small_or_training),
 }
 """How a kind of program is checked, and how it is made."""
+
+CRASHING: Final = frozenset({"native", "native_gradients", "training", "numpy"})
+"""Kinds that run machine code."""
 
 
 def grown(kind: str, seed: int) -> tuple[Program, random.Random]:
@@ -158,14 +167,14 @@ def _headline(error: Exception) -> tuple[str, str]:
 
 
 def campaign(counts: dict[str, int], seed: int, jobs: int = 1) -> Report:
-    """Run `counts[kind]` programs of each kind; native ones always in worker processes, so that a
+    """Run `counts[kind]` programs of each kind; machine code always in worker processes, so that a
     crash is a find and not the end."""
     report, began = Report(), time.monotonic()
     for kind, count in counts.items():
         seeds = range(seed, seed + count)
         results = (
             _in_workers(kind, seeds, jobs)
-            if jobs > 1 or KINDS[kind][0] is native
+            if jobs > 1 or kind in CRASHING
             else (one(kind, s) for s in seeds)
         )
         for fired, find in results:

@@ -33,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--n", type=int, default=2000, help="programs for the interpreter")
     parser.add_argument("--native", type=int, default=0)
     parser.add_argument("--gradients", type=int, default=0)
+    parser.add_argument("--native-gradients", type=int, default=0)
     parser.add_argument("--training", type=int, default=0, help="training steps, natively")
     parser.add_argument("--numpy", type=int, default=0, help="as NumPy steps that are compiled")
     parser.add_argument("--jax", type=int, default=0, help="against JAX, if it is installed")
@@ -56,6 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         "interpreted": given.n,
         "native": given.native,
         "gradients": given.gradients,
+        "native_gradients": given.native_gradients,
         "training": given.training,
         "numpy": given.numpy,
         "jax": given.jax,
