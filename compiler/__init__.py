@@ -8,6 +8,7 @@ late.modules(
     "checker",
     "codegen",
     "eager",
+    "fingerprint",
     "interpret",
     "memory",
     "open_jacobians",
@@ -15,6 +16,7 @@ late.modules(
     "pipeline",
     "profile",
     "reports",
+    "trace",
     "verification",
     "zeros",
 )

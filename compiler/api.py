@@ -21,9 +21,8 @@ from ..runtime.making import MAKING
 from ..runtime.modes import RunOptions, can_flush
 from .call import Call, Options, Step, difference
 from .callplan import Fast
-from .objects import is_object
+from .objects import Hidden, is_object
 from .program import Program
-from .reads import Hidden
 from .retracing import warn_of_forms, warn_of_pins
 from .tracing.recorder import active
 
@@ -86,7 +85,7 @@ class CompiledFunction:
 
     def _careful(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         call = self._step.call(args, kwargs)
-        program = self._program(call)
+        program = self._program(call, early=True)
         if self.options.check and not program.compiled:
             program.verify(*args, **kwargs)
         result = program.execute(call, program.run_native)
@@ -96,14 +95,14 @@ class CompiledFunction:
             self._recent = (fast, *others[: RECENT - 1])
         return result
 
-    def _program(self, call: Call) -> Program:
-        """The program that serves a call, made if there is none."""
+    def _program(self, call: Call, *, early: bool = False) -> Program:
+        """The program that serves a call, made if there is none; `early`: to be run, not read."""
         program = self._find(call)
         if program is None:
             with MAKING:
                 program = self._find(call)
                 if program is None:
-                    program = Program(self._step, call, self._reason(call))
+                    program = Program(self._step, call, self._reason(call), early=early)
                     hidden = program.hidden
                     key = hidden, call.hiding(hidden).described.key
                     alike = self._programs.setdefault(key, [])

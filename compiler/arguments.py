@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..ir.errors import AliasError, ReadOnlyError, ScalarRangeError
-from ..ir.graph import Graph
 from ..ir.record import dataclass
 from ..ir.types import dtype_name
 from ..runtime.commit import writes
+from .outline import Input
 from .signature import Described, StaticSpec, argument_name
 
 Array = NDArray[Any]
@@ -38,17 +38,16 @@ class Parameter:
     dtype: np.dtype[Any]
 
 
-def parameters_of(described: Described, graph: Graph) -> tuple[Parameter, ...]:
+def parameters_of(described: Described, inputs: Sequence[Input]) -> tuple[Parameter, ...]:
     """One per graph input: the leaves that are not static."""
-    updated = {target for target, _ in graph.updates}
     moving = [
         argument_name(described.treedef, k)
         for k, spec in enumerate(described.specs)
         if not isinstance(spec, StaticSpec)
     ]
     return tuple(
-        Parameter(access, value in updated, value.type.dtype)
-        for access, value in zip(moving, graph.inputs, strict=True)
+        Parameter(access, taken.updated, taken.type.dtype)
+        for access, taken in zip(moving, inputs, strict=True)
     )
 
 

@@ -17,7 +17,7 @@ from ..ir.record import dataclass
 from ..runtime.callpath import Parameters
 from ..runtime.modes import DEFAULTS, RunOptions
 from . import containers, objects
-from .reads import NONE, Hidden
+from .objects import NONE, Hidden
 from .signature import (
     ArraySpec,
     Described,

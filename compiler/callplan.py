@@ -33,10 +33,10 @@ from ..ir.record import dataclass
 from ..runtime.callpath import MISS, Array, Form, Group, Number, Parameters, Returns
 from ..runtime.executable import Executable
 from . import objects
-from .reads import NONE, Hidden
+from .objects import NONE, Hidden
+from .outline import OUTPUT, ResultTree
 from .replay import HELPERS, Original, Path, Rebinds, replay_lines
 from .signature import ArraySpec, RefusedSpec, ScalarSpec, Spec, StaticSpec
-from .trace import OUTPUT, ResultTree
 from .tree import LEAF, Container, Shared, TreeDef
 
 Fast = Callable[..., Any]

@@ -79,6 +79,7 @@ class Content:
         self._names: dict[str, None] = {}
         self._classes: list[Any] = []
         self._modules: list[ModuleType] = []
+        self.scopes: list[dict[str, Any]] = []
         self._apart = frozenset(apart)
         self._bytes = 0
 
@@ -87,6 +88,14 @@ class Content:
         self._named()
         text = "\n".join(self._lines)
         return sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+    def number(self, value: Any) -> int | None:
+        """Which of the described objects it is: the same number in every process."""
+        return self._seen.get(id(value))
+
+    def numbered(self, number: int) -> Any:
+        """The described object of a number."""
+        return self._kept[number]
 
     def add(self, value: Any) -> None:
         """Describe an object; ImpenetrableError if it has no description."""
@@ -210,6 +219,7 @@ class Content:
         names = names_of(function.__code__)
         self._names |= dict.fromkeys(names.attributes)
         scope, built_in = function.__globals__, function.__builtins__
+        self.scopes.append(scope)
         for name in names.loaded:
             self.say(f"name {name!r}")
             if name in scope:

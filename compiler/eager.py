@@ -8,6 +8,7 @@ from typing import Any
 from ..runtime.commit import commit, writes
 from ..runtime.interpreter import interpret
 from . import arguments
+from .outline import inputs_of
 from .pipeline import lower
 from .signature import bind, parameters
 from .trace import trace
@@ -24,7 +25,7 @@ def eagerly(fn: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any
     graph = lower(traced.graph, until="optimized").graphs["optimized"]
     leaves = traced.described.leaves
     if graph.updates:
-        arguments.check(arguments.parameters_of(traced.described, graph), leaves)
+        arguments.check(arguments.parameters_of(traced.described, inputs_of(graph)), leaves)
     outputs, updates = interpret(graph, *traced.typed(leaves))
     finish = traced.prepare(bind(parameters(fn), args, kwargs).arguments, outputs)
     targets = [leaves[graph.inputs.index(target)] for target, _ in graph.updates]

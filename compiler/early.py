@@ -1,8 +1,11 @@
-"""A program found without tracing its step: the key.
+"""A program found without tracing its step.
 
-    key = early_key(step, described)        None if the trace may depend on more than can be seen
+    early = look(step, call)        None if the trace may depend on more than can be seen
+    found = early.find()            what an earlier process left
+    with early.watching(): ...      the trace, where it left nothing
+    early.leave(outline, hidden, key)
 
-A trace is Python code that runs once, on arguments without values. So the key covers that code and
+A trace is Python code that runs once, on arguments without values. So its key covers that code and
 everything it can reach (`content.py`), what the arguments are, the options, and what else decides
 how NumPy and this package behave: versions and sources (every key of the store has those), the
 environment's variables, the handling of warnings and of floating-point errors.
@@ -10,22 +13,30 @@ environment's variables, the handling of warnings and of floating-point errors.
 
 from __future__ import annotations
 
+import marshal
 import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from types import FunctionType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from .call import Step
+from ..runtime.store import Store, open_store
+from .call import Call, Step
 from .codes import ImpenetrableError
 from .content import Content
+from .entry import UnpackableError, pack, unpack
+from .native import find
+from .objects import Hidden
+from .outline import Outline
+from .product import Product
 from .signature import ArraySpec, Described, RefusedSpec, ScalarSpec
 from .tree import Shared, TreeDef
-from .trust import class_name, trusted_function
+from .trust import class_name, is_trusted, trusted_function
 
 _VERSIONS: Final = ((3, 11), (3, 15))
 """The versions of Python whose code `codes.py` reads."""
@@ -34,12 +45,15 @@ _WITHOUT: Final = frozenset({"TAPELESS_CACHE", "TAPELESS_LOG", "TAPELESS_THREADS
 """Variables that decide nothing about a program."""
 
 
+_OBSCURE: Final = (ImpenetrableError, RecursionError, RuntimeError)
+
+
 def early_key(step: Step, described: Described) -> str | None:
     """What decides the trace of a step with such arguments, as a digest; None if that cannot be
     said. Values of arrays and numbers among the arguments are not part of it."""
     try:
         return _content(step, described).digest()
-    except (ImpenetrableError, RecursionError, RuntimeError):
+    except _OBSCURE:
         return None
 
 
@@ -100,3 +114,134 @@ def _add_spec(content: Content, spec: Any) -> None:
             content.say(f"refused {class_name(kind)} {reason!r}")
         case _:
             content.add(spec.value)
+
+
+class Found(NamedTuple):
+    """A program of an earlier process: its outline, what is hidden from it, and its product with
+    the key that the traced graph would have."""
+
+    outline: Outline
+    hidden: Hidden
+    key: str
+    product: Product
+
+
+class Early:
+    """One look for a program without a trace, and the place to leave it at if there is none."""
+
+    def __init__(self, step: Step, call: Call) -> None:
+        self._step, self._call = step, call
+        self._content = _content(step, call.described)
+        self._digest = self._content.digest()
+        self._store = open_store()  # after the rest: it takes longer
+        self._quiet = False
+
+    def find(self) -> Found | None:
+        """The program that was left here. Nothing is loaded yet."""
+        try:
+            return self._found()
+        except (EOFError, IndexError, KeyError, TypeError, ValueError):  # of another form
+            return None
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """A trace in this block that ends may be left out by later processes, unless it says
+        something, or changes what it depends on."""
+        shown: list[None] = []
+        show = warnings._showwarnmsg  # type: ignore[attr-defined]  # what C calls, too
+
+        def note(message: Any) -> None:
+            shown.append(None)
+            show(message)
+
+        warnings._showwarnmsg = note  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            if warnings._showwarnmsg is note:  # type: ignore[attr-defined]
+                warnings._showwarnmsg = show  # type: ignore[attr-defined]
+        said = shown or any(map(_has_warned, _scopes(self._content)))
+        self._quiet = not said and early_key(self._step, self._call.described) == self._digest
+
+    def leave(self, outline: Outline, hidden: Hidden, key: str) -> None:
+        """Make the program one that later processes find. Its native code is in the store."""
+        if not self._quiet or self._store is None:
+            return
+        try:
+            packed = pack(outline, self._content)
+            names = [[self._number(kind), name] for kind, name in sorted(hidden, key=_by_name)]
+        except UnpackableError:
+            return
+        asked = tuple(outline.asked)
+        program = [key, packed]
+        self._put([names, asked, None if asked else program])
+        if asked:
+            self._put(program, *_pins(outline.described, asked))
+
+    def _found(self) -> Found | None:
+        ways = self._get()
+        if ways is None:
+            return None
+        names, asked, program = ways
+        hidden = frozenset((self._content.numbered(number), name) for number, name in names)
+        described = self._call.hiding(hidden).described.pinning(asked)
+        if asked:
+            program = self._get(*_pins(described, asked))
+        if program is None:
+            return None
+        key, packed = program
+        outline = unpack(packed, described, self._content)
+        product = find(key) if tuple(outline.asked) == tuple(asked) else None
+        return None if product is None else Found(outline, hidden, key, product)
+
+    def _number(self, kind: type) -> int:
+        number = self._content.number(kind)
+        if number is None:
+            raise UnpackableError(kind.__name__)
+        return number
+
+    def _key(self, store: Store, *pins: str) -> str:
+        return store.key("early", store.sources, self._digest, *pins)
+
+    def _get(self, *pins: str) -> Any:
+        payload = None if self._store is None else self._store.get(self._key(self._store, *pins))
+        return None if payload is None else marshal.loads(payload)
+
+    def _put(self, fields: Any, *pins: str) -> None:
+        if self._store is not None:
+            self._store.put(self._key(self._store, *pins), marshal.dumps(fields))
+
+
+def look(step: Step, call: Call) -> Early | None:
+    """The place of a step with such arguments; None if its trace may depend on more than can be
+    seen, or is wanted for itself."""
+    if not step.options.cache or step.options.check or os.environ.get("TAPELESS_DUMP"):
+        return None
+    try:
+        return Early(step, call)
+    except _OBSCURE:
+        return None
+
+
+def _pins(described: Described, asked: Iterable[int]) -> list[str]:
+    """The values of the numbers that were asked for, as parts of a key."""
+    specs = ((k, described.specs[k]) for k in asked)
+    return [f"{k} {s.pinned!r}" for k, s in specs if isinstance(s, ScalarSpec)]
+
+
+def _by_name(attribute: tuple[type, str]) -> tuple[str, ...]:
+    kind, name = attribute
+    return (*class_name(kind), name)
+
+
+def _scopes(content: Content) -> Iterator[Mapping[str, Any]]:
+    """The variables of the modules whose code runs in a trace."""
+    yield from content.scopes
+    for name, module in list(sys.modules.items()):
+        if is_trusted(name):
+            yield vars(module)
+
+
+def _has_warned(scope: Mapping[str, Any]) -> bool:
+    """Whether a warning of a module may have been shown before, and would not be again."""
+    return any(key != "version" for key in scope.get("__warningregistry__", ()))

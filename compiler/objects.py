@@ -25,9 +25,14 @@ from types import (
     ModuleType,
     SimpleNamespace,
 )
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+
+Hidden = frozenset[tuple[type, str]]
+"""Attributes by the class of the object and their name."""
+
+NONE: Final[Hidden] = frozenset()
 
 Method = MethodType
 """A bound method is a container of its function and its object."""

@@ -12,31 +12,47 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
-
-from ..ir.errors import ShapeError, VerifyError
-from ..ir.graph import Graph
+from ..ir.errors import ShapeError, TraceError, VerifyError
 from ..runtime.commit import commit, writes
 from ..runtime.executable import Prepare
 from ..runtime.identity import digest
 from ..runtime.kernels import engine
 from ..runtime.making import MAKING
-from . import arguments, interpret, peaks, pipeline, profile, reports, verification, zeros
+from . import (
+    arguments,
+    fingerprint,
+    interpret,
+    peaks,
+    pipeline,
+    profile,
+    reports,
+    trace,
+    verification,
+    zeros,
+)
 from .call import Call, Options, Step, copied, copy_arrays, difference
 from .callplan import CallPlan, Fast, plan_call
-from .fingerprint import fingerprint
+from .early import Early, look
 from .native import NativeProgram, build, find, restore
-from .reads import NONE, Hidden
+from .objects import NONE, Hidden
+from .outline import Finish, Outline
 from .signature import ArraySpec, Described
 from .stages import STAGES
 from .table import seconds_text
-from .trace import Finish, Traced, trace
-from .tracing.reachable import constants_unchanged
+from .tracing import reachable
 
-Array = NDArray[Any]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..ir.graph import Graph
+    from .product import Product
+    from .trace import Traced
+
+    Array = NDArray[Any]
 Executor = Callable[[Sequence[Any], Prepare], object]
 
 
@@ -45,7 +61,7 @@ def program_key(graph: Graph, options: Options) -> str | None:
     not come from the cache: one that is to be checked or dumped on its way, or says so."""
     if not options.cache or options.check or os.environ.get("TAPELESS_DUMP"):
         return None
-    found = fingerprint(graph)
+    found = fingerprint.fingerprint(graph)
     skipped = pipeline.settings() if os.environ.get("TAPELESS_SKIP") else ()
     flags = f"optimize={options.optimize}", f"flush={options.run.flush}"
     return found and digest(found, *flags, engine(), *skipped)
@@ -56,29 +72,79 @@ class Program:
 
     stages: tuple[str, ...] = STAGES
 
-    def __init__(self, step: Step, call: Call, reason: str = "first call") -> None:
+    def __init__(
+        self, step: Step, call: Call, reason: str = "first call", *, early: bool = False
+    ) -> None:
+        """`early`: the step need not be traced, if that is not needed for a call."""
         self._step = step
         self._reason = reason
         self._native: NativeProgram | None = None
         self.name = step.name
-        start = time.perf_counter()
-        with constants_unchanged(step.function):
-            self.traced, self.hidden = self._trace(call)
-        call = call.hiding(self.hidden)
-        self._trace_seconds = time.perf_counter() - start
-        self.described = self.traced.described
-        self._find_product()
-        self.parameters = arguments.parameters_of(call.described, self.traced.graph)
+        self._find_seconds = self._trace_seconds = 0.0
+        self._early = self._looked(call) if early else None
+        if self._early is None or not self._take_found(self._early):
+            self._take_traced(call)
+        self.described = self.outline.described
+        self.parameters = arguments.parameters_of(self.described, self.outline.inputs)
 
-    def _find_product(self) -> None:
-        """Take what an earlier process made of the same graph, or run the passes, now: what they
-        refuse is an error of the call. A product's stages are made when asked for."""
+    def _looked(self, call: Call) -> Early | None:
         start = time.perf_counter()
-        self._key = program_key(self.traced.graph, self._step.options)
+        found = look(self._step, call)
+        self._find_seconds += time.perf_counter() - start
+        return found
+
+    def _take_found(self, early: Early) -> bool:
+        """Take what an earlier process made of the same step, if it did."""
+        start = time.perf_counter()
+        found = early.find()
+        self._find_seconds += time.perf_counter() - start
+        if found is None:
+            return False
+        self._traced: Traced | None = None
+        self.outline: Outline
+        self._key: str | None
+        self._product: Product | None
+        self.outline, self.hidden, self._key, self._product = found
+        self._early = None
+        return True
+
+    def _take_traced(self, call: Call) -> None:
+        """Trace the step. Take what an earlier process made of the same graph, or run the passes,
+        now: what they refuse is an error of the call. A product's stages are made when asked
+        for."""
+        start = time.perf_counter()
+        unseen = nullcontext() if self._early is None else self._early.watching()
+        with unseen, reachable.constants_unchanged(self._step.function):
+            self._traced, self.hidden = self._trace(call)
+        self.outline = self._traced
+        self._trace_seconds = time.perf_counter() - start
+        start = time.perf_counter()
+        self._key = program_key(self._traced.graph, self._step.options)
         self._product = None if self._key is None else find(self._key)
-        self._find_seconds = time.perf_counter() - start
+        self._find_seconds += time.perf_counter() - start
         if self._product is None:
             self.graph()
+
+    @property
+    def traced(self) -> Traced:
+        """The traced step; a program that was found without its trace is traced now."""
+        if self._traced is None:
+            with MAKING:
+                if self._traced is None:
+                    self._traced = self._retrace()
+        return self._traced
+
+    def _retrace(self) -> Traced:
+        """TraceError if it does not give the graph that the program is for."""
+        start = time.perf_counter()
+        made = trace.retrace(self._step.function, self.described, self.name)
+        if program_key(made.graph, self._step.options) != self._key:
+            raise TraceError(
+                f"{self.name}: what the step reaches has changed since this program was taken from"
+                " the cache, so that its stages cannot be shown; .lower(...) shows those of now"
+            )
+        self._trace_seconds = time.perf_counter() - start
+        return made
 
     @cached_property
     def _lowered(self) -> pipeline.Lowered:
@@ -91,7 +157,7 @@ class Program:
         options, bound = self._step.options, call.bound
 
         def traced(hidden: Hidden) -> Traced:
-            return trace(
+            return trace.trace(
                 self._step.function,
                 bound.args,
                 bound.kwargs,
@@ -144,7 +210,8 @@ class Program:
         """Where compilation spent its time; native phases once there is native code. A program from
         the cache has a phase of that name in the place of the passes."""
         phase = reports.Phase
-        phases = [phase("trace", "trace", self._trace_seconds)]
+        traced = [] if self._traced is None else [self._trace_seconds]
+        phases = [phase("trace", "trace", seconds) for seconds in traced]
         fired: Mapping[str, int] = {}
         if self._product is not None:
             phases.append(phase("trace", "cache", self._find_seconds))
@@ -204,6 +271,8 @@ class Program:
         else:
             graph = self.graph("planned")
             made = build(graph, options.run, keep=options.cache, key=self._key)
+        if self._early is not None and self._key is not None:
+            self._early.leave(self.outline, self.hidden, self._key)
         if os.environ.get("TAPELESS_LOG", "").lower() not in ("", "0", "off"):
             self._log(sum(seconds for _, seconds in made.timings))
         return made
@@ -236,7 +305,7 @@ class Program:
 
     def typed(self, leaves: Sequence[Any]) -> list[Array]:
         """The leaves as arrays of the types the graph takes; Python numbers become 0-d arrays."""
-        return self.traced.typed(leaves)
+        return self.outline.typed(leaves)
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """Run the native step: like the compiled function, for arguments of this program's
@@ -286,12 +355,12 @@ class Program:
         """
         leaves = call.hiding(self.hidden).described.leaves
         arguments.check(self.parameters, leaves)
-        arguments.check_ranges(self.traced.int_ranges, self.parameters, leaves)
+        arguments.check_ranges(self.outline.int_ranges, self.parameters, leaves)
         used = self._plain(leaves)
         finish: list[Finish] = []
 
         def prepare(outputs: Sequence[Array]) -> Callable[[], None]:
-            finish.append(self.traced.prepare(call.bound.arguments, outputs))
+            finish.append(self.outline.prepare(call.bound.arguments, outputs))
             return write
 
         def write() -> None:
@@ -318,7 +387,7 @@ class Program:
 
     def call_plan(self) -> CallPlan | None:
         """How `fast` does it, as data."""
-        described, traced = self.described, self.traced
+        described, outline = self.described, self.outline
         strided = any(isinstance(s, ArraySpec) and not s.contiguous for s in described.specs)
         if strided or not self._step.plain:
             return None
@@ -326,17 +395,16 @@ class Program:
             self._step.parameters(tuple(map(str, described.treedef.keys))),
             described.treedef.children,
             described.specs,
-            traced.result_tree,
-            limits=arguments.limits(traced.int_ranges),
-            rebinds=traced.rebinds if traced.rebinds.slots else None,
+            outline.result_tree,
+            limits=arguments.limits(outline.int_ranges),
+            rebinds=outline.rebinds if outline.rebinds.slots else None,
             hidden=self.hidden,
         )
 
     def serves(self, described: Described) -> bool:
         """Whether arguments of this program's key also have the numbers it is pinned to."""
-        return (
-            not self.traced.asked or described.pinned_like(self.described).key == self.described.key
-        )
+        pinned = described.pinned_like(self.described) if self.outline.asked else self.described
+        return pinned.key == self.described.key
 
     def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
         """The call, if it is one that this program serves."""

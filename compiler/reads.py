@@ -19,13 +19,10 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from . import containers, objects
+from .objects import Hidden
 from .tracing.handle import Handle
 from .tracing.refused import is_refused
 
-Hidden = frozenset[tuple[type, str]]
-"""Attributes by the class of the object and their name."""
-
-NONE: Final[Hidden] = frozenset()
 WHOLE: Final = frozenset({"__dict__", "__dir__", "__getstate__", "__reduce__", "__reduce_ex__"})
 """What leads to every attribute."""
 

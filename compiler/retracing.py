@@ -24,7 +24,7 @@ def warn_of_pins(programs: Sequence[Program]) -> None:
     if len(programs) % MANY:
         return
     last = programs[-1]
-    for k, line in last.traced.asked.items():
+    for k, line in last.outline.asked.items():
         values = {_pinned(program.described.specs[k]) for program in programs}
         if len(values) >= MANY:
             name = argument_name(last.described.treedef, k)

@@ -95,6 +95,17 @@ class Described:
             specs.append(mine)
         return replace(self, specs=tuple(specs))
 
+    def pinning(self, places: Collection[int]) -> Described:
+        """These arguments with the numbers pinned that are leaves of these numbers."""
+        values = iter(self.leaves)
+        specs = []
+        for k, spec in enumerate(self.specs):
+            value = None if isinstance(spec, StaticSpec) else next(values)
+            if k in places and isinstance(spec, ScalarSpec):
+                spec = replace(spec, pinned=pin(value))
+            specs.append(spec)
+        return replace(self, specs=tuple(specs)) if places else self
+
     @property
     def names(self) -> tuple[str, ...]:
         """The IR name of every leaf, statics included: `p.W1`, `x`, `lr`."""

@@ -8,20 +8,21 @@ return value become outputs, and containers that were changed are noted in `Rebi
 from __future__ import annotations
 
 import inspect
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..ir.errors import TapelessError, TraceError
 from ..ir.graph import Graph, Loc, Value
 from ..ir.record import dataclass
-from . import containers, objects, tree
-from .reads import NONE, Hidden, Reads
+from . import containers, objects
+from .objects import NONE, Hidden
+from .outline import OUTPUT, Outline, ResultTree, inputs_of
+from .reads import Reads
 from .rebinds import Snapshot
-from .replay import Original, Rebinds, at
 from .signature import (
     ArraySpec,
     Described,
@@ -43,99 +44,20 @@ from .tracing.recorder import Buffer, Recorder, located, located_in
 from .tracing.refused import Refused
 from .tracing.traced import TracedArray
 
-__all__ = ["Finish", "ResultTree", "Traced", "trace"]
-
 
 @dataclass(frozen=True)
-class ResultTree:
-    """What the step returns: its structure, with static values in their places.
-
-    `leaves` has one entry per leaf: `OUTPUT` for an array of the graph, `Original` for an object
-    of the caller's, anything else as it is.
-    """
-
-    treedef: tree.TreeDef
-    leaves: tuple[Any, ...]
-
-    def unflatten(self, arguments: Mapping[str, Any], outputs: Sequence[Any]) -> Any:
-        """The return value made of the graph's outputs (extra ones are left out)."""
-        arrays = iter(outputs)
-        return self.treedef.unflatten(
-            next(arrays)
-            if leaf is OUTPUT
-            else at(arguments, leaf.path)
-            if isinstance(leaf, Original)
-            else leaf
-            for leaf in self.leaves
-        )
-
-    @cached_property
-    def arrays(self) -> int:
-        """How many outputs the return value takes."""
-        return sum(leaf is OUTPUT for leaf in self.leaves)
-
-    @cached_property
-    def single(self) -> bool:
-        """Whether the return value is one array."""
-        return self.treedef == tree.LEAF and self.arrays == 1
-
-
-class _Output:
-    """Marks the place of an array in a `ResultTree`."""
-
-    def __repr__(self) -> str:
-        return "OUTPUT"
-
-
-OUTPUT = _Output()
-
-
-@dataclass(frozen=True)
-class Traced:
+class Traced(Outline):
     """A traced step.
 
     `graph.inputs` are the array and number leaves of the arguments in flatten order, named like
     `p.W1`; `graph.updates` are the argument arrays the step wrote to; `graph.outputs` are the
     arrays of the return value, then those `rebinds` puts into the caller's containers.
-    `int_ranges` lists (input, dtype): Python ints that must fit a narrower dtype at the call.
-    `asked` says by leaf where the step asked for the value of a number that is pinned.
     `unread` are attributes that may be hidden from the program, `read` those the step asked for.
     """
 
     graph: Graph
-    described: Described
-    result_tree: ResultTree
-    rebinds: Rebinds
-    int_ranges: tuple[tuple[int, np.dtype], ...]
-    asked: Mapping[int, Loc | None]
     unread: Hidden
     read: Hidden
-
-    def typed(self, leaves: Sequence[Any]) -> list[Any]:
-        """The leaves as arrays of the types the graph takes; Python numbers become 0-d arrays."""
-        inputs = self.graph.inputs
-        return [np.asarray(x, v.type.dtype) for x, v in zip(leaves, inputs, strict=True)]
-
-    def prepare(self, arguments: Mapping[str, Any], outputs: Sequence[Any]) -> Finish:
-        """Before the arguments (by parameter name) are written: what the step returns, and how it
-        changes the caller's containers. `outputs` need not have their values yet."""
-        single = self.result_tree.single
-        result = outputs[0] if single else self.result_tree.unflatten(arguments, outputs)
-        if not self.rebinds.slots:
-            return Finish(result, _nothing)
-        return Finish(result, self.rebinds.prepare(arguments, outputs[self.result_tree.arrays :]))
-
-
-class Finish(NamedTuple):
-    """The result of a call, and what is left to do when the arrays are written; it may be done
-    twice."""
-
-    result: Any
-    replay: Callable[[], None]
-
-
-def _nothing() -> None:
-    pass
 
 
 def trace(
@@ -157,10 +79,27 @@ def trace(
     bound = bind(parameters(fn), args, kwargs)
     described = describe(bound.arguments, static_argnames, hidden)
     guard = RandomGuard([fn, *args, *kwargs.values()])
+    return _record(fn, bound, described, guard, name, watch)
+
+
+def retrace(fn: Callable[..., Any], described: Described, name: str) -> Traced:
+    """Record one run of `fn` on arguments of which no more than this is left."""
+    bound = inspect.BoundArguments(parameters(fn), OrderedDict())
+    return _record(fn, bound, described, RandomGuard([fn]), name, watch=False)
+
+
+def _record(
+    fn: Callable[..., Any],
+    bound: inspect.BoundArguments,
+    described: Described,
+    guard: RandomGuard,
+    name: str | None,
+    watch: bool,
+) -> Traced:
     recorder = Recorder(TracedArray, guard)
     leaves = _enter(recorder, described)
-    inputs = [leaf for leaf in leaves if isinstance(leaf, TracedArray)]
-    originals = tuple(leaf.buffer.value for leaf in inputs)
+    moving = [leaf for leaf in leaves if isinstance(leaf, TracedArray)]
+    originals = tuple(leaf.buffer.value for leaf in moving)
     bound.arguments.update(described.treedef.unflatten(leaves))
     before = Snapshot(bound.arguments)
     statics = _static_objects(described)
@@ -170,7 +109,7 @@ def trace(
             result = _run(fn, bound, recorder)
         result_tree, outputs = _results(result, before)
         rebinds, extra = before.changes()
-        updates = _updates(originals, inputs)
+        updates = _updates(originals, moving)
         _check_refused(recorder)
         if guard.drawn():
             raise located_in(TraceError(guard.message), fn)
@@ -181,7 +120,8 @@ def trace(
     described, asked = _pinned(recorder, described, originals)
     ranges = tuple(recorder.int_ranges)
     hidden, seen = reads.hidden(), reads.seen
-    return Traced(graph, described, result_tree, rebinds, ranges, asked, hidden, seen)
+    inputs = inputs_of(graph)
+    return Traced(described, inputs, result_tree, rebinds, ranges, asked, graph, hidden, seen)
 
 
 def _run(fn: Callable[..., Any], bound: inspect.BoundArguments, recorder: Recorder) -> Any:

@@ -8,28 +8,17 @@ Values are compared by identity; passes build new graphs with `ir.builder`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import field
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+from .location import Loc as Loc
 from .op import Op
 from .record import dataclass
 from .text import format_graph
 from .types import Type
-
-
-@dataclass(frozen=True, slots=True)
-class Loc:
-    """A line of the user's code."""
-
-    file: str
-    line: int
-
-    def __str__(self) -> str:
-        return f"{os.path.basename(self.file)}:{self.line}"
 
 
 class Value:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from tapeless.compiler.callplan import plan_call
+from tapeless.compiler.outline import OUTPUT, ResultTree
 from tapeless.compiler.signature import describe
-from tapeless.compiler.trace import OUTPUT, ResultTree
 from tapeless.compiler.tree import LEAF
 from tapeless.ir.types import Type
 from tapeless.runtime.callpath import MISS, Entry, Item, Parameters, Target
