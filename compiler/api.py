@@ -24,7 +24,7 @@ from .callplan import Fast
 from .objects import Hidden, is_object
 from .program import Program
 from .retracing import warn_of_forms, warn_of_pins
-from .tracing.recorder import active
+from .tracing.active import active
 
 RECENT = 8
 """Programs the fast way tries, the last used first."""

@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..ir.errors import AliasError, ReadOnlyError, ScalarRangeError
 from ..ir.record import dataclass
@@ -23,7 +22,11 @@ from ..runtime.commit import writes
 from .outline import Input
 from .signature import Described, StaticSpec, argument_name
 
-Array = NDArray[Any]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
 
 OVERLAP_WORK = 100_000
 """Effort spent on proving that two interleaved strided arrays share no element."""

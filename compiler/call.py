@@ -30,7 +30,7 @@ from .signature import (
     describe,
     parameters,
 )
-from .tracing.reachable import reachable
+from .tracing import reachable
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def reach(function: Any) -> Iterator[Any]:
     """What a function holds: variables it closes over, the parts of a partial, the object of a
     built-in method."""
     if isinstance(function, FunctionType):
-        yield from (value for _, value in reachable(function))
+        yield from (value for _, value in reachable.reachable(function))
     elif isinstance(function, functools.partial):
         yield from (*function.args, *function.keywords.values(), *reach(function.func))
     elif isinstance(function, (BuiltinMethodType, MethodType)):

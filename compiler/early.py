@@ -36,11 +36,12 @@ from .outline import Outline
 from .product import Product
 from .signature import ArraySpec, Described, RefusedSpec, ScalarSpec
 from .tree import Shared, TreeDef
-from .trust import class_name, is_trusted, trusted_function
+from .trust import PACKAGE, class_name, is_trusted, trusted_function
 
 _VERSIONS: Final = ((3, 11), (3, 15))
 """The versions of Python whose code `codes.py` reads."""
 _PREFIXES: Final = ("TAPELESS_", "NPY_", "NUMPY_")
+_RUNTIME: Final = f"{PACKAGE}.runtime."
 _WITHOUT: Final = frozenset({"TAPELESS_CACHE", "TAPELESS_LOG", "TAPELESS_THREADS"})
 """Variables that decide nothing about a program."""
 
@@ -238,7 +239,7 @@ def _scopes(content: Content) -> Iterator[Mapping[str, Any]]:
     """The variables of the modules whose code runs in a trace."""
     yield from content.scopes
     for name, module in list(sys.modules.items()):
-        if is_trusted(name):
+        if is_trusted(name) and not name.startswith(_RUNTIME):
             yield vars(module)
 
 

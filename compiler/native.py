@@ -6,22 +6,25 @@ outputs = program.call((W1, b1, x, y, 0.1))
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
-
-from ..ir.graph import Graph
 from ..ir.record import dataclass
+from ..runtime import engine
 from ..runtime.clock import Clock
-from ..runtime.engine import NativeModule, compile_source, load_source
 from ..runtime.executable import Executable, Prepare
 from ..runtime.modes import DEFAULTS, RunOptions
+from ..runtime.module import NativeModule, load_source
 from ..runtime.poison import make_executable
 from ..runtime.store import Store, open_store, recall
 from . import checker, codegen, memory
 from .product import Product, pack, unpack
 
-Array = NDArray[Any]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..ir.graph import Graph
+
+    Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +88,9 @@ def build(
     generated = codegen.generate(graph)
     clock.done("codegen")
     store = open_store() if keep else None
-    module = compile_source(generated.source, generated.specs, options, keep=keep, store=store)
+    module = engine.compile_source(
+        generated.source, generated.specs, options, keep=keep, store=store
+    )
     product = Product.of(generated, module)
     if store is not None and key is not None:
         store.put(store.key("program", key), pack(product))
@@ -107,7 +112,7 @@ def restore(product: Product, options: RunOptions = DEFAULTS) -> NativeProgram:
     if store is not None:
         module = load_source(product.source, product.driver, product.symbols, store, options)
     if module is None:
-        module = compile_source(product.source, product.specs, options, store=store)
+        module = engine.compile_source(product.source, product.specs, options, store=store)
     clock.done("cache")
     return _bound(None, product, module, store, clock)
 

@@ -4,15 +4,14 @@
     store.put(key, pack(product))
     product = unpack(store.get(key))
 
-The kernels and the driver are entries of their own; a product names them. Its form is JSON, then
-the bytes of the constants.
+The kernels and the driver are entries of their own; a product names them. Its form is `marshal`'s:
+bytes are read only once their MAC is right, by the version of Python that wrote them.
 """
 
 from __future__ import annotations
 
-import json
-import struct
-from collections.abc import Mapping, Sequence
+import marshal
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,9 +19,9 @@ import numpy as np
 from ..ir import errors
 from ..ir.record import dataclass
 from ..ir.types import DTYPES, Type, dtype_name
-from ..runtime.engine import NativeModule
 from ..runtime.executable import Argument, Layout
-from ..runtime.kernel import KernelSpec
+from ..runtime.module import NativeModule
+from ..runtime.spec import KernelSpec
 
 if TYPE_CHECKING:
     from .codegen import Check, Generated
@@ -81,13 +80,12 @@ class Product:
 def pack(product: Product) -> bytes:
     """The product as bytes."""
     layout = product.layout
-    constants = [np.ascontiguousarray(c) for c in layout.constants]
     fields = {
         "source": product.source,
         "specs": [[s.name, s.buffers, s.extents] for s in product.specs],
         "arguments": [[a.name, *_type(a.type), a.updated] for a in layout.arguments],
         "outputs": [_type(t) for t in layout.outputs],
-        "constants": [[dtype_name(c.dtype), c.shape, c.nbytes] for c in layout.constants],
+        "constants": [[dtype_name(c.dtype), c.shape, c.tobytes()] for c in layout.constants],
         "slots": layout.slots,
         "arena": layout.arena,
         "table": dict(layout.table),
@@ -96,21 +94,22 @@ def pack(product: Product) -> bytes:
         "driver": product.driver,
         "symbols": dict(product.symbols),
     }
-    head = json.dumps(fields).encode()
-    return b"".join([struct.pack("<Q", len(head)), head, *(c.tobytes() for c in constants)])
+    return marshal.dumps(fields)
 
 
 def unpack(payload: bytes) -> Product:
     """The product that was packed. The bytes are trusted: their MAC was right."""
-    (length,) = struct.unpack_from("<Q", payload)
-    fields = json.loads(payload[8 : 8 + length])
+    fields = marshal.loads(payload)
     layout = Layout(
         tuple(
             Argument(name, Type(DTYPES[dtype], tuple(shape)), updated)
             for name, dtype, shape, updated in fields["arguments"]
         ),
         tuple(Type(DTYPES[dtype], tuple(shape)) for dtype, shape in fields["outputs"]),
-        _constants(fields["constants"], payload[8 + length :]),
+        tuple(
+            np.frombuffer(content, DTYPES[dtype]).reshape(shape)
+            for dtype, shape, content in fields["constants"]
+        ),
         tuple(fields["slots"]),
         fields["arena"],
         fields["table"],
@@ -128,12 +127,3 @@ def unpack(payload: bytes) -> Product:
 
 def _type(kind: Type) -> list[Any]:
     return [dtype_name(kind.dtype), kind.shape]
-
-
-def _constants(described: Sequence[Any], content: bytes) -> tuple[np.ndarray, ...]:
-    arrays, start = [], 0
-    for dtype, shape, size in described:
-        raw = content[start : start + size]
-        arrays.append(np.frombuffer(raw, DTYPES[dtype]).reshape(shape))
-        start += size
-    return tuple(arrays)

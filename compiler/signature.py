@@ -12,7 +12,6 @@ it (`range(self.depth)`), and what cannot be traced is an error only when it is 
 from __future__ import annotations
 
 import inspect
-import random
 import sys
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -60,8 +59,7 @@ class RefusedSpec(StaticSpec):
 Spec = ArraySpec | ScalarSpec | StaticSpec
 
 _WEAK = {bool: Type(BOOL), int: Type(I64), float: Type(F64)}
-GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
-"""What draws other numbers in every call, which a trace would freeze."""
+_GENERATORS = (("numpy.random", "Generator"), ("numpy.random", "RandomState"), ("random", "Random"))
 _SUPPORTED = frozenset(DTYPES.values())
 
 
@@ -110,6 +108,13 @@ class Described:
     def names(self) -> tuple[str, ...]:
         """The IR name of every leaf, statics included: `p.W1`, `x`, `lr`."""
         return tuple(tree.dotted(path) for path in self.treedef.key_paths)
+
+
+def is_generator(kind: type) -> bool:
+    """Whether instances draw other numbers in every call, which a trace would freeze. Who has one
+    has imported its module."""
+    loaded = ((sys.modules.get(module), name) for module, name in _GENERATORS)
+    return any(issubclass(kind, vars(m)[name]) for m, name in loaded if m and name in vars(m))
 
 
 _ANYTHING = inspect.Signature(
@@ -261,7 +266,7 @@ def _advice(dtype: np.dtype) -> str:
 def _static_spec(value: Any) -> StaticSpec:
     if isinstance(value, complex):
         raise UnsupportedError("complex is not supported; pass real and imaginary parts")
-    if isinstance(value, GENERATORS):
+    if is_generator(type(value)):
         raise UnsupportedError(
             f"{type(value).__name__} is not supported; draw with tl.random from a key, or outside"
             " the step and pass the array"

@@ -37,9 +37,9 @@ from ..passes.jacobian_free import Forced
 from ..runtime.interpreter import interpret
 from . import tree
 from .regions import union_size
+from .tracing.active import active
 from .tracing.handle import Handle
 from .tracing.promotion import as_array
-from .tracing.recorder import active
 
 Array = NDArray[Any]
 Emit = Callable[[Builder, Sequence[Value]], Value]

@@ -26,9 +26,10 @@ from ..ir.record import dataclass
 from . import containers, eager, open_jacobians, tree
 from .differentiated import Argnums, Function, Inputs, mark_arguments
 from .tracing import misuse
+from .tracing.active import active
 from .tracing.handle import Handle
 from .tracing.promotion import as_array, is_number, lift
-from .tracing.recorder import Recorder, active
+from .tracing.recorder import Recorder
 from .tracing.refused import is_refused
 from .tracing.traced import TracedArray
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from . import op as records
 from .errors import TapelessError
 from .graph import Graph, Loc, Node, Value
-from .op import OPS, REQUIRED, Op
+from .op import REQUIRED, Op
 from .types import F64
 
 Operand = Value | float | int | bool
@@ -50,7 +51,7 @@ class Builder:
         names: Sequence[str | None] = (),
     ) -> Node:
         """Append `op(operands)`; ShapeError or DTypeError from the type rule."""
-        record = OPS[op] if isinstance(op, str) else op
+        record = records.OPS[op] if isinstance(op, str) else op
         values = self._values(operands)
         full = complete_attrs(record, attrs or {})
         types = record.infer(tuple(v.type for v in values), full)
@@ -67,11 +68,11 @@ class Builder:
         return node
 
     def __getattr__(self, name: str) -> Callable[..., Value]:
-        if name not in OPS:
+        if name not in records.OPS:
             raise AttributeError(f"no op {name!r}")
 
         def call(*operands: Operand, name_hint: str | None = None, **attrs: Any) -> Value:
-            return self.emit(OPS[name], operands, attrs, names=[name_hint]).results[0]
+            return self.emit(records.OPS[name], operands, attrs, names=[name_hint]).results[0]
 
         return call
 

@@ -14,10 +14,11 @@ without the passes and code generation, and `import tapeless` without nearly eve
 from __future__ import annotations
 
 import importlib
-import importlib.util
+import os
 import sys
-import threading
+from _thread import RLock  # `threading` takes its time
 from collections.abc import Callable, Mapping, Sequence
+from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any
 
@@ -26,7 +27,10 @@ class _Late(ModuleType):
     """A module that is not executed yet; executed, it is an ordinary one."""
 
     def __getattr__(self, name: str) -> Any:
-        """Only called for what is missing, hence not once the module is loaded."""
+        """Only called for what is missing, hence not once the module is loaded. Who looks through
+        all modules for what each of them is (`__file__`) loads none."""
+        if name.startswith("__") and name.endswith("__") and name != "__path__":
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r} yet")
         self.__dict__["__late__"].load(self)
         return getattr(self, name)
 
@@ -35,7 +39,7 @@ class _Loading:
     """How a late module is executed, once, whatever thread asks first."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._begun = self._done = False
 
     def load(self, module: ModuleType) -> None:
@@ -47,32 +51,60 @@ class _Loading:
                 raise AttributeError(f"{module.__name__} is being loaded")
             self._begun = True
             try:
-                assert module.__spec__ is not None and module.__spec__.loader is not None
-                module.__spec__.loader.exec_module(module)
+                _find(module).exec_module(module)
                 module.__class__ = ModuleType
                 self._done = True
             finally:
                 self._begun = False
 
 
+def _find(module: ModuleType) -> Any:
+    """What executes a module; it is told where it comes from."""
+    parent = module.__name__.rpartition(".")[0]
+    spec = PathFinder.find_spec(module.__name__, sys.modules[parent].__path__)
+    if spec is None or spec.loader is None:
+        raise ModuleNotFoundError(f"no module {module.__name__}", name=module.__name__)
+    module.__spec__, module.__loader__, module.__package__ = spec, spec.loader, spec.parent
+    module.__file__ = spec.origin
+    if spec.submodule_search_locations is not None:
+        module.__path__ = spec.submodule_search_locations
+    return spec.loader
+
+
 def modules(package: str, *names: str) -> None:
     """Register modules of a package that is being imported as late."""
+    folders = sys.modules[package].__path__
     for name in names:
         full = f"{package}.{name}"
         if full in sys.modules:
             continue
-        spec = importlib.util.find_spec(full)
-        if spec is None:
-            raise ModuleNotFoundError(f"no module {full}", name=full)
         module = _Late(full, None)
-        module.__spec__, module.__loader__ = spec, spec.loader
-        module.__file__ = spec.origin
-        module.__package__ = spec.parent
-        if spec.submodule_search_locations is not None:
-            module.__path__ = spec.submodule_search_locations
+        inner = [path for folder in folders if os.path.isdir(path := os.path.join(folder, name))]
+        if inner:
+            module.__path__ = inner
         module.__dict__["__late__"] = _Loading()
         sys.modules[full] = module
         setattr(sys.modules[package], name, module)
+
+
+def functions(package: str, *names: str) -> None:
+    """Give a package functions that are named like its modules they lie in: `late.functions("ir",
+    "parse")` does late what `from .parse import parse` does in `ir/__init__.py`."""
+    scope = {name: _Function(name) for name in names}
+    sys.modules[package].__class__ = type("_Package", (ModuleType,), scope)
+
+
+class _Function:
+    """An attribute of a package. The import of the module of its name does not replace it."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, package: ModuleType, owner: type) -> Any:
+        return getattr(importlib.import_module(f"{package.__name__}.{self._name}"), self._name)
+
+    def __set__(self, package: ModuleType, value: Any) -> None:
+        """The import system sets the module."""
 
 
 def names(
@@ -88,8 +120,8 @@ def names(
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         module = importlib.import_module(home[name], package)
         try:
-            value = getattr(module, name)
-        except AttributeError:  # a module of that package
+            value = vars(module)[name] if module.__name__ == package else getattr(module, name)
+        except (AttributeError, KeyError):  # a module of that package
             value = importlib.import_module(f"{module.__name__}.{name}")
         setattr(sys.modules[package], name, value)
         return value

@@ -30,9 +30,9 @@ from .builder import Builder
 from .evaluate import run_node
 from .graph import Value
 from .jacobian import Axes, Map, Term
-from .ops.windows import windows_shape
 from .record import dataclass
 from .types import F64
+from .windows import windows_shape
 
 Extents = tuple[int, ...]
 Emit = Callable[[Builder, Value, Mapping[str, Any], Sequence[Value], Extents, Extents], Value]

@@ -19,6 +19,7 @@ Structured ops share a `kind`; code generation has one emitter per kind, never o
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from functools import cached_property
@@ -108,13 +109,23 @@ class Op:
         return f"Op({self.name})"
 
 
-OPS: dict[str, Op] = {}
-"""The closed registry, filled once when `ir.ops` is imported."""
+_OPS: dict[str, Op] = {}
+
+if TYPE_CHECKING:
+    OPS = _OPS
+    """The closed registry: `ir.ops` fills it when it is first asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name != "OPS":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    importlib.import_module(f"{__package__}.ops")
+    return _OPS
 
 
 def define(op: Op) -> Op:
     """Enter a record into the registry; a name is defined once."""
-    if op.name in OPS:
+    if op.name in _OPS:
         raise ValueError(f"op {op.name} is defined twice")
-    OPS[op.name] = op
+    _OPS[op.name] = op
     return op

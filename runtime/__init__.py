@@ -2,3 +2,7 @@
 
 Only this package imports llvmlite, when something is compiled, and numba, when it is asked for.
 """
+
+from ..ir import late
+
+late.modules(__name__, "engine", "functions")  # a step from the cache does without

@@ -21,18 +21,20 @@ from __future__ import annotations
 
 import ctypes
 import math
-import threading
+from _thread import allocate_lock
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from itertools import combinations, starmap
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..ir.record import dataclass
 from .commit import commit
 from .store import Store
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class Reason(IntEnum):
@@ -139,7 +141,7 @@ class Miss:
 MISS: Final = Miss()
 """What a call returns when it did not run, having written nothing."""
 
-Outputs = tuple[NDArray[Any], ...]
+Outputs = tuple["NDArray[Any]", ...]
 Returns = Literal["all", "only", "none"]
 """What a call returns: the tuple of the outputs, the only one itself, or None."""
 
@@ -207,7 +209,7 @@ class PythonForm:
         self._step = step(target.step) if target.step else lambda table: 0
         self._cells = [np.zeros((), item.dtype) for item in items]
         self._spans: list[tuple[int, Item]] = []
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
 
     def call(self, *arguments: Any, **named: Any) -> Any:
         given = self._parameters.arrange(arguments, named)

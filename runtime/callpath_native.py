@@ -10,12 +10,12 @@ this interpreter.
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import import_module
 from itertools import accumulate
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -192,13 +192,17 @@ def _group(kind: type, keys: tuple[str, ...], count: int) -> list[int]:
 # --- the functions, and whether they work here -------------------------------------------------
 
 
+def _read(name: str) -> str:
+    with open(os.path.join(os.path.dirname(__file__), name)) as file:
+        return file.read()
+
+
 @cache
 def _methods(store: Store | None = None) -> tuple[_Method, ...] | None:
     """The compiled functions, or None where they do not work."""
     if not _layout_is_known():
         return None
-    folder = Path(__file__).parent
-    text = "\n".join((folder / name).read_text() for name in _TEXTS)
+    text = "\n".join(map(_read, _TEXTS))
     symbols = tuple(f"tapeless_{name}" for name in _FUNCTIONS)
     imports = {name: _address(name) for name in _PYTHON}
     imports["PyArray_NewFromDescr"] = _numpy_address(_NEW_FROM_DESCR)

@@ -13,10 +13,9 @@ held.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..ir.errors import ScalarRangeError
 from ..ir.record import dataclass
@@ -25,8 +24,12 @@ from . import callpath
 from .callpath import Entry, Form, Item, Parameters, Returns, Target
 from .store import Store
 
-Array = NDArray[Any]
-Prepare = Callable[[Sequence[Array]], Callable[[], None]]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+Prepare = Callable[["Sequence[Array]"], Callable[[], None]]
 
 ALIGNMENT: Final = 64
 

@@ -66,31 +66,19 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.record import dataclass
 from ..ir.types import DTYPES
 from . import angles, logarithms, powers, vecmath
 from .lanes import ArrayLanes
+from .spec import FLOATS as FLOATS
+from .spec import ROUTINES as ROUTINES
+from .spec import KernelSpec as KernelSpec
+from .spec import routine_dtypes as routine_dtypes
+from .spec import routine_symbol as routine_symbol
 
 Scalar = Any
 Buffer = np.ndarray
 
 
-@dataclass(frozen=True)
-class KernelSpec:
-    """What the engine must know about a kernel of generated source: the dtypes of its buffers
-    ("f32", ...), in order, and how many i64 extents follow them."""
-
-    name: str
-    buffers: tuple[str, ...]
-    extents: int = 0
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """What its parameters are, in the words of `runtime/builder.py`."""
-        return (*(f"{name}*" for name in self.buffers), *["i64"] * self.extents)
-
-
-FLOATS = ("f32", "f64")
 INTEGERS = tuple(name for name, dtype in DTYPES.items() if dtype.kind in "iu")
 NUMBERS = INTEGERS + FLOATS
 ANY = ("bool", *NUMBERS)
@@ -150,22 +138,6 @@ ELEMENTWISE: dict[str, tuple[Sequence[str], Callable[..., Scalar]]] = {
     "add_reassoc": (FLOATS, np.add),
 }
 """Name to dtypes and meaning; `<name>_<dtype>` is in the vocabulary for each."""
-
-
-ROUTINES = {"gemm": "iiiiifpipifpi", "gemv": "iiifpipfp"}
-"""Operand kinds of the matrix routines: i integer or flag, f number, p buffer."""
-
-
-def routine_symbol(routine: str, dtype: str) -> str:
-    """The C function behind `gemm_f32` and its kin."""
-    return f"tapeless_{routine}_{dtype}"
-
-
-def routine_dtypes(text: str) -> tuple[str, ...]:
-    """The dtypes of the routines that LLVM text calls."""
-    return tuple(
-        dtype for dtype in FLOATS if any(routine_symbol(name, dtype) in text for name in ROUTINES)
-    )
 
 
 def _quietly(function: Callable[..., Scalar], dtype: np.dtype, *operands: Scalar) -> Scalar:

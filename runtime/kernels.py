@@ -12,10 +12,8 @@ llvmlite; compiling does.
 
 from __future__ import annotations
 
-import ast
-import json
+import marshal
 import os
-import struct
 import zlib
 from collections.abc import Iterable
 from functools import cache
@@ -23,13 +21,14 @@ from typing import TYPE_CHECKING, Literal
 
 from ..ir.errors import TapelessError
 from ..ir.record import dataclass
-from .canonical import canonical
 from .identity import digest
-from .kernel import KernelSpec
 from .loading import Linked
+from .spec import KernelSpec
 from .store import Store, recall
 
 if TYPE_CHECKING:
+    import ast
+
     from .lowering import Lowered
 
 Origin = Literal["memory", "cache", "compiled"]
@@ -67,19 +66,15 @@ class Kernel:
 
     def pack(self) -> bytes:
         """As the payload of an entry: `unpack` makes the kernel again."""
-        calls = [self.routines, self.functions]
-        fields = [self.symbol, self.returns_status, *calls, len(self.image)]
-        head = json.dumps(fields).encode()
-        return struct.pack("<I", len(head)) + head + self.image + self.packed_text
+        code = self.image, self.packed_text
+        return marshal.dumps((
+            self.symbol, self.returns_status, self.routines, self.functions, *code,
+        ))  # fmt: skip
 
 
 def unpack(payload: bytes) -> Kernel:
     """The kernel of a payload whose MAC was right."""
-    (length,) = struct.unpack_from("<I", payload)
-    body = 4 + length
-    symbol, returns_status, routines, functions, size = json.loads(payload[4:body])
-    image, text = payload[body : body + size], payload[body + size :]
-    return Kernel(symbol, returns_status, tuple(routines), tuple(functions), image, text)
+    return Kernel(*marshal.loads(payload))
 
 
 class KernelTable:
@@ -125,6 +120,8 @@ def engine() -> str:
 def kernel_symbol(text: str, spec: KernelSpec) -> str:
     """A name that says what the kernel of this source computes, on whatever machine, and what
     translates it."""
+    from .canonical import canonical  # lazily: a cached program does without
+
     return f"kernel_{digest(engine(), canonical(text), *spec.kinds)[:32]}"
 
 

@@ -9,11 +9,11 @@ theirs, in the order in which compiling takes them.
 from __future__ import annotations
 
 import os
-import threading
+from _thread import RLock
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
-MAKING: Final = threading.RLock()
+MAKING: Final = RLock()
 
 
 def hold_while_forking(*locks: AbstractContextManager[Any]) -> None:

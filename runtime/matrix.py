@@ -16,10 +16,10 @@ from functools import cache
 
 from .blas import Blas, find, find_address
 from .blas_threads import THREAD_FUNCTIONS, WITH_THREADS, WITHOUT_THREADS
-from .kernel import ROUTINES, routine_symbol
 from .loading import Linked, assemble, link
 from .pool import export_pool
 from .product_choice import measured_choice
+from .spec import ROUTINES, routine_symbol
 from .store import Store, kept
 
 

@@ -11,20 +11,23 @@ VerifyError. What a step computes is the same with and without.
 from __future__ import annotations
 
 import os
-import threading
+from _thread import RLock
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..ir.errors import VerifyError
 from .callpath import MISS, Entry, Form, Outputs, Parameters, Returns, returned
 from .executable import ALIGNMENT, Executable, Layout, Step
 from .store import Store
 
-Array = NDArray[Any]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
 
 VARIABLE: Final = "TAPELESS_POISON"
 GUARD: Final = 4 * ALIGNMENT
@@ -50,7 +53,7 @@ class PoisonedExecutable(Executable):
     NumPy fills large arrays without the GIL."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._turns = threading.RLock()
+        self._turns = RLock()
         super().__init__(*args, **kwargs)
 
     def entry(

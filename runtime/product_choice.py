@@ -21,7 +21,7 @@ import numpy as np
 
 from ..ir.record import dataclass
 from .blas import Blas, find
-from .kernel import ROUTINES
+from .spec import ROUTINES
 from .store import Store, recall
 
 ROUNDS, BUDGET = 9, 1e-3

@@ -2,6 +2,7 @@
 
 source      the user's line, for nodes and for errors
 constants   concrete arrays in the graph
+active      the trace that is being recorded
 recorder    one trace: the graph under construction, its arrays, captured arrays
 lenses      views as pairs of get and put
 handle      a buffer seen through lenses: reading, writing, views
@@ -16,3 +17,7 @@ misuse      what dispatch cannot catch, explained
 reachable   traced arrays kept behind the trace's back
 generators  random numbers drawn behind it
 """
+
+from ...ir import late
+
+late.modules(__name__, "reachable", "source")  # what looks into a step is loaded when one is traced

@@ -17,8 +17,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from .active import active
 from .reachable import reachable
-from .recorder import active
 
 DRAW_OTHERWISE: Final = (
     "draw with tl.random from a key that is an argument, or outside the step and pass the array"

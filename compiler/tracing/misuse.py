@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from ...ir.errors import TraceError, UnsupportedError
-from ..signature import GENERATORS
+from ..signature import is_generator
 from . import source
 from .generators import DRAW_OTHERWISE
 from .handle import Handle
@@ -267,7 +267,7 @@ def _random(node: ast.Call) -> str:
 
 def _draws(node: ast.Call, frame: FrameType | None) -> bool:
     """Whether a call is one of a random generator's."""
-    return _callee(node).startswith("np.random") or isinstance(_receiver(node, frame), GENERATORS)
+    return _callee(node).startswith("np.random") or is_generator(type(_receiver(node, frame)))
 
 
 def _receiver(node: ast.Call, frame: FrameType | None) -> Any:

@@ -8,11 +8,10 @@ a write to any other array takes effect once, as in NumPy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from ...ir.errors import ShapeError, TapelessError, TraceError, UnsupportedError
 from ...ir.graph import Loc, Value
 from ..signature import spec_of
 from . import source
+from .active import ACTIVE, active
 from .constants import constant
 
 if TYPE_CHECKING:
@@ -28,12 +28,6 @@ if TYPE_CHECKING:
     from .traced import TracedArray
 
 E = TypeVar("E", bound=TapelessError)
-
-_ACTIVE: ContextVar[Recorder | None] = ContextVar("tapeless_trace", default=None)
-
-
-active: Final[Callable[[], Recorder | None]] = _ACTIVE.get
-"""The trace this thread is recording, if any."""
 
 
 class Buffer:
@@ -103,12 +97,12 @@ class Recorder:
     @contextmanager
     def recording(self) -> Iterator[None]:
         """Make this the active trace; handles die when the block ends."""
-        token = _ACTIVE.set(self)
+        token = ACTIVE.set(self)
         try:
             yield
         finally:
             self.alive = False
-            _ACTIVE.reset(token)
+            ACTIVE.reset(token)
 
     def statement(self, function: Any, args: Any, kwargs: Any) -> Any:
         """Run one operation the user wrote: its nodes, its errors and its result get their line.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from ...ir.errors import TapelessError, TraceError, UnsupportedError
-from ..signature import GENERATORS
+from ..signature import is_generator
 from . import source
 from .generators import RandomGuard
 from .recorder import located
@@ -35,7 +35,7 @@ class Refused:
 
     def _error(self) -> TapelessError:
         error: TapelessError = UnsupportedError(f"{self._name}: {self._why}")
-        if issubclass(self._kind, GENERATORS):
+        if is_generator(self._kind):
             error = TraceError(f"{self._name}: {RandomGuard.message}")
         return located(error, source.user_frame())
 

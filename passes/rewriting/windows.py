@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ...ir.graph import Value
 from ...ir.ops.move import full_slice
-from ...ir.ops.windows import window_count
+from ...ir.windows import window_count
 from .patterns import p, x
 from .rules import Rule, Site, rule
 

@@ -208,10 +208,12 @@ assert "cache" in str(program.timings())
 LIGHT = """
 modules = dict(sys.modules)
 assert not [n for n in modules if n.startswith(("numba", "llvmlite", "tapeless.passes."))]
+assert "tapeless.ir.graph" not in modules and "tapeless.compiler.tracing.recorder" not in modules
 late = [n for n, module in modules.items() if type(module).__name__ == "_Late"]
-unused = "checker codegen eager interpret memory open_jacobians peaks pipeline profile reports"
-unused += " verification zeros"
-assert sorted(late) == ["tapeless.compiler." + n for n in unused.split()], late
+unused = "checker codegen eager fingerprint interpret memory open_jacobians peaks pipeline profile"
+unused += " reports trace tracing.reachable tracing.source verification zeros"
+unused = ["tapeless.compiler." + n for n in unused.split()]
+assert sorted(late) == [*unused, "tapeless.runtime.engine"], late
 """
 
 
@@ -222,7 +224,7 @@ def test_a_second_process_loads_neither_passes_nor_code_generation(cold, run):
 NO_PASS = """
 pipeline.lower, codegen.generate = real
 made = step.programs[0]
-assert [p.name for p in made.timings().phases] == ["trace", "cache", "cache", "bind"]
+assert [p.name for p in made.timings().phases] == ["cache", "cache", "bind"]
 fresh = tl.compile(step.function, cache=False).lower(p, x, y, 0.1)
 assert all(made.ir(stage) == fresh.ir(stage) for stage in made.stages)
 assert made.verify(p, x, y, 0.1)

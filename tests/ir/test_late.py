@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from tapeless.ir import late
 
 PACKAGE = {
     "__init__.py": """
@@ -95,11 +96,26 @@ def test_threads_see_a_module_only_when_it_is_complete(package: ModuleType, tmp_
     assert (found, package.loaded) == ([42] * 4, ["slow"])
 
 
-def test_a_module_that_does_not_exist() -> None:
-    from tapeless.ir import late
+def test_a_module_that_does_not_exist(package: ModuleType) -> None:
+    late.modules("parcel", "nowhere")
+    with pytest.raises(ModuleNotFoundError, match=r"no module parcel\.nowhere"):
+        _ = package.nowhere.name
 
-    with pytest.raises(ModuleNotFoundError, match=r"no module tapeless\.ir\.nowhere"):
-        late.modules("tapeless.ir", "nowhere")
+
+def test_looking_through_all_modules_loads_none(package: ModuleType) -> None:
+    assert not hasattr(package.slow, "__file__")
+    assert not hasattr(package.slow, "__warningregistry__")
+    assert package.loaded == []
+    assert (package.slow.answer, Path(package.slow.__file__).name) == (42, "slow.py")
+    assert package.slow.__spec__.name == "parcel.slow"
+
+
+def test_a_function_named_like_its_module() -> None:
+    from tapeless import ir
+
+    module = importlib.import_module("tapeless.ir.parse")
+    assert ir.parse is module.parse
+    assert ir.verify is importlib.import_module("tapeless.ir.verify").verify
 
 
 def test_the_front_loads_nothing_that_is_not_used(python: Callable[..., str]) -> None:

@@ -1,0 +1,164 @@
+"""A compiled step in memory, made of the object code of its kernels and of its driver.
+
+    module = load_source(source, driver_text, symbols, store)      what an earlier process compiled
+    module.address      address of the C function  int64_t step(void **table)
+    module.call(table)  calls it, given the address of a pointer table; the status, 0 = ok
+
+`runtime/engine.py` compiles what is not there yet. Importing this module imports neither numba nor
+llvmlite.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import linecache
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import field
+from functools import cached_property
+from typing import Final
+
+from ..ir.record import dataclass
+from . import functions
+from .clock import Clock
+from .files import keep
+from .identity import sha256
+from .kernels import Kernel, Origin, kernel_table
+from .loading import Linked, assemble, link
+from .making import MAKING
+from .matrix import export_routines
+from .modes import DEFAULTS, RunOptions
+from .places import source_directory
+from .pool import export_pool, thread_cell, thread_count
+from .spec import routine_dtypes
+from .store import Store
+
+DRIVER: Final = "step"
+"""The function of generated source that calls the others."""
+
+
+@dataclass(frozen=True, eq=False)
+class NativeModule:
+    """A compiled step. Its machine code lives as long as this object.
+
+    timings     seconds per phase: "find" the kernels ("cache" if some were stored), "lower" them
+                to LLVM text ("numba" if it does), "llvm", "store", "routines", "link"
+    origins     how many kernels were in "memory", came from the "cache", or were "compiled"
+    """
+
+    source: str
+    path: str
+    kernels: Mapping[str, Kernel]
+    driver_text: str
+    linked: Linked
+    timings: Mapping[str, float] = field(default_factory=dict)
+    origins: Mapping[Origin, int] = field(default_factory=dict)
+
+    @property
+    def address(self) -> int:
+        """The C function `int64_t step(void **table)`; keep this object while calling it."""
+        return self.linked.addresses[DRIVER]
+
+    @cached_property
+    def call(self) -> Callable[[int], int]:
+        """The step as a Python function of the table's address. It keeps the GIL: matrix products
+        change OpenBLAS's thread count for a moment, and Ctrl-C waits for the end of the step."""
+        function = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(self.address)
+        function.machine_code = self.linked  # type: ignore[attr-defined]  # keeps it loaded
+        return function
+
+    def llvm(self) -> str:
+        """LLVM text: each distinct kernel after its passes, then the driver."""
+        return "\n".join([*(k.llvm() for k in self._distinct()), self.driver_text])
+
+    def asm(self) -> str:
+        """Assembly of the same, for this machine."""
+        from .link import assembly, parsed  # lazily: llvmlite
+
+        driver = assembly(parsed(self.driver_text))
+        return "\n".join([*(k.asm() for k in self._distinct()), driver])
+
+    def _distinct(self) -> Iterable[Kernel]:
+        return {kernel.symbol: kernel for kernel in self.kernels.values()}.values()
+
+
+def load_source(
+    source: str,
+    driver_text: str,
+    symbols: Mapping[str, str],
+    store: Store,
+    options: RunOptions = DEFAULTS,
+) -> NativeModule | None:
+    """The module of a source that was compiled before, found by the symbols of its kernels and the
+    driver's LLVM text: the source is not even read. None if a kernel is not there any more."""
+    clock = Clock()
+    location = written(source)
+    kernels: dict[str, Kernel] = {}
+    origins: Counter[Origin] = Counter()
+    with MAKING:
+        for name, symbol in symbols.items():
+            found = kernel_table().find(symbol, store)
+            if found is None:
+                return None
+            kernels[name], origin = found
+            origins[origin] += 1
+        clock.done("cache")
+        try:
+            linked = load(driver_text, kernels.values(), store, options, clock)
+        except RuntimeError:  # `compile_source` finds out what cannot be loaded
+            return None
+    return NativeModule(source, location, kernels, driver_text, linked, clock.phases, origins)
+
+
+def load(
+    text: str,
+    kernels: Iterable[Kernel],
+    store: Store | None,
+    options: RunOptions,
+    clock: Clock,
+) -> Linked:
+    """Load a driver with the kernels it calls that are not loaded yet. RuntimeError if the object
+    code cannot be loaded."""
+    threads, table = thread_count(options.threads), kernel_table()
+    distinct = {kernel.symbol: kernel for kernel in kernels}
+    addresses = {symbol: table.address(kernel) for symbol, kernel in distinct.items()}
+    imports = {symbol: address for symbol, address in addresses.items() if address is not None}
+    new = [kernel for symbol, kernel in distinct.items() if symbol not in imports]
+    dtypes = {*routine_dtypes(text), *(name for kernel in new for name in kernel.routines)}
+    words = dict.fromkeys(word for kernel in new for word in kernel.functions)
+    if dtypes or words:
+        clock.done("link")
+        for dtype in dtypes:
+            imports |= export_routines(dtype, store)
+        imports |= functions.export_functions(words, store) if words else {}
+        clock.done("routines")
+    if "@tapeless_threads" in text:
+        imports |= export_pool(store)
+        imports["tapeless_threads"] = ctypes.addressof(thread_cell(threads))
+    images = [*(kernel.image for kernel in new), assemble(text, store)]
+    linked = link(images, (DRIVER, *(kernel.symbol for kernel in new)), imports)
+    table.add(new, linked)
+    clock.done("link")
+    return linked
+
+
+def written(source: str) -> str:
+    """Put the text where tracebacks, profilers and readers find it; the file's name."""
+    try:
+        target = os.path.join(source_directory(), f"{_digest(source)}.py")
+        keep(target, source.encode())
+        return target
+    except OSError:
+        return remembered(source)
+
+
+def remembered(source: str) -> str:
+    """Keep the text in `linecache`, which tracebacks read too; the name it has there."""
+    name = f"<tapeless {_digest(source)}.py>"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    return name
+
+
+def _digest(source: str) -> str:
+    return sha256(source.encode()).hexdigest()[:16]
