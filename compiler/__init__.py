@@ -16,6 +16,8 @@ late.modules(
     "pipeline",
     "profile",
     "reports",
+    "retracing",
+    "table",
     "trace",
     "verification",
     "zeros",

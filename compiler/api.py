@@ -19,11 +19,11 @@ from ..ir.record import dataclass
 from ..runtime.callpath import MISS
 from ..runtime.making import MAKING
 from ..runtime.modes import RunOptions, can_flush
+from . import retracing
 from .call import Call, Options, Step, difference
 from .callplan import Fast
 from .objects import Hidden, is_object
 from .program import Program
-from .retracing import warn_of_forms, warn_of_pins
 from .tracing.active import active
 
 RECENT = 8
@@ -110,8 +110,9 @@ class CompiledFunction:
                     if hidden not in self._hidden:
                         self._hidden = (hidden, *self._hidden)
                     self._made = (*self._made, program)
-                    warn_of_pins(alike)
-                    warn_of_forms(self._made)
+                    if len(self._made) > 1:
+                        retracing.warn_of_pins(alike)
+                        retracing.warn_of_forms(self._made)
         return program
 
     def _find(self, call: Call) -> Program | None:

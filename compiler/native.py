@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 from ..ir.record import dataclass
 from ..runtime import engine
 from ..runtime.clock import Clock
-from ..runtime.executable import Executable, Prepare
+from ..runtime.executable import Executable, Prepare, make_executable
 from ..runtime.modes import DEFAULTS, RunOptions
 from ..runtime.module import NativeModule, load_source
-from ..runtime.poison import make_executable
 from ..runtime.store import Store, open_store, recall
 from . import checker, codegen, memory
 from .product import Product, pack, unpack

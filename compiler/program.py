@@ -30,6 +30,7 @@ from . import (
     pipeline,
     profile,
     reports,
+    table,
     trace,
     verification,
     zeros,
@@ -42,7 +43,6 @@ from .objects import NONE, Hidden
 from .outline import Finish, Outline
 from .signature import ArraySpec, Described
 from .stages import STAGES
-from .table import seconds_text
 from .tracing import reachable
 
 if TYPE_CHECKING:
@@ -282,7 +282,8 @@ class Program:
         if self._product is None:
             before += sum(t.seconds for t in self._lowered.timings)
         verb = "compiled" if self._product is None else "loaded from the cache"
-        took = f"{seconds_text(before + native)}, {seconds_text(native)} of it native code"
+        total, own = table.seconds_text(before + native), table.seconds_text(native)
+        took = f"{total}, {own} of it native code"
         print(f"tapeless: {self.name} {verb} in {took} ({self._reason})", file=sys.stderr)
 
     def run_native(self, leaves: Sequence[Any], prepare: Prepare | None = None) -> Sequence[Array]:

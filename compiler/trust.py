@@ -61,6 +61,7 @@ _VERSIONED: Final = (*_OWN, _NUMPY)
 _FAMILY: Final = frozenset({PACKAGE, "numpy", "llvmlite", "numba"})
 _DISPATCHER: Final[Any] = type(np.sum)
 _RANDOM: Final = "numpy.random.mtrand"
+_RUNTIME: Final = f"{PACKAGE}.runtime"
 _HEAP_TYPE: Final = 1 << 9
 _SETS: Final = frozenset({set, frozenset})
 
@@ -164,10 +165,11 @@ def is_protocol(kind: Any) -> bool:
 
 
 def check_package() -> None:
-    """ImpenetrableError if a loaded module of this package has a function or an object in it that
-    does not belong there, such as a test puts there."""
+    """ImpenetrableError if a loaded module of this package, as far as they trace, has a function or
+    an object in it that does not belong there, such as a test puts there."""
     for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] == PACKAGE and type(module) is ModuleType:
+        traced = name.partition(".")[0] == PACKAGE and not name.startswith(_RUNTIME)
+        if traced and type(module) is ModuleType:
             for key, value in list(vars(module).items()):
                 _check_member(name, key, value)
 
@@ -176,6 +178,8 @@ def _check_member(module: str, key: str, value: Any) -> None:
     kind = type(value)
     if kind is FunctionType:
         own = _is_known_file(value.__code__.co_filename)
+    elif kind is str or kind is ModuleType:
+        return
     elif kind is type:
         own = _is_known(value.__module__)
         if own and value.__module__ == module:

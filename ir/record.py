@@ -4,7 +4,7 @@
 
 `dataclasses.dataclass` compiles half a dozen functions for every class, which took more than half
 of the time to import this package. Here the standard library finds the fields, comparison, hash and
-text share code between classes, and `__init__` is compiled for the first instance. To a type
+text share code between classes, and `__init__` is compiled where instances are many. To a type
 checker, to `fields`, `replace` and patterns, it is the same thing.
 """
 
@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 _MISSING: Final = dataclasses.MISSING
 _set: Final = object.__setattr__
+
+FEW: Final = 8
+"""Fewer instances than these are not worth compiling for."""
 
 
 def _made(
@@ -121,15 +124,45 @@ def _set_state(self: Any, state: list[Any]) -> None:
 
 
 def _init(cls: Any, frozen: bool) -> Callable[..., None]:
-    """An `__init__` that puts the compiled one in its place and goes on there. Two threads may both
-    do that: what they compile is the same."""
+    """An `__init__` for the first instances. Then it puts a compiled one in its place and goes on
+    there, and so it does with arguments that it does not expect. Two threads may both do that: what
+    they compile is the same."""
+    left = [FEW]
+    store = _set if frozen else setattr
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        compiled = _compiled_init(cls, frozen)
-        cls.__init__ = compiled
-        compiled(self, *args, **kwargs)
+        left[0] -= 1
+        values = _values_of(dataclasses.fields(cls), args, kwargs) if left[0] > 0 else None
+        if values is None or hasattr(cls, "__post_init__"):
+            compiled = _compiled_init(cls, frozen)
+            cls.__init__ = compiled
+            compiled(self, *args, **kwargs)
+            return
+        for name, value in values.items():
+            store(self, name, value)
 
     return __init__
+
+
+def _values_of(
+    fields: tuple[dataclasses.Field[Any], ...], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any] | None:
+    """The value of every field; None where that is not easily said."""
+    names = [f.name for f in fields]
+    given = dict(zip(names, args, strict=False)) | kwargs
+    if len(given) != len(args) + len(kwargs) or not given.keys() <= set(names):
+        return None
+    for f in fields:
+        if f.kw_only or not f.init:
+            return None
+        if f.name not in given:
+            if f.default is not _MISSING:
+                given[f.name] = f.default
+            elif f.default_factory is not _MISSING:
+                given[f.name] = f.default_factory()
+            else:
+                return None
+    return given
 
 
 def _compiled_init(cls: Any, frozen: bool) -> Any:

@@ -12,6 +12,7 @@ held.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -20,7 +21,7 @@ import numpy as np
 from ..ir.errors import ScalarRangeError
 from ..ir.record import dataclass
 from ..ir.types import Type
-from . import callpath
+from . import callpath, poison
 from .callpath import Entry, Form, Item, Parameters, Returns, Target
 from .store import Store
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 Prepare = Callable[["Sequence[Array]"], Callable[[], None]]
 
 ALIGNMENT: Final = 64
+POISONED: Final = "TAPELESS_POISON"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,3 +183,16 @@ def _plain(leaf: Any, argument: Argument) -> Any:
     except OverflowError as error:
         raise ScalarRangeError(str(error)) from None
     return cell
+
+
+def make_executable(
+    step: Step,
+    layout: Layout,
+    scratch: int,
+    failed: Callable[[int], Exception],
+    store: Store | None,
+) -> Executable:
+    """The executable of a step, poisoned where the environment asks for it."""
+    poisoned = os.environ.get(POISONED, "").lower() not in ("", "0", "off")
+    kind = poison.PoisonedExecutable if poisoned else Executable
+    return kind(step, layout, scratch, failed, store=store)

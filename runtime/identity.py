@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from hashlib import sha256 as sha256
 else:  # `hashlib` would load OpenSSL, which takes 2 ms
     try:
-        from _sha2 import sha256
-    except ImportError:
-        try:
+        if sys.version_info >= (3, 12):
+            from _sha2 import sha256
+        else:
             from _sha256 import sha256
-        except ImportError:
-            from hashlib import sha256
+    except ImportError:
+        from hashlib import sha256
 
 _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _FOLDERS: Final = ("ir", "passes", "runtime", "compiler", "library")

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import marshal
 import os
-import zlib
 from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Literal
@@ -50,6 +49,8 @@ class Kernel:
     @property
     def text(self) -> str:
         """The LLVM text it was made of, before LLVM's passes."""
+        import zlib  # lazily: its object code alone is run
+
         return zlib.decompress(self.packed_text).decode()
 
     def llvm(self) -> str:
@@ -127,6 +128,8 @@ def kernel_symbol(text: str, spec: KernelSpec) -> str:
 
 def compiled(symbol: str, kernel: Lowered) -> Kernel:
     """The kernel after LLVM's passes, as object code."""
+    import zlib  # lazily: see above
+
     from .link import compile_text  # lazily: llvmlite
 
     image, packed = compile_text(kernel.text), zlib.compress(kernel.text.encode(), 1)

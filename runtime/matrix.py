@@ -18,9 +18,8 @@ from .blas import Blas, find, find_address
 from .blas_threads import THREAD_FUNCTIONS, WITH_THREADS, WITHOUT_THREADS
 from .loading import Linked, assemble, link
 from .pool import export_pool
-from .product_choice import measured_choice
 from .spec import ROUTINES, routine_symbol
-from .store import Store, kept
+from .store import Store, kept, recall
 
 
 @cache
@@ -40,6 +39,12 @@ def _linked(dtype: str, store: Store | None) -> Linked:
     exports = [routine_symbol(name, dtype) for name in ROUTINES]
     choice = None if blas is None else measured_choice(dtype, store)
     return link(_images(dtype, blas, choice, store), exports, imports)
+
+
+def measured_choice(dtype: str, store: Store | None) -> int | None:
+    """Below how many multiplications tiles make a product for "f32" or "f64", if measured."""
+    payload = recall(store, "tiled work", dtype)
+    return None if payload is None else int(payload)
 
 
 @cache

@@ -10,7 +10,6 @@ VerifyError. What a step computes is the same with and without.
 
 from __future__ import annotations
 
-import os
 from _thread import RLock
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,8 +19,7 @@ import numpy as np
 
 from ..ir.errors import VerifyError
 from .callpath import MISS, Entry, Form, Outputs, Parameters, Returns, returned
-from .executable import ALIGNMENT, Executable, Layout, Step
-from .store import Store
+from .executable import ALIGNMENT, Executable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,23 +27,9 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-VARIABLE: Final = "TAPELESS_POISON"
 GUARD: Final = 4 * ALIGNMENT
 CANARY: Final = 0xA5
 POISON: Final = 0xFF
-
-
-def make_executable(
-    step: Step,
-    layout: Layout,
-    scratch: int,
-    failed: Callable[[int], Exception],
-    store: Store | None,
-) -> Executable:
-    """The executable of a step, poisoned where the environment asks for it."""
-    poisoned = os.environ.get(VARIABLE, "").lower() not in ("", "0", "off")
-    kind = PoisonedExecutable if poisoned else Executable
-    return kind(step, layout, scratch, failed, store=store)
 
 
 class PoisonedExecutable(Executable):

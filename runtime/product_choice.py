@@ -22,7 +22,7 @@ import numpy as np
 from ..ir.record import dataclass
 from .blas import Blas, find
 from .spec import ROUTINES
-from .store import Store, recall
+from .store import Store
 
 ROUNDS, BUDGET = 9, 1e-3
 
@@ -51,12 +51,6 @@ class Contest:
     work: int
     blas: float
     tiles: float
-
-
-def measured_choice(dtype: str, store: Store | None) -> int | None:
-    """Below how many multiplications tiles make a product for "f32" or "f64", if measured."""
-    payload = recall(store, "tiled work", dtype)
-    return None if payload is None else int(payload)
 
 
 def choose(dtype: str, store: Store | None) -> None:

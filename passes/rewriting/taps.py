@@ -24,7 +24,7 @@ from ...ir.dotspec import parse_spec
 from ...ir.graph import Node, Value
 from ...ir.ops.dot import letter_extents
 from ...ir.ops.move import full_slice
-from ...ir.ops.windows import window_span
+from ...ir.windows import window_span
 from .patterns import p, x, y
 from .rules import Rule, Site, rule
 

@@ -211,9 +211,10 @@ assert not [n for n in modules if n.startswith(("numba", "llvmlite", "tapeless.p
 assert "tapeless.ir.graph" not in modules and "tapeless.compiler.tracing.recorder" not in modules
 late = [n for n, module in modules.items() if type(module).__name__ == "_Late"]
 unused = "checker codegen eager fingerprint interpret memory open_jacobians peaks pipeline profile"
-unused += " reports trace tracing.reachable tracing.source verification zeros"
+unused += " reports retracing table trace tracing.reachable tracing.source verification zeros"
 unused = ["tapeless.compiler." + n for n in unused.split()]
-assert sorted(late) == [*unused, "tapeless.runtime.engine"], late
+unused += ["tapeless.runtime.engine", "tapeless.runtime.functions"]  # poison: the tests' own
+assert sorted(late) == unused, late
 """
 
 
@@ -247,7 +248,7 @@ def test_a_program_whose_kernels_are_gone_is_compiled_again(cold, run, tmp_path,
     assert store is not None
     payloads = {path: store.get(path.name) for path in objects(tmp_path)}
     for path, payload in payloads.items():
-        if payload is not None and payload[4:].startswith(b'["kernel_'):
+        if payload is not None and b"kernel_" in payload[:16]:
             path.unlink()
     assert run() == (cold, True, "")
     assert run() == (cold, False, "")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from tapeless.ir.errors import VerifyError
 from tapeless.ir.types import F64, I64, Type
-from tapeless.runtime.executable import Argument, Executable, Layout
-from tapeless.runtime.poison import PoisonedExecutable, make_executable
+from tapeless.runtime.executable import Argument, Executable, Layout, make_executable
+from tapeless.runtime.poison import PoisonedExecutable
 
 LAYOUT = Layout(
     arguments=(Argument("x", Type(F64, (4,)), False),),

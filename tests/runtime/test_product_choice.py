@@ -2,6 +2,7 @@
 
 import pytest
 from tapeless.runtime import blas, product_choice
+from tapeless.runtime.matrix import measured_choice
 from tapeless.runtime.product_choice import (
     CLASSES,
     PRODUCTS,
@@ -9,7 +10,6 @@ from tapeless.runtime.product_choice import (
     best,
     choose,
     measure,
-    measured_choice,
 )
 from tapeless.runtime.store import open_store
 
