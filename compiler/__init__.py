@@ -19,6 +19,7 @@ late.modules(
     "retracing",
     "table",
     "trace",
+    "tracing",
     "verification",
     "zeros",
 )

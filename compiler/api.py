@@ -20,11 +20,11 @@ from ..runtime.callpath import MISS
 from ..runtime.making import MAKING
 from ..runtime.modes import RunOptions, can_flush
 from . import retracing
+from .active import active
 from .call import Call, Options, Step, difference
 from .callplan import Fast
 from .objects import Hidden, is_object
 from .program import Program
-from .tracing.active import active
 
 RECENT = 8
 """Programs the fast way tries, the last used first."""

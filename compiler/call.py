@@ -16,7 +16,7 @@ from ..ir.errors import UnsupportedError
 from ..ir.record import dataclass
 from ..runtime.callpath import Parameters
 from ..runtime.modes import DEFAULTS, RunOptions
-from . import containers, objects
+from . import containers, objects, tracing
 from .objects import NONE, Hidden
 from .signature import (
     ArraySpec,
@@ -30,7 +30,6 @@ from .signature import (
     describe,
     parameters,
 )
-from .tracing import reachable
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,7 @@ def reach(function: Any) -> Iterator[Any]:
     """What a function holds: variables it closes over, the parts of a partial, the object of a
     built-in method."""
     if isinstance(function, FunctionType):
-        yield from (value for _, value in reachable.reachable(function))
+        yield from (value for _, value in tracing.reachable.reachable(function))
     elif isinstance(function, functools.partial):
         yield from (*function.args, *function.keywords.values(), *reach(function.func))
     elif isinstance(function, (BuiltinMethodType, MethodType)):

@@ -32,6 +32,7 @@ from . import (
     reports,
     table,
     trace,
+    tracing,
     verification,
     zeros,
 )
@@ -43,7 +44,6 @@ from .objects import NONE, Hidden
 from .outline import Finish, Outline
 from .signature import ArraySpec, Described
 from .stages import STAGES
-from .tracing import reachable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -114,7 +114,7 @@ class Program:
         for."""
         start = time.perf_counter()
         unseen = nullcontext() if self._early is None else self._early.watching()
-        with unseen, reachable.constants_unchanged(self._step.function):
+        with unseen, tracing.reachable.constants_unchanged(self._step.function):
             self._traced, self.hidden = self._trace(call)
         self.outline = self._traced
         self._trace_seconds = time.perf_counter() - start

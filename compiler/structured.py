@@ -36,8 +36,8 @@ from ..passes.algebra.reduced import Reduced
 from ..passes.jacobian_free import Forced
 from ..runtime.interpreter import interpret
 from . import tree
+from .active import active
 from .regions import union_size
-from .tracing.active import active
 from .tracing.handle import Handle
 from .tracing.promotion import as_array
 

@@ -24,9 +24,9 @@ from ..ir.errors import DTypeError, ShapeError, TraceError
 from ..ir.graph import Value
 from ..ir.record import dataclass
 from . import containers, eager, open_jacobians, tree
+from .active import active
 from .differentiated import Argnums, Function, Inputs, mark_arguments
 from .tracing import misuse
-from .tracing.active import active
 from .tracing.handle import Handle
 from .tracing.promotion import as_array, is_number, lift
 from .tracing.recorder import Recorder

@@ -21,8 +21,8 @@ from typing import Any, Final
 
 import numpy
 
+from ..compiler.active import active
 from ..compiler.tracing import assembly, creation, dispatch
-from ..compiler.tracing.active import active
 from ..compiler.tracing.generators import DRAW_OTHERWISE
 from ..compiler.tracing.promotion import holds_traced
 from ..compiler.tracing.recorder import Recorder

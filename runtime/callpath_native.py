@@ -33,7 +33,7 @@ from .callpath import (
     Target,
 )
 from .loading import assemble, link
-from .store import Store
+from .store import Store, recall
 
 _TEXTS: Final = ("callpath.ll", "callpath_checks.ll", "callpath_overlap.ll")
 _FUNCTIONS: Final = {"call": 0x82, "run": 0x80, "outputs": 0x04}
@@ -215,7 +215,7 @@ def _methods(store: Store | None = None) -> tuple[_Method, ...] | None:
         for symbol, (name, flags) in zip(symbols, _FUNCTIONS.items(), strict=True)
     )
     methods[0].keep_alive = linked
-    return methods if _agree(methods) else None
+    return methods if _is_proven(methods, text, store) else None
 
 
 def _address(name: str) -> int:
@@ -275,6 +275,17 @@ def _samples() -> Iterator[Any]:
     yield 1.7
     for code in "?bhilqBHILQfd":
         yield np.dtype(code).type(1.7)
+
+
+def _is_proven(methods: Sequence[_Method], text: str, store: Store | None) -> bool:
+    """Whether the native form agrees with the Python form: tried now, or by an earlier process of
+    the same Python, NumPy and machine that kept it."""
+    if recall(store, "call path agrees", text) is not None:
+        return True
+    agrees = _agree(methods)
+    if agrees and store is not None:
+        store.put(store.key("call path agrees", text), b"agrees")
+    return agrees
 
 
 def _agree(methods: Sequence[_Method]) -> bool:

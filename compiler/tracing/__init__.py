@@ -2,7 +2,6 @@
 
 source      the user's line, for nodes and for errors
 constants   concrete arrays in the graph
-active      the trace that is being recorded
 recorder    one trace: the graph under construction, its arrays, captured arrays
 lenses      views as pairs of get and put
 handle      a buffer seen through lenses: reading, writing, views
@@ -18,6 +17,11 @@ reachable   traced arrays kept behind the trace's back
 generators  random numbers drawn behind it
 """
 
+from typing import TYPE_CHECKING
+
 from ...ir import late
+
+if TYPE_CHECKING:
+    from . import reachable as reachable
 
 late.modules(__name__, "reachable", "source")  # what looks into a step is loaded when one is traced

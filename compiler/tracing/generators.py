@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from .active import active
+from ..active import active
 from .reachable import reachable
 
 DRAW_OTHERWISE: Final = (

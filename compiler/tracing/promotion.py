@@ -15,7 +15,7 @@ import numpy as np
 from ...ir.errors import DTypeError, ScalarRangeError, ShapeError, TraceError, UnsupportedError
 from ...ir.graph import Value
 from ...ir.types import BOOL, DTYPES, F64, I64
-from .active import active
+from ..active import active
 from .handle import Handle, Unshaped
 from .recorder import Recorder
 

@@ -18,9 +18,9 @@ import numpy as np
 from ...ir.builder import Builder
 from ...ir.errors import ShapeError, TapelessError, TraceError, UnsupportedError
 from ...ir.graph import Loc, Value
+from ..active import ACTIVE, active
 from ..signature import spec_of
 from . import source
-from .active import ACTIVE, active
 from .constants import constant
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from conformance import run_traced, same
 from messages import FILE, HEAD, Row, arguments, read_rows, run_program, step
+from tapeless.compiler.active import active
 from tapeless.compiler.api import CompiledFunction
 from tapeless.compiler.api import compile as compiled
-from tapeless.compiler.tracing.recorder import active
 
 ROWS = read_rows()
 IDS = [row.bad for row in ROWS]

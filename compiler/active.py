@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from .recorder import Recorder
+    from .tracing.recorder import Recorder
 
 ACTIVE: ContextVar[Recorder | None] = ContextVar("tapeless_trace", default=None)
 
