@@ -13,7 +13,8 @@ process to process, a variable of the module that it sets, its own frame.
 from __future__ import annotations
 
 import opcode
-from collections.abc import Iterator
+import struct
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from types import CodeType
 from typing import Any, Final, NamedTuple
@@ -163,3 +164,26 @@ def described(code: CodeType) -> tuple[Any, ...]:
         code.co_linetable,
         code.co_exceptiontable,
     )
+
+
+PLAIN: Final[dict[Any, Callable[[Any], str]]] = {
+    type(None): repr,
+    bool: repr,
+    int: hex,
+    str: repr,
+    bytes: repr,
+    type(...): repr,
+    type(NotImplemented): repr,
+    range: repr,
+    float: lambda x: f"float {struct.pack('<d', x).hex()}",
+    complex: lambda x: f"complex {struct.pack('<dd', x.real, x.imag).hex()}",
+}
+"""Values that are written out, and how."""
+
+NUMBERS: Final[dict[Any, Callable[[Any], Any]]] = {
+    int: int.__int__,
+    float: float.__float__,
+    str: str.__str__,
+    bytes: bytes.__bytes__,
+}
+"""What an object holds whose class is derived from one of these."""

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import functools
 import operator
-import struct
 import sys
 import types
 from collections import defaultdict, namedtuple
@@ -40,9 +39,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..runtime.identity import sha256
+from ..runtime.identity import hashed
 from . import objects
-from .codes import ImpenetrableError, described, names_of
+from .codes import NUMBERS, PLAIN, ImpenetrableError, described, names_of
 from .trust import (
     COMPUTED,
     LEFT_OUT,
@@ -87,7 +86,7 @@ class Content:
         """Of all that was added. ImpenetrableError if it has no description."""
         self._named()
         text = "\n".join(self._lines)
-        return sha256(text.encode(errors="surrogatepass")).hexdigest()
+        return hashed(text.encode(errors="surrogatepass"))
 
     def number(self, value: Any) -> int | None:
         """Which of the described objects it is: the same number in every process."""
@@ -100,7 +99,7 @@ class Content:
     def add(self, value: Any) -> None:
         """Describe an object; ImpenetrableError if it has no description."""
         kind: Any = type(value)
-        write = _PLAIN.get(kind)
+        write = PLAIN.get(kind)
         if write is not None:
             self.say(write(value))
         elif kind is tuple:
@@ -150,7 +149,7 @@ class Content:
             raise ImpenetrableError("too many bytes")
         flags = array.flags
         layout = flags.c_contiguous, flags.f_contiguous, flags.aligned, flags.writeable
-        content = sha256(array.tobytes()).hexdigest()
+        content = hashed(array.tobytes())
         self.say(
             f"{what} {dtype_text(array.dtype)} {array.shape} {array.strides} {layout} {content}"
         )
@@ -168,8 +167,8 @@ class Content:
                 self.add(value.default_factory)
         elif base in (list, tuple):
             self.items("items", list(base.__iter__(value)))
-        elif base in _NUMBERS:
-            self.add(_NUMBERS[base](value))
+        elif base in NUMBERS:
+            self.add(NUMBERS[base](value))
         elif base not in (object, types.SimpleNamespace) or objects.has_more(kind, base):
             raise ImpenetrableError(f"an object of {kind}")
         self.pairs("attributes", objects.stored(kind, value))
@@ -179,8 +178,10 @@ class Content:
         if name is not None:
             self.say(f"function {name}")
             self._cells(function.__closure__)
+            self.pairs("attributes", list(function.__dict__.items()))
             return
-        self.say(f"code of {function.__module__!r} {function.__qualname__!r}")
+        named = function.__module__, function.__qualname__, function.__name__
+        self.say(f"code of {named}")
         self._code(function.__code__)
         self.add(function.__defaults__)
         self.add(function.__kwdefaults__)
@@ -357,26 +358,8 @@ def _reduced(content: Content, value: Any) -> None:
     content.add(arguments)
 
 
-_NUMBERS: Final[dict[Any, Callable[[Any], Any]]] = {
-    int: int.__int__,
-    float: float.__float__,
-    str: str.__str__,
-    bytes: bytes.__bytes__,
-}
-_ARRAY: Final = frozenset(dir(np.ndarray))
-"""What NumPy's functions ask their arguments for."""
-_PLAIN: Final[dict[Any, Callable[[Any], str]]] = {
-    type(None): repr,
-    bool: repr,
-    int: hex,
-    str: repr,
-    bytes: repr,
-    type(...): repr,
-    type(NotImplemented): repr,
-    range: repr,
-    float: lambda x: f"float {struct.pack('<d', x).hex()}",
-    complex: lambda x: f"complex {struct.pack('<dd', x.real, x.imag).hex()}",
-}
+_ARRAY: Final = frozenset(dir(np.ndarray)) | {"keys"}
+"""What functions in C ask their arguments for."""
 _ONCE: Final[dict[Any, Callable[[Content, Any], None]]] = {
     FunctionType: Content.function,
     BuiltinFunctionType: Content.built_in,

@@ -41,6 +41,7 @@ from .trust import PACKAGE, class_name, is_trusted, trusted_function
 _VERSIONS: Final = ((3, 11), (3, 15))
 """The versions of Python whose code `codes.py` reads."""
 _PREFIXES: Final = ("TAPELESS_", "NPY_", "NUMPY_")
+_HANDLING: Final = frozenset({"ignore", "warn", "raise"})
 _RUNTIME: Final = f"{PACKAGE}.runtime."
 _WITHOUT: Final = frozenset({"TAPELESS_CACHE", "TAPELESS_LOG", "TAPELESS_THREADS"})
 """Variables that decide nothing about a program."""
@@ -85,7 +86,10 @@ def _surroundings() -> Iterator[str]:
         warnings, "_get_filters", lambda: warnings.filters
     )():
         yield f"filter {action} {_text(message)} {class_name(category)} {_text(module)} {line}"
-    yield repr((np.geterr(), sorted(np.get_printoptions().items(), key=str)))
+    handling = np.geterr()
+    if not _HANDLING.issuperset(handling.values()):
+        raise ImpenetrableError("floating-point errors are printed, or handled by a function")
+    yield repr((handling, sorted(np.get_printoptions().items(), key=str)))
 
 
 def _text(pattern: Any) -> str:

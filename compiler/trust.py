@@ -78,17 +78,17 @@ def is_trusted(module: str) -> bool:
     return root in (PACKAGE, "numpy") or (root in PURE and is_standard(root))
 
 
-def class_name(kind: Any) -> tuple[str, str]:
-    """Module and name of a class, whatever its metaclass says."""
-    module = type.__dict__["__module__"].__get__(kind)
-    return str(module), str(type.__dict__["__qualname__"].__get__(kind))
+def class_name(kind: Any) -> tuple[str, ...]:
+    """Module and names of a class, whatever its metaclass says."""
+    names = ("__module__", "__qualname__", "__name__")
+    return tuple(str(type.__dict__[name].__get__(kind)) for name in names)
 
 
 def is_trusted_class(kind: Any) -> bool:
     """Whether a class is known by its name: it is what one finds there."""
     if kind in _SETS:
         raise ImpenetrableError("a set, whose order is not fixed")
-    module, name = class_name(kind)
+    module, name, _ = class_name(kind)
     if not kind.__flags__ & _HEAP_TYPE:
         return module == "builtins" or is_trusted(module)
     if not is_trusted(module):
@@ -160,7 +160,7 @@ def is_random(value: Any) -> bool:
 
 def is_protocol(kind: Any) -> bool:
     """Whether trusted code may ask for attributes of a class, since it is a base of its own."""
-    module, _ = class_name(kind)
+    module = class_name(kind)[0]
     return module != "builtins" and is_trusted(module)
 
 

@@ -52,6 +52,15 @@ def digest(*parts: str | bytes) -> str:
     return state.hexdigest()
 
 
+def hashed(content: bytes) -> str:
+    """The SHA-256 of bytes, in hexadecimal."""
+    if len(content) < 2**20:
+        return sha256(content).hexdigest()
+    import hashlib  # lazily: OpenSSL is faster, once it is loaded
+
+    return hashlib.sha256(content).hexdigest()
+
+
 class Kept(Protocol):
     """What was found out before, by key: a store whose keys depend on nothing else."""
 

@@ -3,6 +3,8 @@ cannot have one."""
 
 from __future__ import annotations
 
+import contextlib
+import dis
 import sys
 import types
 import warnings
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 import tapeless as tl
 from tapeless.compiler import early
+from tapeless.compiler.codes import ImpenetrableError, names_of
 
 PROGRAM = """
 import collections, dataclasses, enum, functools, math, operator
@@ -251,6 +254,25 @@ def program_key(train: Any) -> str | None:
     return key(train.step, *arguments(train))
 
 
+def test_the_globals_of_code_are_those_that_dis_shows():
+    functions = [f for m in list(sys.modules.values()) for f in list(vars(m).values())]
+    tried = 0
+    for function in functions:
+        if not isinstance(function, types.FunctionType):
+            continue
+        with contextlib.suppress(ImpenetrableError):
+            names = names_of(function.__code__)
+            code = [function.__code__]
+            shown = set()
+            for inner in code:
+                code += [c for c in inner.co_consts if isinstance(c, types.CodeType)]
+                found = list(dis.get_instructions(inner))
+                shown |= {i.argval for i in found if i.opname == "LOAD_GLOBAL"}
+            assert shown <= set(names.loaded), function
+            tried += 1
+    assert tried > 1000
+
+
 @pytest.fixture(autouse=True)
 def clean_modules() -> Iterator[None]:
     yield
@@ -445,6 +467,16 @@ def test_a_method_of_this_package_that_was_replaced_is_not_found_early(monkeypat
     assert program_key(program()) is None
 
 
+def test_names_that_are_set_are_seen(first):
+    train = program()
+    train.helper.__name__ = "renamed"
+    second = program_key(train)
+    train.Layer.__name__ = "Renamed"
+    third = program_key(train)
+    train.helper.attribute = 1
+    assert len({first, second, third, program_key(train), None}) == 5
+
+
 def test_mutable_values_are_seen_as_they_are_now(first):
     train = program()
     train.SIZES.append(3)
@@ -523,6 +555,12 @@ def test_the_handling_of_errors_makes_another_key(first):
         assert program_key(program()) not in (None, first)
     with np.printoptions(precision=2):
         assert program_key(program()) not in (None, first)
+
+
+@pytest.mark.parametrize("way", ["call", "print", "log"])
+def test_errors_handled_by_functions_and_printed_ones_cannot_be_seen(way):
+    with np.errstate(divide=way):
+        assert program_key(program()) is None
 
 
 def test_the_filters_of_warnings_make_another_key():
