@@ -17,15 +17,18 @@ MAKING: Final = RLock()
 
 
 def hold_while_forking(*locks: AbstractContextManager[Any]) -> None:
-    """Every fork from now on enters these in order; parent and child leave them."""
+    """Every fork from now on enters these in order; parent and child leave those that were entered:
+    Ctrl-C may come while one of them is waited for, and the fork happens nevertheless."""
+    held: list[AbstractContextManager[Any]] = []
 
     def enter() -> None:
         for lock in locks:
             lock.__enter__()
+            held.append(lock)
 
     def leave() -> None:
-        for lock in reversed(locks):
-            lock.__exit__(None, None, None)
+        while held:
+            held.pop().__exit__(None, None, None)
 
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=enter, after_in_parent=leave, after_in_child=leave)

@@ -11,6 +11,7 @@ import pytest
 import tapeless as tl
 from soak.children import HANGS, in_child, in_threads
 from soak.threads import crowd
+from tapeless.runtime.making import MAKING, hold_while_forking
 
 
 def numbers(k):
@@ -46,6 +47,28 @@ def test_threads_compile_different_steps():
 def test_sixteen_threads_share_functions():
     """Each calls all of them; the long version is `python -m tests.soak threads`."""
     assert crowd(16, 8, seed=0) == 16 * 8
+
+
+class Interrupted:
+    """A lock that is waited for when Ctrl-C comes."""
+
+    def __enter__(self):
+        raise KeyboardInterrupt
+
+    def __exit__(self, *_):
+        raise AssertionError("it was not entered")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_an_interrupted_fork_leaves_no_lock_behind():
+    def child():
+        hold_while_forking(MAKING, Interrupted())
+        seen = in_child(lambda: True)  # Python reports the interrupt, and goes on
+        free = []
+        in_threads(lambda _: free.append(MAKING.acquire(timeout=60)), 1)
+        return [*seen, *free]
+
+    assert in_child(child) == ([True, 0, True], 0)
 
 
 def compile_and_drop(stop):
