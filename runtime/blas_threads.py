@@ -23,50 +23,44 @@ declare void @set_threads(i32)
 @holders = internal global i64 0
 @user = internal global i32 0
 @lock = internal global i32 0
-define internal void @acquire() {
+define internal void @hold(i64 %by) {
   br label %try
 try:
   %old = atomicrmw xchg ptr @lock, i32 1 acquire
   %taken = icmp ne i32 %old, 0
-  br i1 %taken, label %try, label %done
-done:
-  ret void
-}
-define i1 @lower_threads(i1 %lowers) {
-  br i1 %lowers, label %enter, label %done
+  br i1 %taken, label %try, label %enter
 enter:
-  call void @acquire()
-  %others = load i64, ptr @holders
-  %more = add i64 %others, 1
-  store i64 %more, ptr @holders
-  %first = icmp eq i64 %others, 0
-  br i1 %first, label %lower, label %leave
-lower:
-  %threads = call i32 @get_threads()
-  store i32 %threads, ptr @user
-  call void @set_threads(i32 1)
+  %before = load i64, ptr @holders
+  %holders = add i64 %before, %by
+  store i64 %holders, ptr @holders
+  %first = icmp eq i64 %before, 0
+  %last = icmp eq i64 %holders, 0
+  %changes = or i1 %first, %last
+  br i1 %changes, label %change, label %leave
+change:
+  %lowered = load i32, ptr @user
+  %present = call i32 @get_threads()
+  %user = select i1 %first, i32 %present, i32 %lowered
+  %count = select i1 %first, i32 1, i32 %lowered
+  store i32 %user, ptr @user
+  call void @set_threads(i32 %count)
   br label %leave
 leave:
   store atomic i32 0, ptr @lock release, align 4
+  ret void
+}
+define i1 @lower_threads(i1 %lowers) {
+  br i1 %lowers, label %more, label %done
+more:
+  call void @hold(i64 1)
   br label %done
 done:
   ret i1 %lowers
 }
 define void @restore_threads(i1 %lowered) {
-  br i1 %lowered, label %enter, label %done
-enter:
-  call void @acquire()
-  %holders = load i64, ptr @holders
-  %others = sub i64 %holders, 1
-  store i64 %others, ptr @holders
-  %last = icmp eq i64 %others, 0
-  br i1 %last, label %restore, label %leave
-restore:
-  %threads = load i32, ptr @user
-  call void @set_threads(i32 %threads)
-  br label %leave
-leave:
-  store atomic i32 0, ptr @lock release, align 4
+  br i1 %lowered, label %less, label %done
+less:
+  call void @hold(i64 -1)
   br label %done
 done:
   ret void
