@@ -118,6 +118,13 @@ def _open(path: str) -> Blas | None:
     return None
 
 
+def platform_functions() -> dict[str, int]:
+    """On Windows what functions with large buffers call, by symbol."""
+    if sys.platform != "win32":
+        return {}
+    return {"__chkstk": find_address(ctypes.WinDLL("ntdll"), "__chkstk")}
+
+
 def find_address(handle: ctypes.CDLL, symbol: str) -> int:
     """The address of a function in a library, 0 without it."""
     try:

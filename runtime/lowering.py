@@ -19,8 +19,8 @@ from collections.abc import Callable, Sequence
 from ..ir.record import dataclass
 from .builder import Builder, Value, constant, llvm_type, module
 from .expressions import Expressions, line, literal, outside
-from .kernel import routine_dtypes
 from .sharing import shared_functions
+from .spec import routine_dtypes
 from .vector_text import PLAIN, Registers
 from .vectors import shares_functions, vectors
 

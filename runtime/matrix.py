@@ -2,43 +2,73 @@
 
     addresses = export_routines("f32", store)
 
-`runtime/routines.py` makes their object code, for the BLAS that was found; in the store it lies
-under what decides it, so that a later process needs no text and no llvmlite.
+`runtime/routines.py` makes their object code, for the BLAS that was found, or, of what a driver's
+products need, `runtime/product_parts.py`; in the store it lies under what decides it, so that a
+later process needs no text and no llvmlite.
 """
 
 from __future__ import annotations
 
 import ctypes
+import json
 import struct
-import sys
 from collections.abc import Sequence
 from functools import cache
 
-from .blas import Blas, find, find_address
+from .blas import Blas, find, find_address, platform_functions
 from .blas_threads import THREAD_FUNCTIONS, WITH_THREADS, WITHOUT_THREADS
 from .loading import Linked, assemble, link
 from .pool import export_pool
 from .spec import ROUTINES, routine_symbol
 from .store import Store, kept, recall
 
+Products = frozenset[tuple[str, tuple[int, ...]]]
+"""Calls of routines with their integer operands: flags, extents and strides."""
+
+
+def called_products(driver: str) -> dict[str, Products | None]:
+    """The products that a driver's LLVM text calls, by dtype; None where an integer is none that
+    the text spells out."""
+    found: dict[str, Products | None] = {}
+    for line in driver.splitlines():
+        _, call, rest = line.partition('call void @"tapeless_')
+        name, _, operands = rest.partition('"(')
+        routine, _, dtype = name.partition("_")
+        if not call or routine not in ROUTINES:
+            continue
+        typed = (x.split() for x in operands.rstrip(")").split(", "))
+        integers = [number for kind, number in typed if kind == "i64"]
+        known = found.get(dtype, frozenset())
+        if known is None or not all(map(str.isdecimal, integers)):
+            found[dtype] = None
+        else:
+            found[dtype] = known | {(routine, tuple(map(int, integers)))}
+    return found
+
 
 @cache
-def export_routines(dtype: str, store: Store | None) -> dict[str, int]:
-    """The C functions for "f32" or "f64", symbol to address; they stay loaded."""
-    return dict(_linked(dtype, store).addresses)
-
-
-@cache
-def _linked(dtype: str, store: Store | None) -> Linked:
+def export_routines(
+    dtype: str, store: Store | None, products: Products | None = None
+) -> dict[str, int]:
+    """The C functions for "f32" or "f64", symbol to address; they stay loaded. With `products` they
+    are good for those alone, and consist of what those run through."""
     blas = find(store)
-    imports = {**export_pool(store), **_thread_functions(store).addresses}
+    imports = {**export_pool(store), **_thread_functions(store).addresses, **platform_functions()}
     if blas is not None:
         imports |= {f"blas_{name}": address for name, address in blas.addresses.items()}
-    elif sys.platform == "win32":  # which wants a probe of functions with large buffers
-        imports["__chkstk"] = find_address(ctypes.WinDLL("ntdll"), "__chkstk")
-    exports = [routine_symbol(name, dtype) for name in ROUTINES]
-    choice = None if blas is None else measured_choice(dtype, store)
-    return link(_images(dtype, blas, choice, store), exports, imports)
+    images = _images(dtype, blas, products, store)
+    absent = json.loads(images.pop())
+    imports |= dict.fromkeys(absent, find_address(ctypes.CDLL(None), "abort") if absent else 0)
+    names = ROUTINES if products is None else {name for name, _ in products}
+    linked = link(images, [routine_symbol(name, dtype) for name in names], imports)
+    _keep().append(linked)
+    return dict(linked.addresses)
+
+
+@cache
+def _keep() -> list[Linked]:
+    """Kernels call this machine code: it stays as long as the process."""
+    return []
 
 
 def measured_choice(dtype: str, store: Store | None) -> int | None:
@@ -56,15 +86,24 @@ def _thread_functions(store: Store | None) -> Linked:
     return link([assemble(WITH_THREADS, store)], THREAD_FUNCTIONS, imports)
 
 
-def _images(dtype: str, blas: Blas | None, choice: int | None, store: Store | None) -> list[bytes]:
-    """The object code, from the store or made now."""
+def _images(
+    dtype: str, blas: Blas | None, products: Products | None, store: Store | None
+) -> list[bytes]:
+    """The object code, from the store or made now; the last one lists, as JSON, the functions that
+    it declares and lacks, since they are never reached."""
+    choice = None if blas is None else measured_choice(dtype, store)
 
     def make() -> bytes:
-        from .routines import routine_images  # lazily: llvmlite
+        from .product_parts import host_parts  # lazily: llvmlite
+        from .routines import routine_images
 
-        return _pack(routine_images(dtype, blas, choice))
+        if products is None:
+            return _pack([*routine_images(dtype, blas, choice), b"[]"])
+        images, absent = host_parts(dtype, choice, store).images(products)
+        return _pack([*images, json.dumps(absent).encode()])
 
-    parts = ("routines", dtype, *_form(blas), f"tiles below {choice}")
+    wanted = "all" if products is None else repr(sorted(products))
+    parts = ("routines", dtype, *_form(blas), f"tiles below {choice}", wanted)
     return _unpack(kept(store, parts, make))
 
 

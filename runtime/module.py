@@ -27,11 +27,10 @@ from .identity import sha256
 from .kernels import Kernel, Origin, kernel_table
 from .loading import Linked, assemble, link
 from .making import MAKING
-from .matrix import export_routines
+from .matrix import called_products, export_routines
 from .modes import DEFAULTS, RunOptions
 from .places import source_directory
 from .pool import export_pool, thread_cell, thread_count
-from .spec import routine_dtypes
 from .store import Store
 
 DRIVER: Final = "step"
@@ -125,12 +124,13 @@ def load(
     addresses = {symbol: table.address(kernel) for symbol, kernel in distinct.items()}
     imports = {symbol: address for symbol, address in addresses.items() if address is not None}
     new = [kernel for symbol, kernel in distinct.items() if symbol not in imports]
-    dtypes = {*routine_dtypes(text), *(name for kernel in new for name in kernel.routines)}
+    products = called_products(text)
+    products |= dict.fromkeys(name for kernel in new for name in kernel.routines)
     words = dict.fromkeys(word for kernel in new for word in kernel.functions)
-    if dtypes or words:
+    if products or words:
         clock.done("link")
-        for dtype in dtypes:
-            imports |= export_routines(dtype, store)
+        for dtype, called in products.items():
+            imports |= export_routines(dtype, store, called)
         imports |= functions.export_functions(words, store) if words else {}
         clock.done("routines")
     if "@tapeless_threads" in text:

@@ -16,7 +16,7 @@ the same cores.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from .kernel import routine_symbol
@@ -58,13 +58,13 @@ Cut = tuple[str, str, str]
 """Whether columns are cut (an i1), into how many panels, and the multiplications."""
 
 
-def panels_text(t: Target, least: int) -> str:
-    """The text of the routines of one dtype, for a module that defines `whole_<routine>_<t>`,
-    `@lower_threads(i1)` and `@restore_threads(i1)`. `least` says from how many multiplications on
-    they call the BLAS."""
+def panels_text(t: Target, least: int, names: Iterable[str]) -> str:
+    """The text of the routines of these names and one dtype, for a module that defines
+    `whole_<routine>_<t>`, `@lower_threads(i1)` and `@restore_threads(i1)`. `least` says from how
+    many multiplications on they call the BLAS."""
     texts = ["declare void @tapeless_split(ptr, ptr, i64)"]
-    for routine, cut in _CUTS.items():
-        texts += [_routine(t, routine, cut, least), _panel(t, routine)]
+    for name in names:
+        texts += [_routine(t, name, _CUTS[name], least), _panel(t, name)]
     return "\n".join(texts)
 
 

@@ -10,7 +10,7 @@ product uses the BLAS's own threads (`runtime/blas.py`). Without a BLAS tiles ma
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from .blas import THREADED_WORK, Blas
@@ -46,11 +46,16 @@ def routine_images(dtype: str, blas: Blas | None, choice: int | None = None) -> 
     """The object code of all of one dtype, for a BLAS or without one; `choice` is what was measured
     (`runtime/product_choice.py`)."""
     machine = registers(host_features())
-    paneled = has_pool() and (blas is None or blas.has_threads)
+    paneled = has_panels(blas)
     tiled = tiled_work(machine, blas, choice, paneled=paneled)
     texts = [products_text(machine, dtype)] if tiled else []
     texts.append(routines_text(Target(machine, dtype), blas, tiled, paneled=paneled))
     return [object_code(text) for text in texts]
+
+
+def has_panels(blas: Blas | None) -> bool:
+    """Whether threads of the pool share a product."""
+    return has_pool() and (blas is None or blas.has_threads)
 
 
 def tiled_work(machine: Registers, blas: Blas | None, choice: int | None, *, paneled: bool) -> int:
@@ -63,14 +68,21 @@ def tiled_work(machine: Registers, blas: Blas | None, choice: int | None, *, pan
     return work if paneled else min(work, THREADED_WORK)
 
 
-def routines_text(t: Target, blas: Blas | None, tiled: int, *, paneled: bool) -> str:
-    """The LLVM text that defines the functions for one dtype. `tiled` is as `tiled_work` says,
-    `paneled` whether threads of the pool share a product."""
-    texts = [*_declarations(t, blas, tiled), *(_whole(t, name, blas, tiled) for name in _SIZES)]
+def routines_text(
+    t: Target,
+    blas: Blas | None,
+    tiled: int,
+    *,
+    paneled: bool,
+    names: Sequence[str] = ("gemm", "gemv"),
+) -> str:
+    """The LLVM text that defines the functions of these names for one dtype. `tiled` is as
+    `tiled_work` says, `paneled` whether threads of the pool share a product."""
+    texts = [*_declarations(t, blas, tiled), *(_whole(t, name, blas, tiled) for name in names)]
     if paneled:
-        texts.append(panels_text(t, tiled))
+        texts.append(panels_text(t, tiled, names))
     else:
-        texts += [_alone(t, name) for name in _SIZES]
+        texts += [_alone(t, name) for name in names]
     return "\n".join(texts)
 
 
@@ -86,7 +98,7 @@ attributes #0 = { nounwind }"""
             yield f"declare void @tiles_{name}_{t.dtype}({', '.join(given.kinds(t))})"
         if blas is not None:
             kinds = (_blas_kind(t, name, x, blas) for x in _BLAS_ARGUMENTS[name].split())
-            yield f"declare void @{_blas_symbol(t, name)}(i32, {', '.join(kinds)})"
+            yield f"declare void @{blas_symbol(t, name)}(i32, {', '.join(kinds)})"
 
 
 def _whole(t: Target, name: str, blas: Blas | None, tiled: int) -> str:
@@ -155,10 +167,10 @@ def _call_blas(w: Writer, name: str, blas: Blas, part: Mapping[str, str]) -> Non
     for x in _BLAS_ARGUMENTS[name].split():
         kind = _blas_kind(w.t, name, x, blas)
         arguments.append(f"{kind} {_blas_value(w, x, part.get(x, x), kind)}")
-    w.put(f"call void @{_blas_symbol(w.t, name)}({', '.join(arguments)})")
+    w.put(f"call void @{blas_symbol(w.t, name)}({', '.join(arguments)})")
 
 
-def _blas_symbol(t: Target, name: str) -> str:
+def blas_symbol(t: Target, name: str) -> str:
     return f"blas_{_BLAS_LETTER[t.dtype]}{name}"
 
 
