@@ -12,17 +12,18 @@ others if it is updated. A number is exactly of its kind, an int within its limi
 not pass is for the slow path, which converts it (a strided input) or explains (AliasError).
 
 The native form (`callpath_native.py`) does all of that, makes the outputs and runs the step without
-a way back into Python. Where it does not work (another Python implementation, no llvmlite), the
-Python form below is used: it says the same, and takes turns. Both hold the GIL from the first check
-to the end of the step, so threads cannot mix their pointers and Ctrl-C waits.
+a way back into Python: it holds the GIL from the first check to the end of the step, so threads
+cannot mix their pointers and Ctrl-C waits. Where it does not work (another Python implementation,
+no llvmlite), the Python form below is used, which says the same.
 """
 
 from __future__ import annotations
 
 import ctypes
 import math
-from _thread import allocate_lock
+from _thread import RLock
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
 from enum import IntEnum
 from itertools import combinations, starmap
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -124,11 +125,13 @@ class Parameters:
 @dataclass(frozen=True, eq=False)
 class Target:
     """The step and its pointer table: `int64_t step(void **table)`, 0 to check and fill the table
-    only. `keeps` must live as long as they do."""
+    only. `keeps` must live as long as they do. The step writes to memory of its own, so it runs
+    under `lock` where Python has no global one."""
 
     step: int
     table: NDArray[np.uintp]
     keeps: object = None
+    lock: RLock = field(default_factory=RLock)
 
 
 class Miss:
@@ -191,7 +194,8 @@ class Entry:
 
 
 class PythonForm:
-    """The three functions of an entry in Python."""
+    """The three functions of an entry in Python. Every call has a table and cells for numbers of
+    its own, since Python may come to another call between any two instructions."""
 
     def __init__(
         self,
@@ -207,9 +211,6 @@ class PythonForm:
         self._target, self._returns = target, returns
         step = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
         self._step = step(target.step) if target.step else lambda table: 0
-        self._cells = [np.zeros((), item.dtype) for item in items]
-        self._spans: list[tuple[int, Item]] = []
-        self._lock = allocate_lock()
 
     def call(self, *arguments: Any, **named: Any) -> Any:
         given = self._parameters.arrange(arguments, named)
@@ -219,24 +220,39 @@ class PythonForm:
         return returned(outputs, self._returns)
 
     def run(self, outputs: Outputs, *arguments: Any) -> int:
-        with self._lock:
-            reason = self._check(arguments)
-            if reason:
-                return -reason
-            for item, output in zip(self._outputs, outputs, strict=True):
-                self._target.table[item.slot] = output.ctypes.data
-            return self._step(self._target.table.ctypes.data)
+        checked = self.check(arguments)
+        if checked.reason:
+            return -checked.reason
+        for item, output in zip(self._outputs, outputs, strict=True):
+            checked.table[item.slot] = output.ctypes.data
+        with self._target.lock:
+            return self._step(checked.table.ctypes.data)
 
     def outputs(self) -> Outputs:
         return tuple(np.empty(item.shape, item.dtype) for item in self._outputs)
 
-    def _check(self, arguments: tuple[Any, ...]) -> int:
-        """All checks; what passes is in the table. 0 or a `Reason`."""
-        self._spans.clear()
-        if len(arguments) != len(self._forms):
-            return Reason.COUNT
-        failed = next(filter(None, map(self._visit, self._forms, arguments)), 0)
-        return failed or self._overlap()
+    def check(self, arguments: tuple[Any, ...]) -> Checked:
+        """The arguments checked, and in the table what passed."""
+        return Checked(self._items, self._target.table.copy(), self._forms, arguments)
+
+
+class Checked:
+    """The checks of one call: `reason` is 0 or a `Reason`."""
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        table: NDArray[np.uintp],
+        forms: Sequence[Form],
+        arguments: tuple[Any, ...],
+    ) -> None:
+        self._items, self.table = items, table
+        self._cells: list[NDArray[Any]] = []
+        self._spans: list[tuple[int, Item]] = []
+        self.reason: int = Reason.COUNT
+        if len(arguments) == len(forms):
+            failed = next(filter(None, map(self._visit, forms, arguments)), 0)
+            self.reason = failed or self._overlap()
 
     def _visit(self, form: Form, x: Any) -> int:
         match form:
@@ -262,7 +278,7 @@ class PythonForm:
         reason = _mismatch(item, x)
         if reason:
             return reason
-        self._target.table[item.slot] = x.ctypes.data
+        self.table[item.slot] = x.ctypes.data
         if item.nbytes:
             self._spans.append((x.ctypes.data, item))
         return 0
@@ -273,9 +289,9 @@ class PythonForm:
             return Reason.TYPE
         if kind in (int, bool) and not form.least <= x <= form.greatest:
             return Reason.RANGE
-        cell = self._cells[form.index]
-        cell[()] = x
-        self._target.table[self._items[form.index].slot] = cell.ctypes.data
+        item = self._items[form.index]
+        self._cells.append(np.array(x, item.dtype))
+        self.table[item.slot] = self._cells[-1].ctypes.data
         return 0
 
     def _overlap(self) -> int:

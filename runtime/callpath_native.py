@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import import_module
 from itertools import accumulate
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,9 @@ from .callpath import (
 )
 from .loading import assemble, link
 from .store import Store, recall
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _TEXTS: Final = ("callpath.ll", "callpath_checks.ll", "callpath_overlap.ll")
 _FUNCTIONS: Final = {"call": 0x82, "run": 0x80, "outputs": 0x04}
@@ -300,25 +303,26 @@ def _agree(methods: Sequence[_Method]) -> bool:
         Group(list, (Number(2, np.float32), Number(3, float), Group(type(None)))),
         Number(4, int, greatest=100),
     ]
-    tables = np.zeros(7, np.uintp), np.zeros(7, np.uintp)
+    table = np.zeros(7, np.uintp)
     called = Parameters(("p", "numbers", "n"), 1, 3)
-    native = _bound(methods, _describe(forms, items, outputs, Target(0, tables[0]), "all", called))
-    python = PythonForm(forms, items, outputs, Target(0, tables[1]), "all", called)
+    native = _bound(methods, _describe(forms, items, outputs, Target(0, table), "all", called))
+    python = PythonForm(forms, items, outputs, Target(0, table), "all", called)
     for case in _cases():
-        fresh = native.outputs()
-        status = native.run(fresh, *case)
+        status = native.run(native.outputs(), *case)
         named = dict(zip(("n", "numbers"), case[:0:-1], strict=False))
         results = native.call(*case), native.call(*case[:1], **named)
-        if status != python.run(fresh, *case) or any((r is MISS) != (status != 0) for r in results):
+        expected = python.check(case)
+        if status != -expected.reason or any((r is MISS) != (status != 0) for r in results):
             return False
-        if status == 0:
-            sizes = (24, 12, 4, 8, 8, 8, 8)
-            read = [
-                [ctypes.string_at(int(a), n) for a, n in zip(t, sizes, strict=True)] for t in tables
-            ]
-            if read[0][:5] != read[1][:5]:
-                return False
+        if status == 0 and _values(table) != _values(expected.table):
+            return False
     return [(x.shape, x.dtype) for x in native.outputs()] == [(o.shape, o.dtype) for o in outputs]
+
+
+def _values(table: NDArray[np.uintp]) -> list[bytes]:
+    """What the arguments of `_agree` have in memory."""
+    sizes = (12, 24, 4, 8, 8)
+    return [ctypes.string_at(int(at), size) for at, size in zip(table, sizes, strict=False)]
 
 
 def _cases() -> Iterator[tuple[Any, ...]]:

@@ -1,5 +1,6 @@
 """The plan of a call: what it lets pass, and what it makes of the outputs."""
 
+import ctypes
 from collections import OrderedDict, defaultdict, namedtuple
 from dataclasses import dataclass
 
@@ -37,12 +38,20 @@ class Call:
         types = [Type(x.dtype, x.shape) for x in map(np.asarray, self.leaves)]
         self.items = [Item(t.dtype, t.shape, k) for k, t in enumerate(types)]
         self.outputs = [Item(F64, (), len(types) + k) for k in range(outputs)]
-        self.table = np.zeros(len(types) + outputs, np.uintp)
         self.fast = self.plan.bind(self)
 
     def entry(self, forms, **options):
         """As that of an executable."""
-        return Entry(forms, self.items, self.outputs, Target(0, self.table), **options)
+        count = len(self.items) + len(self.outputs)
+
+        @ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
+        def step(table):
+            self.table = list((ctypes.c_int64 * count).from_address(table))
+            return 0
+
+        address = ctypes.cast(step, ctypes.c_void_p).value
+        target = Target(address, np.zeros(count, np.uintp), step)
+        return Entry(forms, self.items, self.outputs, target, **options)
 
 
 @pytest.mark.parametrize(
