@@ -54,6 +54,8 @@ Routines, in kernels and drivers (buffers are row-major)
         beta == 0 does not read C
     gemv_t(ta, m, n, alpha, a, lda, x, beta, y)
         y = alpha op(A) x + beta y, where A itself is (m, n)
+    whole_gemm_t, whole_gemv_t
+        the same on the calling thread alone, for kernels that run in chunks
     copy(target, source, n), zero(target, n)
         n elements; dtypes equal; no overlap
 """
@@ -235,7 +237,8 @@ def _vocabulary() -> dict[str, Callable[..., Any]]:
     for name in FLOATS:
         for op, vector_function in VECMATH.items():
             words[f"{op}_{name}"] = partial(_vector_function, vector_function, name)
-        for routine, meaning in (("gemm", _gemm), ("gemv", _gemv)):
+        for routine in ROUTINES:
+            meaning = _gemm if routine.endswith("gemm") else _gemv
             words[f"{routine}_{name}"] = partial(meaning, DTYPES[name])
     return words
 

@@ -2,8 +2,9 @@
 
 `whole_<routine>_<t>` makes a product on the thread that calls it: by the tiles of this processor
 (`runtime/products.py`), but by the BLAS where that is known to be as fast or was not measured.
-Threads of the pool share a product in panels (`runtime/panels.py`); where there is no pool, a large
-product uses the BLAS's own threads (`runtime/blas.py`). Without a BLAS tiles make everything.
+Threads of the pool share a product in panels (`runtime/panels.py`), unless it is in a chunk; where
+there is no pool, a large product uses the BLAS's own threads (`runtime/blas.py`). Without a BLAS
+tiles make everything.
 `runtime/matrix.py` loads the functions. Importing this module imports llvmlite.
 """
 
@@ -83,6 +84,7 @@ def routines_text(
         texts.append(panels_text(t, tiled, names))
     else:
         texts += [_alone(t, name) for name in names]
+    texts += [_in_chunks(t, name, tiled) for name in names]
     return "\n".join(texts)
 
 
@@ -134,6 +136,16 @@ def _alone(t: Target, name: str) -> str:
     w.call(f"whole_{name}_{t.dtype}", given, *given.names)
     w.put(f"call void @restore_threads(i1 {lowered})")
     return w.define(routine_symbol(name, t.dtype), given, linkage="")
+
+
+def _in_chunks(t: Target, name: str, tiled: int) -> str:
+    """A routine that makes its product on the thread of its chunk."""
+    w = Writer(t)
+    given = _PARAMETERS[name]
+    lowered = w.new(f"call i1 @lower_threads(i1 {w.compare(f'{_work(w, name)} >= {tiled}')})")
+    w.call(f"whole_{name}_{t.dtype}", given, *given.names)
+    w.put(f"call void @restore_threads(i1 {lowered})")
+    return w.define(routine_symbol(f"whole_{name}", t.dtype), given, linkage="")
 
 
 def _by_blas(w: Writer, name: str, blas: Blas) -> None:

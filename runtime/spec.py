@@ -23,7 +23,12 @@ class KernelSpec:
         return (*(f"{name}*" for name in self.buffers), *["i64"] * self.extents)
 
 
-ROUTINES = {"gemm": "iiiiifpipifpi", "gemv": "iiifpipfp"}
+ROUTINES = {
+    "gemm": "iiiiifpipifpi",
+    "gemv": "iiifpipfp",
+    "whole_gemm": "iiiiifpipifpi",
+    "whole_gemv": "iiifpipfp",
+}
 """Operand kinds of the matrix routines: i integer or flag, f number, p buffer."""
 
 

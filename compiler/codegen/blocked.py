@@ -112,7 +112,8 @@ def emit_looped(
         for place, side in zip(places, "abc", strict=True)
     )
     routine, arguments = product_call(p, p.k, alpha, a, b, beta, c)
-    line = f"{routine}_{dtype_name(dtype)}({', '.join(map(str, arguments))})"
+    whole = "" if w.split is None else "whole_"
+    line = f"{whole}{routine}_{dtype_name(dtype)}({', '.join(map(str, arguments))})"
     module.call(node, w.finish(_nested(w, range(len(p.loops)), [line])))
 
 

@@ -236,7 +236,8 @@ class _Emitter:
 
     @property
     def _gemm(self) -> str:
-        return f"gemm_{dtype_name(self.dtype)}"
+        whole = "" if self.split is None else "whole_"
+        return f"{whole}gemm_{dtype_name(self.dtype)}"
 
     def _columns(self) -> str:
         """How many columns the tile has."""

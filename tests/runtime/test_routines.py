@@ -47,19 +47,20 @@ def functions(way, dtype):
     return result
 
 
+@pytest.mark.parametrize("name", ["gemm", "whole_gemm"])
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
 @pytest.mark.parametrize(("ta", "tb"), list(itertools.product([False, True], repeat=2)))
 @pytest.mark.parametrize(
     ("m", "n", "k"), [(5, 19, 11), (0, 4, 3), (4, 3, 0), (23, 20, 21), (3, 5, 1100)]
 )
-def test_gemm(way, dtype, ta, tb, m, n, k):
+def test_gemm(way, dtype, ta, tb, m, n, k, name):
     rng = np.random.default_rng(0)
     a, b, c = (rng.normal(size=s).astype(DTYPES[dtype]) for s in ((m, k), (k, n), (m, n)))
     left, right = (np.ascontiguousarray(x.T if t else x) for x, t in ((a, ta), (b, tb)))
     for beta in (0.0, -0.5):
         out = np.full_like(c, np.nan) if beta == 0 else c.copy()
-        functions(way, dtype)["gemm"](
+        functions(way, dtype)[name](
             ta, tb, m, n, k, 2.0, left.ctypes.data, left.shape[1], right.ctypes.data,
             right.shape[1], beta, out.ctypes.data, n,
         )  # fmt: skip
@@ -67,17 +68,18 @@ def test_gemm(way, dtype, ta, tb, m, n, k):
         np.testing.assert_allclose(out, 2 * (a @ b) + beta * c, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("name", ["gemv", "whole_gemv"])
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
 @pytest.mark.parametrize("ta", [False, True])
 @pytest.mark.parametrize("beta", [0.0, -0.5])
 @pytest.mark.parametrize(("m", "n"), [(7, 19), (1100, 60), (60, 1100), (1100, 9)])
-def test_gemv(way, dtype, ta, beta, m, n):
+def test_gemv(way, dtype, ta, beta, m, n, name):
     rng = np.random.default_rng(0)
     rows, columns = (n, m) if ta else (m, n)
     a, x, y = (rng.normal(size=s).astype(DTYPES[dtype]) for s in ((m, n), columns, rows))
     out = np.full_like(y, np.nan) if beta == 0 else y.copy()
-    functions(way, dtype)["gemv"](
+    functions(way, dtype)[name](
         ta, m, n, 2.0, a.ctypes.data, n, x.ctypes.data, beta, out.ctypes.data
     )
     expected = 2 * ((a.T if ta else a) @ x) + beta * y
