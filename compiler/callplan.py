@@ -100,27 +100,36 @@ def plan_call(
         writer.checks.append(f"len({{{ids}}}) == {len(writer.mutable)}")
     writer.flush()
     returns = None if rebinds else _returned(result)
-    if not writer.lines and returns is not None:
-        return CallPlan(parameters, tuple(writer.forms), returns, "", ())
-    names = parameters.names
-    items = ", ".join(writer.items)
-    if returns is not None:
-        body = [f"return call({items})"]
-    elif rebinds is None:
-        made = writer.result(result, names)
-        body = [f"outputs = call({items})", f"return MISS if outputs is MISS else {made}"]
-    else:
-        places: dict[Path, str] = {(name,): f"a{k}" for k, name in enumerate(names)}
-        body = [
-            "outputs = fresh()",
-            f"result = {writer.result(result, names)}",
-            *replay_lines(rebinds, writer.constant, places, result.arrays),
-            f"return MISS if commit(replay, outputs, {items}) else result",
-        ]
-    lines = [*_arguments(parameters), *writer.lines, *body]
-    source = "\n    ".join(["def fast(*arguments, **named):", *lines])
+    source = ""
+    if writer.lines or returns is None:
+        head = ["def fast(*arguments, **named):", *_arguments(parameters), *writer.lines]
+        body = _body(writer, parameters.names, result, returns, rebinds)
+        source = "\n    ".join([*head, *body])
     constants = tuple(writer.constants)
     return CallPlan(parameters, tuple(writer.forms), returns or "all", source, constants)
+
+
+def _body(
+    writer: _Writer,
+    names: Sequence[str],
+    result: ResultTree,
+    returns: Returns | None,
+    rebinds: Rebinds | None,
+) -> list[str]:
+    """What the generated function does after its checks."""
+    items = ", ".join(writer.items)
+    if returns is not None:
+        return [f"return call({items})"]
+    made = writer.result(result, names)
+    if rebinds is None:
+        return [f"outputs = call({items})", f"return MISS if outputs is MISS else {made}"]
+    places: dict[Path, str] = {(name,): f"a{k}" for k, name in enumerate(names)}
+    return [
+        "outputs = fresh()",
+        f"result = {made}",
+        *replay_lines(rebinds, writer.constant, places, result.arrays),
+        f"return MISS if commit(replay, outputs, {items}) else result",
+    ]
 
 
 def _shares(treedef: TreeDef) -> bool:

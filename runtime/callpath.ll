@@ -153,6 +153,52 @@ raise:
   ret ptr null
 }
 
+; --- how arguments are given --------------------------------------------------------------------
+
+; Whether so many arguments may come by position, and the others by name
+define internal i1 @may_come(ptr %entry, i64 %given) {
+  %least.p = getelementptr %Entry, ptr %entry, i32 0, i32 14
+  %least = load i64, ptr %least.p
+  %most.p = getelementptr %Entry, ptr %entry, i32 0, i32 15
+  %most = load i64, ptr %most.p
+  %enough = icmp sge i64 %given, %least
+  %not.more = icmp sle i64 %given, %most
+  %may = and i1 %enough, %not.more
+  ret i1 %may
+}
+
+; Where among the %count names the one of argument %i stands, or -1
+define internal i64 @find(ptr %entry, i64 %i, ptr %names, i64 %count) {
+begin:
+  %wanted.p = getelementptr %Entry, ptr %entry, i32 0, i32 16
+  %wanted.names = load ptr, ptr %wanted.p
+  %name.p = getelementptr ptr, ptr %wanted.names, i64 %i
+  %wanted = load ptr, ptr %name.p
+  br label %each
+
+each:
+  %k = phi i64 [ 0, %begin ], [ %k.next, %compare.text ]
+  %more = icmp slt i64 %k, %count
+  br i1 %more, label %compare, label %missing
+
+compare:
+  %name = call ptr @PyTuple_GetItem(ptr %names, i64 %k)
+  %same = icmp eq ptr %name, %wanted
+  br i1 %same, label %found, label %compare.text
+
+compare.text:
+  %k.next = add i64 %k, 1
+  %difference = call i32 @PyUnicode_Compare(ptr %name, ptr %wanted)
+  %equal = icmp eq i32 %difference, 0
+  br i1 %equal, label %found, label %each
+
+found:
+  ret i64 %k
+
+missing:
+  ret i64 -1
+}
+
 ; --- outputs and the step -----------------------------------------------------------------------
 
 define internal ptr @data(ptr %array) {

@@ -25,8 +25,10 @@ class Layer:
 
 
 class Call:
-    """The fast function of a call with these arguments, of a step that returns fresh arrays; `seen`
-    are the addresses in the table."""
+    """The fast function of a call with these arguments. Its step writes nothing; `table` are the
+    addresses it was given."""
+
+    native = True
 
     def __init__(self, *args, static=(), result=None, outputs=1, **options):
         names = tuple(f"p{k}" for k in range(len(args)))
@@ -51,7 +53,12 @@ class Call:
 
         address = ctypes.cast(step, ctypes.c_void_p).value
         target = Target(address, np.zeros(count, np.uintp), step)
-        return Entry(forms, self.items, self.outputs, target, **options)
+        return Entry(forms, self.items, self.outputs, target, native=self.native, **options)
+
+
+@pytest.fixture(autouse=True, params=[True, False], ids=["native", "python"])
+def form(request, monkeypatch):
+    monkeypatch.setattr(Call, "native", request.param)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import os
 import tracemalloc
+from types import BuiltinFunctionType
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import tapeless as tl
 from conformance import Sub, read_only, unaligned
 from regression import arguments, make_step, numpy_step
 from soak.children import in_child, in_threads
+from soak.stepping import CASES
 from tapeless.ir.errors import (
     AliasError,
     BoundsError,
@@ -16,6 +18,7 @@ from tapeless.ir.errors import (
     ScalarRangeError,
     UnsupportedError,
 )
+from tapeless.runtime import callpath_native
 
 # --- layout (P13) --------------------------------------------------------------------------
 
@@ -241,3 +244,19 @@ def test_a_step_allocates_nothing_but_its_results():
     tracemalloc.stop()
     assert peak < 16_000  # an array is 512 KiB
     assert [a.ctypes.data for a in p.values()] == addresses
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("name", ["in-place", "rebound", "objects", "slots", "swapped"])
+def test_steps_run_in_both_forms_on_plain_memory(name, native, monkeypatch):
+    """As for users: other tests run on poisoned memory, which has a way of its own."""
+    monkeypatch.delenv("TAPELESS_POISON")
+    if not native:
+        monkeypatch.setattr(callpath_native, "native_form", lambda *args: None)
+    step, make, counts = CASES[name]
+    compiled, args = tl.compile(step.function), make()
+    for n in range(1, 6):
+        compiled(*args)
+        assert set(counts(*args)) == {n}
+    if native and name == "in-place":
+        assert type(compiled.programs[0].fast) is BuiltinFunctionType

@@ -179,11 +179,14 @@ def test_threads_do_not_mix_their_calls(native: bool) -> None:
     assert not wrong
 
 
-def test_a_call_from_within_the_garbage_collector_does_no_harm() -> None:
-    """What a call makes that may start it is the tuple of its outputs."""
-    executable = build(
+@pytest.mark.parametrize("native", [True, False])
+def test_a_call_from_within_the_garbage_collector_does_no_harm(native: bool) -> None:
+    """What a native call makes that may start it is the tuple of its outputs; in Python it may be
+    anything."""
+    program = build(
         parse("f(%x:i64[1], %n:i64[]) {\n  %y:i64[1] = add %x, %n\n  %x <- %y\n} -> %y, %x")
-    ).executable
+    )
+    executable = Executable(program.module, program.product.layout, native=native)
     entry = executable.entry([Array(0), Number(1, int)])
     other, running = np.zeros(1, np.int64), []
 
