@@ -20,14 +20,11 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterator
-from typing import Final, TypeVar
+from typing import Final
 
 from ..ir.record import dataclass
 from .kernel import VECMATH
 from .vector_text import Registers
-
-Kind = TypeVar("Kind", bound=ast.AST)
 
 LONG_CHAIN: Final = 3
 """Elementary functions in a loop from which on four vectors at once are faster than two."""
@@ -38,7 +35,7 @@ SCALAR: Final = frozenset({"floor_divide", "remainder", "fmod"})
 MANY: Final = 15
 """Elementary functions times loops in a kernel from which on it calls them."""
 
-OVERLAPPED: Final = 4
+OVERLAPPED: Final = 8
 """Calls in a loop up to which those of the next two vectors start before they end."""
 
 FOLDS: Final = frozenset({"add_reassoc", "maximum", "minimum"})
@@ -91,30 +88,36 @@ def _metadata(number: int, hints: list[tuple[str, str]]) -> str:
 def shares_functions(kernel: ast.FunctionDef, registers: Registers) -> bool:
     """Whether a kernel calls its elementary functions, instead of having a copy of each: if there
     are many, in loops that are vectorised (a call for one number takes as long as for a vector)."""
-    loops = [node for node in ast.walk(kernel) if isinstance(node, ast.For)]
-    inner = [loop for loop in loops if not any(_inside(loop, ast.For))]
-    counts = [_functions(loop) for loop in inner]
-    if not registers.masked or sum(counts) * len(loops) <= MANY:
+    loops = [_Loop(node) for node in ast.walk(kernel) if isinstance(node, ast.For)]
+    inner = [loop for loop in loops if not loop.nests and loop.functions]
+    if not registers.masked or sum(len(x.functions) for x in inner) * len(loops) <= MANY:
         return False
-    return all(
-        vectors(loop, registers, shared=True) for loop, n in zip(inner, counts, strict=True) if n
-    )
-
-
-def _functions(loop: ast.For) -> int:
-    """How many elementary functions a loop has."""
-    return sum(node.id.rpartition("_")[0] in VECMATH for node in _inside(loop, ast.Name))
+    return all(_vectors(loop, registers, shared=True) for loop in inner)
 
 
 def vectors(loop: ast.For, registers: Registers, *, shared: bool = False) -> Vectors | None:
     """How a loop runs in parts, in a kernel that has a copy of each function or calls `shared`
     ones; None if it is left to LLVM."""
-    words = [node.id for node in _inside(loop, ast.Name)]
-    operations = [word.rpartition("_") for word in words]
-    functions = [dtype for op, _, dtype in operations if op in VECMATH]
-    slow = any(op in SCALAR for op, *_ in operations)
-    wanted = registers.masked and (shared or functions)
-    if not wanted or slow or not _is_parallel(loop):
+    return _vectors(_Loop(loop), registers, shared=shared) if registers.masked else None
+
+
+class _Loop:
+    """A loop, what its statements are made of, and the dtypes of its elementary functions."""
+
+    def __init__(self, loop: ast.For) -> None:
+        nodes = [node for statement in loop.body for node in ast.walk(statement)]
+        self.loop = loop
+        self.names = [node for node in nodes if isinstance(node, ast.Name)]
+        self.places = [node for node in nodes if isinstance(node, ast.Subscript)]
+        self.nests = any(isinstance(node, ast.For) for node in nodes)
+        operations = [node.id.rpartition("_") for node in self.names]
+        self.functions = [dtype for op, _, dtype in operations if op in VECMATH]
+        self.slow = any(op in SCALAR for op, *_ in operations)
+
+
+def _vectors(loop: _Loop, registers: Registers, *, shared: bool) -> Vectors | None:
+    functions = loop.functions
+    if loop.slow or not (shared or functions) or not _is_parallel(loop):
         return None
     width = min((registers.lanes(dtype) for dtype in functions), default=registers.lanes("f32"))
     if shared and len(functions) <= OVERLAPPED:
@@ -122,22 +125,22 @@ def vectors(loop: ast.For, registers: Registers, *, shared: bool = False) -> Vec
     return Vectors(width, 4 if len(functions) >= LONG_CHAIN else 2)
 
 
-def _is_parallel(loop: ast.For) -> bool:
+def _is_parallel(loop: _Loop) -> bool:
     """Whether iterations depend on each other through sums and extrema alone."""
     single = all(
         isinstance(s, ast.Assign) and isinstance(s.targets[0], ast.Name | ast.Subscript)
-        for s in loop.body
+        for s in loop.loop.body
     )
-    named = isinstance(loop.target, ast.Name) and loop.target.id
+    named = isinstance(loop.loop.target, ast.Name) and loop.loop.target.id
     return single and _folds_only(loop) and _writes_apart(loop, str(named))
 
 
-def _folds_only(loop: ast.For) -> bool:
+def _folds_only(loop: _Loop) -> bool:
     """Whether a variable that is read before it is assigned is only accumulated into."""
-    reads = Counter(n.id for n in _inside(loop, ast.Name) if isinstance(n.ctx, ast.Load))
-    assigned = Counter(n.id for n in _inside(loop, ast.Name) if isinstance(n.ctx, ast.Store))
+    reads = Counter(n.id for n in loop.names if isinstance(n.ctx, ast.Load))
+    assigned = Counter(n.id for n in loop.names if isinstance(n.ctx, ast.Store))
     known: set[str] = set()
-    for statement in loop.body:
+    for statement in loop.loop.body:
         assert isinstance(statement, ast.Assign)
         used = {n.id for n in ast.walk(statement.value) if isinstance(n, ast.Name)}
         (target,) = statement.targets
@@ -158,23 +161,15 @@ def _is_fold(value: ast.expr) -> bool:
     return False
 
 
-def _writes_apart(loop: ast.For, counter: str) -> bool:
+def _writes_apart(loop: _Loop, counter: str) -> bool:
     """Whether every iteration writes elements of its own, and reads those alone of what it
     writes."""
+    places = [(ast.dump(p.value), ast.dump(p.slice), p) for p in loop.places]
     written: dict[str, str] = {}
-    for place in _inside(loop, ast.Subscript):
+    for buffer, index, place in places:
         if isinstance(place.ctx, ast.Store):
             names = {n.id for n in ast.walk(place.slice) if isinstance(n, ast.Name)}
-            buffer = ast.dump(place.value)
             if counter not in names or buffer in written:
                 return False
-            written[buffer] = ast.dump(place.slice)
-    return all(
-        written.get(ast.dump(place.value), ast.dump(place.slice)) == ast.dump(place.slice)
-        for place in _inside(loop, ast.Subscript)
-    )
-
-
-def _inside(loop: ast.For, kind: type[Kind]) -> Iterator[Kind]:
-    for statement in loop.body:
-        yield from (node for node in ast.walk(statement) if isinstance(node, kind))
+            written[buffer] = index
+    return all(written.get(buffer, index) == index for buffer, index, _ in places)
