@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any, Final
@@ -229,13 +229,19 @@ def judge(program: Program, lowered: Lowered) -> Reference | None:
 
 
 def repaired(lowered: Lowered, graph: Graph, arguments: Arrays) -> Graph | None:
-    """What a graph means: after repairs where it overflows as written. None where the largest of a
-    row may still be infinite: which of its elements are NaN is open (see `log_softmax_parts`)."""
+    """What a graph means: after repairs where it overflows as written. None where it is open which
+    elements are NaN."""
     if not REPAIRS.isdisjoint(lowered.fired) and overflowing(graph, arguments):
         graph = lowered.graphs["jacobian-free"]
-    if "log_softmax_parts" in lowered.fired and occurs(np.isinf, graph, arguments):
-        return None
-    return graph
+    spread = (what for rule, what in SPREADING.items() if rule in lowered.fired)
+    return None if any(occurs(what, graph, arguments) for what in spread) else graph
+
+
+SPREADING: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "log_softmax_parts": np.isinf,
+    "added_taps": lambda x: ~np.isfinite(x),
+}
+"""Rules after which elements beside such a one may be NaN."""
 
 
 def versions(lowered: Lowered, known: Graph, rng: random.Random) -> Iterator[tuple[str, Graph]]:

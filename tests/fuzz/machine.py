@@ -21,7 +21,7 @@ from tapeless.runtime.modes import RunOptions
 from .growing import Program
 
 Arrays = list[np.ndarray]
-FINE: Final = {"GRAIN": 1e-6, "ALIGNED": 1, "MOST_CHUNKS": 4}
+FINE: Final = {"GRAIN": 1e-6, "ALIGNED": 1, "MOST_CHUNKS": 4, "LEAST_ROWS": 1}
 """In place of the figures of `splitting.py`: up to four chunks of whatever can be cut."""
 
 

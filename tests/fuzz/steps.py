@@ -78,7 +78,7 @@ class Steps(Growing):
             x = self.b.add(self.b.abs(x), GUARDED[op.name])
         elif op.name in INSIDE:
             x = self.b.mul(self.b.tanh(x), 0.9)
-        elif op.name in ("exp", "expm1", "softplus"):
+        elif op.name in ("exp", "expm1", "softplus", "sinh", "cosh"):
             x = self.bounded(x)
         return self.emit(op.name, x)
 

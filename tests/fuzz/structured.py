@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from tapeless.ir.dotspec import LETTERS
+from tapeless.ir.dotspec import LETTERS, canonical_spec
 from tapeless.ir.graph import Value
 from tapeless.ir.matmul import SMALL_BATCH
 from tapeless.ir.types import I32, I64, Type
@@ -104,8 +104,12 @@ class Structured(Steps):
             self.of_type(type_) or self.fresh(type_)
             for type_ in (Type(self.dtype, tuple(extents[c] for c in p)) for p in places[:2])
         )
-        z = self.dot(x, y, f"{''.join(places[0])},{''.join(places[1])}->{''.join(places[2])}")
-        return self.bounded(self.b.mul(z, 1 / 16))
+        spec = f"{''.join(places[0])},{''.join(places[1])}->{''.join(places[2])}"
+        if self.rng.random() < 0.15:
+            old = self.fresh(Type(self.dtype, tuple(extents[c] for c in places[2])))
+            factor = self.b.constant(self.rng.choice((1.0, -0.5, 0.25)), self.dtype)
+            return self.emit("dot_acc", old, x, y, factor, spec=canonical_spec(spec))
+        return self.bounded(self.b.mul(self.dot(x, y, spec), 1 / 16))
 
     def extents_of(self, places: list[list[str]]) -> dict[str, int]:
         """Extents of the letters that make a large product of small arrays."""

@@ -91,6 +91,13 @@ NOT_PROMISED = {
         } -> %y""",
         [np.array([-2.0, np.inf, 1.0, -np.inf])],
     ),
+    "that a NaN in a kernel stays within the reach of the windows": (
+        """f(%k:f64[2], %x:f64[2,3,1]) {
+          %w:f64[2,3,2] = mul %k, %x
+          %y:f64[2,9] = windows_add %w [axes=(1), extents=(9), strides=(3), dilations=(2)]
+        } -> %y""",
+        [np.array([0.5, np.nan]), np.arange(6.0).reshape(2, 3, 1)],
+    ),
 }
 
 
