@@ -142,7 +142,9 @@ class BoundStep:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """See `CompiledFunction.__call__`."""
-        return _call(self.step, self.instance, *args, **kwargs)
+        if kwargs:
+            return _call(self.step, self.instance, *args, **kwargs)
+        return _call(self.step, self.instance, *args)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BoundStep):

@@ -117,9 +117,10 @@ class Parameters:
         names = self.names[len(arguments) :]
         if not self.least <= len(arguments) <= self.most or len(names) != len(named):
             return None
-        if not all(name in named for name in names):
+        try:
+            return (*arguments, *map(named.__getitem__, names))
+        except KeyError:
             return None
-        return (*arguments, *(named[name] for name in names))
 
 
 @dataclass(frozen=True, eq=False)

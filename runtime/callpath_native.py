@@ -152,10 +152,12 @@ def _describe(
 
 
 class _Writer:
-    """The words of forms; `spans` says of each array that is not empty whether it is updated."""
+    """The words of forms; `spans` says of each array that is not empty whether it is updated. None
+    is listed where none is updated."""
 
     def __init__(self, items: Sequence[Item]) -> None:
         self.items = items
+        self.updates = any(item.updated for item in items)
         self.words: list[int] = []
         self.spans: list[int] = []
 
@@ -174,7 +176,7 @@ class _Writer:
 
     def array(self, item: Item) -> None:
         span = -1
-        if item.nbytes:
+        if item.nbytes and self.updates:
             span = len(self.spans)
             self.spans.append(item.updated)
         flags = _C_CONTIGUOUS_ALIGNED | (_WRITEABLE if item.updated else 0)

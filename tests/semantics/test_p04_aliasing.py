@@ -43,6 +43,18 @@ def test_neighbours_and_read_only_overlaps_are_fine(how):
     assert memory.tolist() == [84, 31, 125, 59, 104, 5, 127, 7, 8, 9, 10, 11]
 
 
+@both_ways
+def test_an_array_without_axes_overlaps_as_others_do(how):
+    """Also when calls before have run."""
+    step = tl.compile(lambda w, s: np.multiply(w, s, out=w)[0])
+    memory, apart = np.arange(3.0), np.array(2.0)
+    for _ in range(3):
+        how(step)(memory, apart)
+        with pytest.raises(errors.AliasError, match="argument w is updated"):
+            how(step)(memory, memory[1:2].reshape(()))
+    assert memory.tolist() == [0, 8, 16]
+
+
 # --- random patterns ------------------------------------------------------------------------
 
 
