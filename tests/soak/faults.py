@@ -1,7 +1,7 @@
 """Faults of the cache: `python -m tests.soak faults --n 1000 --seed S`.
 
 Every fault happens to a copy of what one process left, or to an empty folder. The process to which
-it happens must compute the same bits as ever, raise nothing, warn at most once, and end within 30 s
+it happens must compute the same bits as ever, raise nothing, warn at most once, and end in time
 (unless it is killed); the next process must do so without a warning, and find everything there.
 """
 
