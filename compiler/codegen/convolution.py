@@ -108,24 +108,19 @@ class _Emitter:
 
     def _forward(self) -> list[str]:
         c, lines = self.c, self._pack_windows()
-        left, right = self._left(), self._right()
-        if c.right.first == c.free:
-            flags = f"{c.left.first != c.free}, False, {self.m}, {self._columns()}, {self.r}"
-            factors = f"{left}, {self._windows()}, {self.width}"
-        else:
-            flags = f"True, {c.left.first == c.free}, {self._columns()}, {self.m}, {self.r}"
-            factors = f"{self._windows()}, {self.width}, {left}"
-        lines.append(f"{self._gemm}({flags}, 1.0, {factors}, 0.0, {right})")
+        left, windows = (c.left.first != c.free, self._left()), (False, self._window_matrix())
+        sizes, by_columns = (self.m, self._columns(), self.r), c.right.first != c.free
+        lines.append(self._product(left, windows, sizes, "0.0", self._right(), by_columns))
         if self.packs:
             lines += self._move_right("{0} = {1}")
         return self._around(lines)
 
     def _input(self) -> list[str]:
         c, lines = self.c, self._pack_right()
-        flags = f"{c.left.first == c.free}, {c.right.first != c.free}"
-        sizes = f"{self.r}, {self._columns()}, {self.m}"
-        factors = f"1.0, {self._left()}, {self._right()}, 0.0, {self._windows()}, {self.width}"
-        lines.append(f"{self._gemm}({flags}, {sizes}, {factors})")
+        left = c.left.first == c.free, self._left()
+        right = c.right.first != c.free, self._right()
+        sizes = self.r, self._columns(), self.m
+        lines.append(self._product(left, right, sizes, "0.0", self._window_matrix()))
         lines += self._move_windows("{0} = {0} + {1}")
         return self._around(lines)
 
@@ -154,16 +149,11 @@ class _Emitter:
 
     def _weights_product(self) -> str:
         c = self.c
-        by_free = self.packs or c.right.first == c.free
-        if c.left.first == c.free:
-            flags = f"{not by_free}, True, {self.m}, {self.r}, {self._columns()}"
-            factors = f"{self._right()}, {self._windows()}, {self.width}"
-        else:
-            flags = f"False, {by_free}, {self.r}, {self.m}, {self._columns()}"
-            factors = f"{self._windows()}, {self.width}, {self._right()}"
+        right = not (self.packs or c.right.first == c.free), self._right()
         offset, ld = self._index(c.left.place, self._outer_terms), c.count(c.left.last)
         target = f"{self._area(PART, offset)}, {ld}"
-        return f"{self._gemm}({flags}, 1.0, {factors}, 1.0, {target})"
+        sizes, by_windows = (self.m, self.r, self._columns()), c.left.first != c.free
+        return self._product(right, (True, self._window_matrix()), sizes, "1.0", target, by_windows)
 
     def _finish(self) -> list[str]:
         """The sum becomes the result where there are no chunks to join."""
@@ -234,10 +224,23 @@ class _Emitter:
 
     # Inside a tile
 
-    @property
-    def _gemm(self) -> str:
+    def _product(
+        self,
+        a: tuple[bool, str],
+        b: tuple[bool, str],
+        sizes: tuple[int, str | int, str | int],
+        beta: str,
+        c: str,
+        flipped: bool = False,
+    ) -> str:
+        """c = a @ b + beta * c, matrices with the lengths of their rows, the factors with whether
+        they are stored transposed; flipped, where c is, its transpose is computed."""
+        (ta, left), (tb, right), (m, n, k) = a, b, sizes
+        found = f"{ta}, {tb}, {m}, {n}, {k}, 1.0, {left}, {right}"
+        if flipped:
+            found = f"{not tb}, {not ta}, {n}, {m}, {k}, 1.0, {right}, {left}"
         whole = "" if self.split is None else "whole_"
-        return f"{whole}gemm_{dtype_name(self.dtype)}"
+        return f"{whole}gemm_{dtype_name(self.dtype)}({found}, {beta}, {c})"
 
     def _columns(self) -> str:
         """How many columns the tile has."""
@@ -330,8 +333,8 @@ class _Emitter:
     def _scratch_buffer(self, k: int) -> str:
         return self.w.buffer(self.scratch[k], F64 if k == TOTAL else self.dtype)
 
-    def _windows(self) -> str:
-        return self._area(WINDOWS)
+    def _window_matrix(self) -> str:
+        return f"{self._area(WINDOWS)}, {self.width}"
 
     def _chunk_steps(self, area: int) -> dict[str, int]:
         return {CHUNKS: self.per_chunk[area]} if self.split is not None else {}
