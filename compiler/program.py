@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..ir.errors import ShapeError, TraceError, VerifyError
+from ..ir.late import undisturbed
 from ..runtime.commit import commit, writes
 from ..runtime.executable import Prepare
 from ..runtime.identity import digest
@@ -89,14 +90,16 @@ class Program:
 
     def _looked(self, call: Call) -> Early | None:
         start = time.perf_counter()
-        found = look(self._step, call)
+        with undisturbed():
+            found = look(self._step, call)
         self._find_seconds += time.perf_counter() - start
         return found
 
     def _take_found(self, early: Early) -> bool:
         """Take what an earlier process made of the same step, if it did."""
         start = time.perf_counter()
-        found = early.find()
+        with undisturbed():
+            found = early.find()
         self._find_seconds += time.perf_counter() - start
         if found is None:
             return False
@@ -267,7 +270,8 @@ class Program:
     def _build(self) -> NativeProgram:
         options = self._step.options
         if self._product is not None:
-            made = restore(self._product, options.run)
+            with undisturbed():
+                made = restore(self._product, options.run)
         else:
             graph = self.graph("planned")
             made = build(graph, options.run, keep=options.cache, key=self._key)

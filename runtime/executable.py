@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -26,9 +26,18 @@ from .callpath import Entry, Form, Item, Parameters, Returns, Target
 from .store import Store
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
+
+    class Step(Protocol):
+        """Native code, alive as long as this object; `address` is `int64_t step(void **table)`."""
+
+        @property
+        def address(self) -> int: ...
+
 
 Prepare = Callable[["Sequence[Array]"], Callable[[], None]]
 
@@ -63,13 +72,6 @@ def aligned_bytes(count: int) -> Array:
     raw = np.empty(count + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + count]
-
-
-class Step(Protocol):
-    """Native code, alive as long as this object; `address` is `int64_t step(void **table)`."""
-
-    @property
-    def address(self) -> int: ...
 
 
 class Executable:

@@ -15,12 +15,21 @@ import struct
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
     from hashlib import sha256 as sha256
+    from typing import Protocol
+
+    class Kept(Protocol):
+        """What was found out before, by key: a store whose keys depend on nothing else."""
+
+        def get(self, key: str) -> bytes | None: ...
+
+        def put(self, key: str, payload: bytes) -> None: ...
+
 else:  # `hashlib` would load OpenSSL, which takes 2 ms
     try:
         if sys.version_info >= (3, 12):
@@ -59,14 +68,6 @@ def hashed(content: bytes) -> str:
     import hashlib  # lazily: OpenSSL is faster, once it is loaded
 
     return hashlib.sha256(content).hexdigest()
-
-
-class Kept(Protocol):
-    """What was found out before, by key: a store whose keys depend on nothing else."""
-
-    def get(self, key: str) -> bytes | None: ...
-
-    def put(self, key: str, payload: bytes) -> None: ...
 
 
 class Sources(NamedTuple):

@@ -47,12 +47,17 @@ class NativeModule:
     """
 
     source: str
-    path: str
+    location: str | None
     kernels: Mapping[str, Kernel]
     driver_text: str
     linked: Linked
     timings: Mapping[str, float] = field(default_factory=dict)
     origins: Mapping[Origin, int] = field(default_factory=dict)
+
+    @cached_property
+    def path(self) -> str:
+        """The file the source lies in; that of a step from the cache is looked for when asked."""
+        return written(self.source) if self.location is None else self.location
 
     @property
     def address(self) -> int:
@@ -92,7 +97,6 @@ def load_source(
     """The module of a source that was compiled before, found by the symbols of its kernels and the
     driver's LLVM text: the source is not even read. None if a kernel is not there any more."""
     clock = Clock()
-    location = written(source)
     kernels: dict[str, Kernel] = {}
     origins: Counter[Origin] = Counter()
     with MAKING:
@@ -107,7 +111,7 @@ def load_source(
             linked = load(driver_text, kernels.values(), store, options, clock)
         except RuntimeError:  # `compile_source` finds out what cannot be loaded
             return None
-    return NativeModule(source, location, kernels, driver_text, linked, clock.phases, origins)
+    return NativeModule(source, None, kernels, driver_text, linked, clock.phases, origins)
 
 
 def load(

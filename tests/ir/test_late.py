@@ -1,5 +1,6 @@
 """Late modules and names: nothing is loaded before it is used, and then as if it always was."""
 
+import gc
 import importlib
 import sys
 import threading
@@ -121,3 +122,13 @@ def test_a_function_named_like_its_module() -> None:
 def test_the_front_loads_nothing_that_is_not_used(python: Callable[..., str]) -> None:
     code = "import sys, tapeless; print('tapeless.compiler' in sys.modules, 'nn' in dir(tapeless))"
     assert python("-c", code).split() == ["False", "True"]
+
+
+def test_a_block_without_searches_for_garbage() -> None:
+    assert gc.isenabled()
+    with late.undisturbed():
+        assert not gc.isenabled()
+        with pytest.raises(KeyError), late.undisturbed():
+            raise KeyError
+        assert not gc.isenabled()
+    assert gc.isenabled()
