@@ -277,6 +277,7 @@ class Program:
             made = build(graph, options.run, keep=options.cache, key=self._key)
         if self._early is not None and self._key is not None:
             self._early.leave(self.outline, self.hidden, self._key)
+        self._early = None  # it holds what the step reaches
         if os.environ.get("TAPELESS_LOG", "").lower() not in ("", "0", "off"):
             self._log(sum(seconds for _, seconds in made.timings))
         return made

@@ -137,7 +137,8 @@ early = {
 }
 if "look" in sys.argv:
     texts = {n: [program.ir() for program in step.programs] for n, step in steps.items()}
-    results["texts"] = texts
+    verified = train.programs[0].verify(p, batch, labels, 0.1), net.step.programs[0].zeros()
+    results["texts"] = {**texts, "reports": list(map(str, verified))}
 print(json.dumps([results, repr(state), early]))
 """
 NEVER = ("counted", "printed", "warned", "ordered")
