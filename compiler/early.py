@@ -153,20 +153,22 @@ class Early:
         """A trace in this block that ends may be left out by later processes, unless it says
         something, or changes what it depends on."""
         shown: list[None] = []
-        show = warnings._showwarnmsg  # type: ignore[attr-defined]  # what C calls, too
+        show = vars(warnings).get("_showwarnmsg")  # what C calls, too
 
         def note(message: Any) -> None:
             shown.append(None)
             show(message)
 
-        warnings._showwarnmsg = note  # type: ignore[attr-defined]
+        if show is not None:
+            vars(warnings)["_showwarnmsg"] = note
         try:
             yield
         finally:
-            if warnings._showwarnmsg is note:  # type: ignore[attr-defined]
-                warnings._showwarnmsg = show  # type: ignore[attr-defined]
-        said = shown or any(map(_has_warned, _scopes(self._content)))
-        self._quiet = not said and early_key(self._step, self._call.described) == self._digest
+            if vars(warnings).get("_showwarnmsg") is note:
+                vars(warnings)["_showwarnmsg"] = show
+        silent = show is not None and not shown
+        if silent and not any(map(_has_warned, _scopes(self._content))):
+            self._quiet = early_key(self._step, self._call.described) == self._digest
 
     def leave(self, outline: Outline, hidden: Hidden, key: str) -> None:
         """Make the program one that later processes find. Its native code is in the store."""
