@@ -153,7 +153,7 @@ class Early:
         """A trace in this block that ends may be left out by later processes, unless it says
         something, or changes what it depends on."""
         shown: list[None] = []
-        show = vars(warnings).get("_showwarnmsg")  # what C calls, too
+        show: Any = vars(warnings).get("_showwarnmsg")  # what C calls, too
 
         def note(message: Any) -> None:
             shown.append(None)
