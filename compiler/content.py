@@ -48,7 +48,6 @@ from .trust import (
     OUTSIDE,
     PACKAGE,
     PURE,
-    check_package,
     class_name,
     dtype_text,
     is_protocol,
@@ -262,7 +261,6 @@ class Content:
     def _named(self) -> None:
         """Describe what code can get from the classes and modules it reaches, which may reach more,
         and may know other names."""
-        check_package()
         done: set[tuple[int, str]] = set()
         known = -1
         while known != (known := len(done)):

@@ -36,7 +36,7 @@ from .outline import Outline
 from .product import Product
 from .signature import ArraySpec, Described, RefusedSpec, ScalarSpec
 from .tree import Shared, TreeDef
-from .trust import PACKAGE, class_name, is_trusted, trusted_function
+from .trust import PACKAGE, check_package, class_name, is_trusted, trusted_function
 
 _VERSIONS: Final = ((3, 11), (3, 15))
 """The versions of Python whose code `codes.py` reads."""
@@ -47,13 +47,18 @@ _WITHOUT: Final = frozenset({"TAPELESS_CACHE", "TAPELESS_LOG", "TAPELESS_THREADS
 """Variables that decide nothing about a program."""
 
 
-_OBSCURE: Final = (ImpenetrableError, RecursionError, RuntimeError)
+_OBSCURE: Final = (
+    ImpenetrableError,
+    # of objects that give strange answers, are nested too deeply or change in the meantime
+    *(AttributeError, LookupError, RuntimeError, TypeError, ValueError),
+)
 
 
 def early_key(step: Step, described: Described) -> str | None:
     """What decides the trace of a step with such arguments, as a digest; None if that cannot be
     said. Values of arrays and numbers among the arguments are not part of it."""
     try:
+        check_package()
         return _content(step, described).digest()
     except _OBSCURE:
         return None
@@ -136,6 +141,7 @@ class Early:
 
     def __init__(self, step: Step, call: Call) -> None:
         self._step, self._call = step, call
+        check_package()
         self._content = _content(step, call.described)
         self._digest = self._content.digest()
         self._store = open_store()  # after the rest: it takes longer
@@ -168,7 +174,14 @@ class Early:
                 vars(warnings)["_showwarnmsg"] = show
         silent = show is not None and not shown
         if silent and not any(map(_has_warned, _scopes(self._content))):
-            self._quiet = early_key(self._step, self._call.described) == self._digest
+            self._quiet = self._is_same()
+
+    def _is_same(self) -> bool:
+        """Whether the step is what it was."""
+        try:
+            return _content(self._step, self._call.described).digest() == self._digest
+        except _OBSCURE:
+            return False
 
     def leave(self, outline: Outline, hidden: Hidden, key: str) -> None:
         """Make the program one that later processes find. Its native code is in the store."""
@@ -246,7 +259,7 @@ def _scopes(content: Content) -> Iterator[Mapping[str, Any]]:
     yield from content.scopes
     for name, module in list(sys.modules.items()):
         if is_trusted(name) and not name.startswith(_RUNTIME):
-            yield vars(module)
+            yield getattr(module, "__dict__", {})
 
 
 def _has_warned(scope: Mapping[str, Any]) -> bool:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, Final
 
@@ -61,7 +62,11 @@ _VERSIONED: Final = (*_OWN, _NUMPY)
 _FAMILY: Final = frozenset({PACKAGE, "numpy", "llvmlite", "numba"})
 _DISPATCHER: Final[Any] = type(np.sum)
 _RANDOM: Final = "numpy.random.mtrand"
-_RUNTIME: Final = f"{PACKAGE}.runtime"
+_PREFIX: Final = f"{PACKAGE}."
+_UNTRACED: Final = tuple(
+    f"{PACKAGE}.{name}" for name in ("runtime", "passes", "compiler.codegen", "compiler.cli")
+)
+"""Parts that do not run while a step is traced."""
 _HEAP_TYPE: Final = 1 << 9
 _SETS: Final = frozenset({set, frozenset})
 
@@ -168,37 +173,32 @@ def check_package() -> None:
     """ImpenetrableError if a loaded module of this package, as far as they trace, has a function or
     an object in it that does not belong there, such as a test puts there."""
     for name, module in list(sys.modules.items()):
-        traced = name.partition(".")[0] == PACKAGE and not name.startswith(_RUNTIME)
+        own = name == PACKAGE or name.startswith(_PREFIX)
+        traced = own and not name.startswith(_UNTRACED)
         if traced and type(module) is ModuleType:
-            for key, value in list(vars(module).items()):
-                _check_member(name, key, value)
+            _check_members(name, list(vars(module).items()))
 
 
-def _check_member(module: str, key: str, value: Any) -> None:
-    kind = type(value)
-    if kind is FunctionType:
-        own = _is_known_file(value.__code__.co_filename)
-    elif kind is str or kind is ModuleType:
-        return
-    elif kind is type:
-        own = _is_known(value.__module__)
-        if own and value.__module__ == module:
-            own = all(map(_is_own_method, vars(value).values()))
-    else:
-        own = _is_known(str(kind.__module__))
-    if not own and not key.startswith("__"):
-        raise ImpenetrableError(f"{module}.{key} is not what {PACKAGE} has there")
+def _check_members(module: str, members: list[tuple[str, Any]]) -> None:
+    for key, value in members:
+        kind = type(value)
+        if kind is FunctionType:
+            own = _is_known_file(value.__code__.co_filename)
+        elif kind is type and value.__module__ == module:
+            own = all(
+                _is_known_file(member.__code__.co_filename)
+                for member in vars(value).values()
+                if type(member) is FunctionType
+            )
+        else:
+            own = _is_known(str((value if kind is type else kind).__module__))
+        if not own and not key.startswith("__"):
+            raise ImpenetrableError(f"{module}.{key} is not what {PACKAGE} has there")
 
 
-def _is_own_method(member: Any) -> bool:
-    if type(member) is not FunctionType:
-        return True
-    file = member.__code__.co_filename
-    return file.startswith("<") or _is_known_file(file)
-
-
+@cache
 def _is_known_file(file: str) -> bool:
-    return file.startswith(_VERSIONED) or _is_standard_file(file)
+    return file.startswith((*_VERSIONED, "<string>")) or _is_standard_file(file)
 
 
 def _is_standard_file(file: str) -> bool:
@@ -206,6 +206,7 @@ def _is_standard_file(file: str) -> bool:
     return inner or file.startswith("<frozen ")
 
 
+@cache
 def _is_known(module: str) -> bool:
     root = module.partition(".")[0]
     return root in _FAMILY or root in sys.stdlib_module_names
