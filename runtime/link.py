@@ -2,6 +2,7 @@
 
     image = compile_text(text)               object code of text that is to be optimised
     image = object_code(text)                of text that needs no passes
+    image = object_code(text, loops=False)   made quickly, of text that runs straight through
 
 What of this can be done without llvmlite is in `runtime/loading.py`; importing this module imports
 it.
@@ -75,14 +76,14 @@ def link_by_llvm(
     return Linked({symbol: tracker[symbol] for symbol in names}, tracker)
 
 
-def object_code(text: str) -> bytes:
-    """The object code of LLVM text as it stands."""
-    return _object_code(parsed(text))
+def object_code(text: str, *, loops: bool = True) -> bytes:
+    """The object code of LLVM text as it stands; `loops` says that its speed matters."""
+    return _object_code(parsed(text), _target_machine(3 if loops else 0))
 
 
 def compile_text(text: str) -> bytes:
     """The object code of LLVM text after LLVM's passes."""
-    return _object_code(optimised(text))
+    return _object_code(optimised(text), _target_machine())
 
 
 def optimised(text: str) -> Any:
@@ -126,18 +127,18 @@ def add_symbol(symbol: str, address: int) -> None:
     llvm.add_symbol(symbol, address)
 
 
-def _object_code(module: Any) -> bytes:
-    return bytes(_target_machine().emit_object(module))
+def _object_code(module: Any, machine: Any) -> bytes:
+    return bytes(machine.emit_object(module))
 
 
 @cache
-def _target_machine() -> Any:
-    """This machine, as LLVM sees it; what it emits may be loaded anywhere."""
+def _target_machine(level: int = 3) -> Any:
+    """This machine, as LLVM sees it; what it emits, with so much care, may be loaded anywhere."""
     _prepare()
     target = llvm.Target.from_default_triple()
     features = llvm.get_host_cpu_features().flatten()
     return target.create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=features, opt=3, reloc="pic", codemodel="small"
+        cpu=llvm.get_host_cpu_name(), features=features, opt=level, reloc="pic", codemodel="small"
     )
 
 

@@ -1,6 +1,7 @@
 """Object code into this process, without LLVM where that is possible.
 
     image = assemble(text, store)            object code, from the store if it was made before
+    image = assemble(text, store, loops=False)          of code that runs once, made quickly
     linked = link([image], ("step",), {"k0": address})
 
 On Linux and x86-64 `runtime/elf.py` loads it; LLVM does elsewhere, and whatever that loader does
@@ -41,12 +42,13 @@ def link(images: Iterable[bytes], exports: Iterable[str], imports: Mapping[str, 
     return link_by_llvm(found, names, imports)
 
 
-def assemble(text: str, store: Store | None) -> bytes:
-    """The object code of LLVM text."""
+def assemble(text: str, store: Store | None, *, loops: bool = True) -> bytes:
+    """The object code of LLVM text. Without `loops`, of code that runs straight through, LLVM takes
+    a fifth of the time: it does not look for better registers."""
 
     def make() -> bytes:
         from .link import object_code  # lazily: llvmlite
 
-        return object_code(text)
+        return object_code(text, loops=loops)
 
-    return kept(store, ("llvm", text), make)
+    return kept(store, ("llvm" if loops else "llvm, straight", text), make)

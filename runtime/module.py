@@ -140,7 +140,7 @@ def load(
     if "@tapeless_threads" in text:
         imports |= export_pool(store)
         imports["tapeless_threads"] = ctypes.addressof(thread_cell(threads))
-    images = [*(kernel.image for kernel in new), assemble(text, store)]
+    images = [*(kernel.image for kernel in new), assemble(text, store, loops=False)]
     linked = link(images, (DRIVER, *(kernel.symbol for kernel in new)), imports)
     table.add(new, linked)
     clock.done("link")

@@ -38,6 +38,10 @@ WHOLE: Final = frozenset({"narrow", "gemv_turned", "gemv_straight"})
 """Parts that are taken with all they may call: they make one call for every few rows."""
 
 
+STRAIGHT: Final = ("tiles_", "flipped")
+"""How the names start of parts that run once per product, and only decide."""
+
+
 class Parts:
     """The routines of one dtype, function by function. `seen` are the parts that the product run
     last has called, `platform` functions that code on this system calls."""
@@ -134,7 +138,7 @@ class Parts:
 
     def _routine(self, routine: str) -> bytes:
         text = routines_text(self.t, self.blas, self.tiled, paneled=self.paneled, names=(routine,))
-        return _assembled(text, self.store)
+        return _assembled(text, self.store, loops=False)
 
     def _part(self, name: str) -> bytes:
         """The object code of one function, which the others are declared for."""
@@ -143,7 +147,7 @@ class Parts:
         heads = (_FUNCTION.match(self.bodies[other]) for other in sorted(others))
         declared = ["declare " + _NAMES.sub("", head[1]) for head in heads if head]
         text = "\n".join([self.head, *declared, body.replace("define internal", "define", 1)])
-        return _assembled(text, self.store)
+        return _assembled(text, self.store, loops=not name.startswith(STRAIGHT))
 
 
 _TASK: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
@@ -166,8 +170,8 @@ def _split(text: str) -> tuple[str, dict[str, str]]:
 
 
 @cache
-def _assembled(text: str, store: Store | None) -> bytes:
-    return assemble(text, store)
+def _assembled(text: str, store: Store | None, *, loops: bool) -> bytes:
+    return assemble(text, store, loops=loops)
 
 
 @cache
