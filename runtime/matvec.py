@@ -13,7 +13,7 @@ from typing import Final
 
 from .inner_tiles import INNER, inner_heights
 from .tiles import PANEL
-from .vector_text import Target, Writer, parameters
+from .vector_text import SIZE, Target, Writer, parameters
 
 GEMV: Final = parameters("i %ta, i %m, i %n, f %alpha, p %a, i %lda, p %x, f %beta, p %y")
 _SWEEP: Final = parameters("i %n, f %alpha, p %a, i %lda, p %x, f %beta, p %y")
@@ -79,7 +79,6 @@ def _sweep(t: Target, rows: int) -> str:
     factors = [w.new(f"fmul {t.float} {w.scalar(w.at('%x', str(r)))}, %alpha") for r in range(rows)]
     splats = [w.splat(factor, t.float) for factor in factors]
     beta = w.splat("%beta", t.float)
-    whole = w.integer("and", "%n", -t.lanes)
 
     def add_vector(j: str, mask: str | None) -> None:
         sums = w.new(f"fmul {t.vector} {w.load(w.at(lines[0], j), mask)}, {splats[0]}")
@@ -96,11 +95,32 @@ def _sweep(t: Target, rows: int) -> str:
         total = w.multiply_add(before, "%beta", sums, t.float)
         w.put(f"store {t.float} {total}, ptr {w.at('%y', j)}")
 
-    with w.loop("0", whole, t.lanes) as across:
-        add_vector(across.index, None)
     if t.machine.masked:
-        add_vector(whole, w.mask(w.integer("sub", "%n", whole)))
+        head = _head(w)
+        with w.when(w.compare(f"{head} != 0")):
+            add_vector("0", w.mask(head))
+        whole = w.integer("and", w.integer("sub", "%n", head), -t.lanes)
+        end = w.integer("add", head, whole)
+        with w.loop(head, end, t.lanes) as across:
+            add_vector(across.index, None)
+        rest = w.integer("sub", "%n", end)
+        with w.when(w.compare(f"{rest} != 0")):
+            add_vector(end, w.mask(rest))
     else:
+        whole = w.integer("and", "%n", -t.lanes)
+        with w.loop("0", whole, t.lanes) as across:
+            add_vector(across.index, None)
         with w.loop(whole, "%n", 1) as across:
             add_number(across.index)
     return w.define(f"sweep_{rows}", _SWEEP)
+
+
+def _head(w: Writer) -> str:
+    """How many numbers lie before the first vector that is one cache line, where that is the same
+    in all rows: a load from two lines takes as long as two. NumPy begins arrays anywhere."""
+    t = w.t
+    address = w.new("ptrtoint ptr %a to i64")
+    before = w.integer("udiv", w.integer("sub", 0, address), SIZE[t.dtype])
+    head = w.integer("and", before, t.lanes - 1)
+    alike = w.compare(f"{w.integer('urem', '%lda', t.lanes)} == 0")
+    return w.choose(w.both(alike, w.compare(f"%n > {2 * t.lanes}")), head, 0)

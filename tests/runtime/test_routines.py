@@ -73,7 +73,7 @@ def test_gemm(way, dtype, ta, tb, m, n, k, name):
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
 @pytest.mark.parametrize("ta", [False, True])
 @pytest.mark.parametrize("beta", [0.0, -0.5])
-@pytest.mark.parametrize(("m", "n"), [(7, 19), (1100, 60), (60, 1100), (1100, 9)])
+@pytest.mark.parametrize(("m", "n"), [(7, 19), (1100, 64), (60, 1100), (1100, 9), (9, 208)])
 def test_gemv(way, dtype, ta, beta, m, n, name):
     rng = np.random.default_rng(0)
     rows, columns = (n, m) if ta else (m, n)
@@ -106,3 +106,26 @@ def test_where_tiles_make_a_product(monkeypatch):
         monkeypatch.setattr(sys, "platform", "win32")
         assert tiled_work(AVX512, BLAS, None, paneled=False) == 0
     assert tiled_work(NEON, None, None, paneled=False) == ALL
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+def test_where_an_array_begins_changes_no_bit(dtype):
+    """Vectors are laid along cache lines, whose parts at the ends are masked."""
+    rng = np.random.default_rng(0)
+    m, n = 37, 96
+    x = rng.normal(size=m).astype(DTYPES[dtype])
+    values = rng.normal(size=(m, n)).astype(DTYPES[dtype])
+    found = []
+    for start in range(64 // x.itemsize):
+        a = np.zeros(m * n + 64, x.dtype)
+        lines = -a.ctypes.data // x.itemsize % (64 // x.itemsize)
+        a = a[lines + start : lines + start + m * n]
+        a[:] = values.ravel()
+        y = np.full(n + 2, 7, x.dtype)
+        functions("tiles", dtype)["gemv"](
+            1, m, n, 1.0, a.ctypes.data, n, x.ctypes.data, 0.0, y[1:].ctypes.data
+        )
+        assert (y[0], y[-1]) == (7, 7), "written beyond the ends"
+        found.append(y.tobytes())
+    np.testing.assert_allclose(y[1:-1], values.T @ x, rtol=1e-4, atol=1e-4)
+    assert len(set(found)) == 1
