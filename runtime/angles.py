@@ -86,12 +86,12 @@ def _wave(m: Lanes, x: Lane, quarters: int) -> Lane:
 def sin(m: Lanes, x: Lane) -> Lane:
     """Sine."""
     value = m.select(x == 0.0, x, _wave(m, x, 0))
-    return m.within(SPAN[m.format.name], x, value, "sin")
+    return m.within(SPAN[m.format.name], x, value, "sin", x)
 
 
 def cos(m: Lanes, x: Lane) -> Lane:
     """Cosine."""
-    return m.within(SPAN[m.format.name], x, _wave(m, x, 1), "cos")
+    return m.within(SPAN[m.format.name], x, _wave(m, x, 1), "cos", x)
 
 
 def arctan2(m: Lanes, y: Lane, x: Lane) -> Lane:

@@ -125,6 +125,9 @@ class BuilderLanes:
     def rint(self, x: Lane) -> Lane:
         return self._intrinsic("rint", x)
 
+    def floor(self, x: Lane) -> Lane:
+        return self._intrinsic("floor", x)
+
     def abs(self, x: Lane) -> Lane:
         return self._intrinsic("fabs", x)
 
@@ -153,13 +156,13 @@ class BuilderLanes:
     def narrow(self, x: Lane) -> Lane:
         return self._lane(self.builder.convert(x.value, "f32"))
 
-    def within(self, limit: float, x: Lane, value: Lane, name: str) -> Lane:
-        dtype, lanes = x.value.kind, x.value.lanes
-        self.builder.symbols |= definitions(name, dtype, limit)
-        operands = [x.value, value.value]
+    def within(self, limit: float, size: Lane, value: Lane, name: str, *operands: Lane) -> Lane:
+        dtype, lanes = size.value.kind, size.value.lanes
+        self.builder.symbols |= definitions(name, dtype, limit, len(operands))
+        given = [x.value for x in (size, *operands, value)]
         if lanes:
-            operands.append(constant("bool", True, lanes))
-        return self._lane(self.builder.call(dtype, symbol(name, dtype, lanes), *operands))
+            given.append(constant("bool", True, lanes))
+        return self._lane(self.builder.call(dtype, symbol(name, dtype, lanes), *given))
 
 
 def call_vector_function(op: str, b: Builder, *operands: Value) -> Value:

@@ -70,8 +70,6 @@ def _is_off_floor(b: Builder, remainder: Value, divisor: Value) -> Value:
 
 
 def _floor_divide(b: Builder, x: Value, y: Value) -> Value:
-    if x.letter == "f":
-        return _floor_divide_float(b, x, y)
     is_zero, divisor = _safe_divisor(b, x, y)
     quotient = b.div(x, divisor)
     if x.letter == "i":
@@ -81,8 +79,6 @@ def _floor_divide(b: Builder, x: Value, y: Value) -> Value:
 
 
 def _remainder(b: Builder, x: Value, y: Value) -> Value:
-    if x.letter == "f":
-        return _remainder_float(b, x, y)
     is_zero, divisor = _safe_divisor(b, x, y)
     rest = b.rem(x, divisor)
     if x.letter == "i":
@@ -92,8 +88,6 @@ def _remainder(b: Builder, x: Value, y: Value) -> Value:
 
 def _fmod(b: Builder, x: Value, y: Value) -> Value:
     """The remainder of a truncated division, with the sign of x."""
-    if x.letter == "f":
-        return b.rem(x, y)
     is_zero, divisor = _safe_divisor(b, x, y)
     return b.select(is_zero, _like(x, 0), b.rem(x, divisor))
 
@@ -106,36 +100,6 @@ def _shift(left: bool, b: Builder, x: Value, y: Value) -> Value:
     if x.letter == "i" and not left:
         return b.shr(x, count)
     return b.select(fits, (b.shl if left else b.shr)(x, count), _like(x, 0))
-
-
-def _opposite_signs(b: Builder, x: Value, y: Value) -> Value:
-    zero = _like(x, 0)
-    return b.xor(b.compare("<", x, zero), b.compare("<", y, zero))
-
-
-def _floor_divide_float(b: Builder, x: Value, y: Value) -> Value:
-    """NumPy's npy_floor_divide: exact through fmod, x / y where y == 0."""
-    zero, one = _like(x, 0), _like(x, 1)
-    rest = b.rem(x, y)
-    quotient = b.div(b.sub(x, rest), y)
-    step_down = b.and_(b.compare("!=", rest, zero), _opposite_signs(b, rest, y))
-    quotient = b.select(step_down, b.sub(quotient, one), quotient)
-    floor = b.intrinsic("floor", quotient)
-    rounded_up = b.compare(">", b.sub(quotient, floor), _like(x, 0.5))
-    floor = b.select(rounded_up, b.add(floor, one), floor)
-    plain = b.div(x, y)
-    signed_zero = b.intrinsic("copysign", zero, plain)
-    floor = b.select(b.compare("==", quotient, zero), signed_zero, floor)
-    return b.select(b.compare("==", y, zero), plain, floor)
-
-
-def _remainder_float(b: Builder, x: Value, y: Value) -> Value:
-    """NumPy's npy_remainder: the sign of y, NaN where y == 0."""
-    zero = _like(x, 0)
-    rest = b.rem(x, y)
-    lifted = b.select(_opposite_signs(b, rest, y), b.add(rest, y), rest)
-    signed_zero = b.intrinsic("copysign", zero, y)
-    return b.select(b.compare("==", rest, zero), signed_zero, lifted)
 
 
 def _isinf(b: Builder, x: Value) -> Value:

@@ -69,7 +69,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.types import DTYPES
-from . import angles, logarithms, powers, vecmath
+from . import angles, divisions, logarithms, powers, vecmath
 from .lanes import ArrayLanes
 from .spec import FLOATS as FLOATS
 from .spec import ROUTINES as ROUTINES
@@ -100,12 +100,19 @@ VECMATH: dict[str, Callable[..., Any]] = {
     "cbrt": powers.cbrt,
     "power": powers.power,
     "arctan2": angles.arctan2,
+    "fmod": divisions.fmod,
+    "remainder": divisions.remainder,
+    "floor_divide": divisions.floor_divide,
     "sin": angles.sin,
     "cos": angles.cos,
     "sinh": vecmath.sinh,
     "cosh": vecmath.cosh,
 }
 """The functions of `runtime/vecmath.py` and its kin, evaluated here on NumPy scalars."""
+
+
+VECTOR_WORDS = frozenset(f"{op}_{dtype}" for op in VECMATH for dtype in FLOATS)
+"""The words that are these functions."""
 
 
 def arity(op: str) -> int:
@@ -121,9 +128,9 @@ ELEMENTWISE: dict[str, tuple[Sequence[str], Callable[..., Scalar]]] = {
     "neg": (NUMBERS, np.negative),
     "abs": (NUMBERS, np.abs),
     "sign": (NUMBERS, np.sign),
-    "floor_divide": (NUMBERS, np.floor_divide),
-    "remainder": (NUMBERS, np.remainder),
-    "fmod": (NUMBERS, np.fmod),
+    "floor_divide": (INTEGERS, np.floor_divide),
+    "remainder": (INTEGERS, np.remainder),
+    "fmod": (INTEGERS, np.fmod),
     "shift_left": (INTEGERS, np.left_shift),
     "shift_right": (INTEGERS, np.right_shift),
     "maximum": (ANY, np.maximum),

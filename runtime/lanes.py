@@ -70,6 +70,9 @@ class Lanes(Protocol):
     def rint(self, x: Lane) -> Lane:
         """Round half to even."""
 
+    def floor(self, x: Lane) -> Lane:
+        """Round down."""
+
     def abs(self, x: Lane) -> Lane:
         """Clear the sign."""
 
@@ -94,9 +97,9 @@ class Lanes(Protocol):
     def narrow(self, x: Lane) -> Lane:
         """An f64 rounded to f32."""
 
-    def within(self, limit: float, x: Lane, value: Lane, name: str) -> Lane:
-        """`value` where |x| <= limit; the platform's function of x beyond, one element at a time,
-        which takes no time if there is none."""
+    def within(self, limit: float, size: Lane, value: Lane, name: str, *operands: Lane) -> Lane:
+        """`value` where |size| <= limit; beyond, the platform's function of the operands, one
+        element at a time, which takes no time if there is none."""
 
 
 _FLOAT = {np.dtype(np.int32): np.dtype(np.float32), np.dtype(np.int64): np.dtype(np.float64)}
@@ -117,6 +120,9 @@ class ArrayLanes:
     def rint(self, x: Lane) -> Lane:
         return np.rint(x)
 
+    def floor(self, x: Lane) -> Lane:
+        return np.floor(x)
+
     def abs(self, x: Lane) -> Lane:
         return np.abs(x)
 
@@ -128,13 +134,19 @@ class ArrayLanes:
 
     def product(self, x: Lane, y: Lane | float) -> tuple[Lane, Lane]:
         """Dekker's, from halves of the factors whose products are exact."""
-        product = x * y
-        (x_high, x_low), (y_high, y_low) = self._halves(x), self._halves(y)
-        rest = x_high * y_high - product + x_high * y_low + x_low * y_high
-        return product, rest + x_low * y_low
+        (u, x_scale), (v, y_scale) = self._scaled(x), self._scaled(y)
+        (u_high, u_low), (v_high, v_low) = self._halves(u), self._halves(v)
+        rest = u_high * v_high - u * v + u_high * v_low + u_low * v_high + u_low * v_low
+        return x * y, rest / x_scale / y_scale
 
-    def _halves(self, x: Lane | float) -> tuple[Lane, Lane]:
-        scaled = np.asarray(x, DTYPES[self.format.name]) * SPLIT[self.format.name]
+    def _scaled(self, x: Lane | float) -> tuple[Lane, Lane]:
+        """A number whose halves do not overflow, and its ratio to x."""
+        x = np.asarray(x, DTYPES[self.format.name])
+        scale = np.where(np.abs(x) > self.format.huge, 2.0**-30, 1.0).astype(x.dtype)
+        return x * scale, scale
+
+    def _halves(self, x: Lane) -> tuple[Lane, Lane]:
+        scaled = x * SPLIT[self.format.name]
         high = scaled - (scaled - x)
         return high, x - high
 
@@ -150,5 +162,5 @@ class ArrayLanes:
     def narrow(self, x: Lane) -> Lane:
         return np.asarray(x).astype(np.float32)
 
-    def within(self, limit: float, x: Lane, value: Lane, name: str) -> Lane:
-        return np.where(np.abs(x) > limit, getattr(np, name)(x), value)
+    def within(self, limit: float, size: Lane, value: Lane, name: str, *operands: Lane) -> Lane:
+        return np.where(np.abs(size) > limit, getattr(np, name)(*operands), value)

@@ -23,14 +23,14 @@ from collections import Counter
 from typing import Final
 
 from ..ir.record import dataclass
-from .kernel import VECMATH
+from .kernel import VECTOR_WORDS
 from .vector_text import Registers
 
 LONG_CHAIN: Final = 3
 """Elementary functions in a loop from which on four vectors at once are faster than two."""
 
-SCALAR: Final = frozenset({"floor_divide", "remainder", "fmod"})
-"""Words that are functions of the platform, called number by number."""
+DIVISIONS: Final = frozenset({"floor_divide", "remainder", "fmod"})
+"""Of integers, these are done number by number."""
 
 MANY: Final = 15
 """Elementary functions times loops in a kernel from which on it calls them."""
@@ -110,9 +110,10 @@ class _Loop:
         self.names = [node for node in nodes if isinstance(node, ast.Name)]
         self.places = [node for node in nodes if isinstance(node, ast.Subscript)]
         self.nests = any(isinstance(node, ast.For) for node in nodes)
-        operations = [node.id.rpartition("_") for node in self.names]
-        self.functions = [dtype for op, _, dtype in operations if op in VECMATH]
-        self.slow = any(op in SCALAR for op, *_ in operations)
+        words = [node.id for node in self.names]
+        self.functions = [word.rpartition("_")[2] for word in words if word in VECTOR_WORDS]
+        others = [word for word in words if word not in VECTOR_WORDS]
+        self.slow = any(word.rpartition("_")[0] in DIVISIONS for word in others)
 
 
 def _vectors(loop: _Loop, registers: Registers, *, shared: bool) -> Vectors | None:

@@ -15,7 +15,7 @@ from ..ir.record import dataclass
 from .builder import Builder, Value
 from .builder_lanes import call_vector_function
 from .emitters import EMITTERS, PREDICATES
-from .kernel import ROUTINES, VECMATH, VOCABULARY, arity, routine_symbol
+from .kernel import ROUTINES, VECTOR_WORDS, VOCABULARY, arity, routine_symbol
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def word(name: str) -> Word | None:
         return Word(("bool", dtype, dtype), dtype, Builder.select)
     if op in ROUTINES:
         return Word(routine_operands(op, dtype), None, partial(_call_routine, op, dtype))
-    if op in VECMATH:
+    if name in VECTOR_WORDS:
         return Word((dtype,) * arity(op), dtype, partial(call_vector_function, op))
     if op not in EMITTERS:
         return None

@@ -36,7 +36,7 @@ ALIGNED: Final = 64
 whole cache lines."""
 
 SLOW: Final = frozenset({"floor_divide", "remainder", "fmod"})
-"""Ops that do not vectorise."""
+"""Ops that do not vectorise, of integers."""
 
 
 def choose_split(region: Region, places: Mapping[Value, str]) -> Split | None:
@@ -174,7 +174,7 @@ def _value_time(region: Region, value: Value) -> float:
         return time + size * _BYTE
     if node is None or is_free(node):
         return time
-    if node.op.name in SLOW:
+    if node.op.name in SLOW and not value.type.is_float:
         return time + 200 * size * _OP
     return time + (8 if node.op.name in EXPENSIVE else 1) * size * _OP
 

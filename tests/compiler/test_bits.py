@@ -117,8 +117,9 @@ def test_corners_of_two_operands(fn, dtype):
     actual = tl.compile(lambda x, y: fn(x, y))(x, y)
     assert actual.dtype == dtype
     np.testing.assert_allclose(actual, expected, rtol=4 * np.finfo(dtype).eps)
-    if fn in (np.fmod, np.copysign):
-        np.testing.assert_array_equal(np.signbit(actual), np.signbit(expected))
+    if fn in (np.fmod, np.copysign):  # IEEE 754 leaves the sign of a NaN open, but to copysign
+        signed = ~np.isnan(expected) | (fn is np.copysign)
+        np.testing.assert_array_equal(np.signbit(actual[signed]), np.signbit(expected[signed]))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

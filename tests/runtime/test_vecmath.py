@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,9 @@ from tapeless.runtime.lanes import ArrayLanes
 
 Array = NDArray[Any]
 LIMIT = {"f32": 2.0, "f64": 4.0}
-CASES = [(name, dtype) for name in VECMATH for dtype in LIMIT]
+DIVISIONS = ("fmod", "remainder", "floor_divide")
+EVERY = [(name, dtype) for name in VECMATH for dtype in LIMIT]
+CASES = [(name, dtype) for name, dtype in EVERY if name not in DIVISIONS]
 
 
 def _sigmoid(x: Array) -> Array:
@@ -219,9 +222,41 @@ def test_angles_of_any_size_beside_small_ones(run, name):
     np.testing.assert_allclose(run(name, x.astype(np.float32)), exact, rtol=2e-7)
 
 
-@pytest.mark.parametrize(("name", "dtype"), CASES)
+def _dividends(dtype: str) -> tuple[Array, Array]:
+    """Any pairs, multiples and their neighbours, subnormal and huge numbers."""
+    rng, n, info = np.random.default_rng(5), 20000, np.finfo(DTYPES[dtype])
+    special = special_values("power", dtype)
+    y, large, small, any_ = rng.uniform(-3, 3, (4, n)).astype(DTYPES[dtype])
+    multiples = y * np.rint(rng.uniform(-50, 50, n)).astype(y.dtype)
+    pairs = [
+        special,
+        (_patterns(dtype, 0), _patterns(dtype, 1)),
+        (multiples, y),
+        (np.nextafter(multiples, y.dtype.type(0)), y),
+        (small * info.tiny, any_ * info.tiny),
+        (large / 3 * info.max, any_ / 30 * info.max),
+        (large * y.dtype.type(1e8), any_),
+    ]
+    first, second = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    return first, second
+
+
+@pytest.mark.parametrize("run", [plain, native])
+@pytest.mark.parametrize("dtype", LIMIT)
+@pytest.mark.parametrize("name", DIVISIONS)
+def test_divisions_are_numpys(run, name, dtype):
+    operands = _dividends(dtype)
+    with np.errstate(all="ignore"):
+        expected = getattr(np, name)(*operands)
+    actual = run(name, *operands)
+    np.testing.assert_array_equal(actual, expected)
+    known = ~np.isnan(expected)
+    np.testing.assert_array_equal(np.signbit(actual[known]), np.signbit(expected[known]))
+
+
+@pytest.mark.parametrize(("name", "dtype"), EVERY)
 def test_loops_vectorise(name, dtype):
     text = module(name, dtype, 1000).llvm()
     element = {"f32": "float", "f64": "double"}[dtype]
-    widths = [w for w in (2, 4, 8, 16) if f"fmul contract <{w} x {element}>" in text]
-    assert widths, f"{name}_{dtype} stayed scalar"
+    found = re.search(rf"f(mul|div) contract <(2|4|8|16) x {element}>", text)
+    assert found, f"{name}_{dtype} stayed scalar"

@@ -46,7 +46,8 @@ LOOPS = {
     "y0[i] = sqrt_f32(x0[i])": None,  # an instruction
     "y0[i] = sin_f64(x0[i])": Vectors(8, 2),
     "y0[i] = power_f32(exp_f32(x0[i]), x0[i])": Vectors(16, 2),
-    "y0[i] = fmod_f32(exp_f32(x0[i]), x0[i])": None,
+    "y0[i] = fmod_f32(exp_f32(x0[i]), x0[i])": Vectors(16, 2),
+    "y0[i] = f32(fmod_i64(i64(exp_f32(x0[i])), 3))": None,
     "y0[i + 1] = exp_f32(y0[i])": None,
     "y0[3] = exp_f32(x0[i])": None,
     "y0[i] = exp_f32(x0[i])\ny0[i + 1] = v": None,
