@@ -6,18 +6,35 @@ user's line of every node, since errors at run time name it.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..ir.graph import Graph, Node, Value
 from ..ir.types import Type
 from ..runtime.identity import digest
+from ..runtime.kernels import engine
+from . import pipeline
+
+if TYPE_CHECKING:
+    from .call import Options
 
 Part = str | bytes
+
+
+def program_key(graph: Graph, options: Options) -> str | None:
+    """What decides the native code of a traced graph, as one digest; None for a program that must
+    not come from the cache: one that is to be checked or dumped on its way, or says so."""
+    if not options.cache or options.check or os.environ.get("TAPELESS_DUMP"):
+        return None
+    found = fingerprint(graph)
+    skipped = pipeline.settings() if os.environ.get("TAPELESS_SKIP") else ()
+    flags = f"optimize={options.optimize}", f"flush={options.run.flush}"
+    return found and digest(found, *flags, engine(), *skipped)
 
 
 def fingerprint(graph: Graph) -> str | None:

@@ -20,8 +20,6 @@ from ..ir.errors import ShapeError, TraceError, VerifyError
 from ..ir.late import undisturbed
 from ..runtime.commit import commit, writes
 from ..runtime.executable import Prepare
-from ..runtime.identity import digest
-from ..runtime.kernels import engine
 from ..runtime.making import MAKING
 from . import (
     arguments,
@@ -37,7 +35,7 @@ from . import (
     verification,
     zeros,
 )
-from .call import Call, Options, Step, copied, copy_arrays, difference
+from .call import Call, Step, copied, copy_arrays, difference
 from .callplan import CallPlan, Fast, plan_call
 from .early import Early, look
 from .native import NativeProgram, build, find, restore
@@ -57,17 +55,6 @@ if TYPE_CHECKING:
 Executor = Callable[[Sequence[Any], Prepare], object]
 
 
-def program_key(graph: Graph, options: Options) -> str | None:
-    """What decides the native code of a traced graph, as one digest; None for a program that must
-    not come from the cache: one that is to be checked or dumped on its way, or says so."""
-    if not options.cache or options.check or os.environ.get("TAPELESS_DUMP"):
-        return None
-    found = fingerprint.fingerprint(graph)
-    skipped = pipeline.settings() if os.environ.get("TAPELESS_SKIP") else ()
-    flags = f"optimize={options.optimize}", f"flush={options.run.flush}"
-    return found and digest(found, *flags, engine(), *skipped)
-
-
 class Program:
     """A step specialised on one structure, its shapes and dtypes. See `CompiledFunction.lower`."""
 
@@ -82,25 +69,19 @@ class Program:
         self._native: NativeProgram | None = None
         self.name = step.name
         self._find_seconds = self._trace_seconds = 0.0
-        self._early = self._looked(call) if early else None
-        if self._early is None or not self._take_found(self._early):
+        self._early: Early | None = None
+        if not early or not self._take_found(call):
             self._take_traced(call)
         self.described = self.outline.described
         self.parameters = arguments.parameters_of(self.described, self.outline.inputs)
 
-    def _looked(self, call: Call) -> Early | None:
-        start = time.perf_counter()
-        with undisturbed():
-            found = look(self._step, call)
-        self._find_seconds += time.perf_counter() - start
-        return found
-
-    def _take_found(self, early: Early) -> bool:
+    def _take_found(self, call: Call) -> bool:
         """Take what an earlier process made of the same step, if it did."""
         start = time.perf_counter()
         with undisturbed():
-            found = early.find()
-        self._find_seconds += time.perf_counter() - start
+            self._early = look(self._step, call)
+            found = None if self._early is None else self._early.find()
+        self._find_seconds = time.perf_counter() - start
         if found is None:
             return False
         self._traced: Traced | None = None
@@ -113,8 +94,7 @@ class Program:
 
     def _take_traced(self, call: Call) -> None:
         """Trace the step. Take what an earlier process made of the same graph, or run the passes,
-        now: what they refuse is an error of the call. A product's stages are made when asked
-        for."""
+        now: what they refuse is an error of the call."""
         start = time.perf_counter()
         unseen = nullcontext() if self._early is None else self._early.watching()
         with unseen, tracing.reachable.constants_unchanged(self._step.function):
@@ -122,7 +102,7 @@ class Program:
         self.outline = self._traced
         self._trace_seconds = time.perf_counter() - start
         start = time.perf_counter()
-        self._key = program_key(self._traced.graph, self._step.options)
+        self._key = fingerprint.program_key(self._traced.graph, self._step.options)
         self._product = None if self._key is None else find(self._key)
         self._find_seconds += time.perf_counter() - start
         if self._product is None:
@@ -141,7 +121,7 @@ class Program:
         """TraceError if it does not give the graph that the program is for."""
         start = time.perf_counter()
         made = trace.retrace(self._step.function, self.described, self.name)
-        if program_key(made.graph, self._step.options) != self._key:
+        if fingerprint.program_key(made.graph, self._step.options) != self._key:
             raise TraceError(
                 f"{self.name}: what the step reaches has changed since this program was taken from"
                 " the cache, so that its stages cannot be shown; .lower(...) shows those of now"
@@ -213,8 +193,7 @@ class Program:
         """Where compilation spent its time; native phases once there is native code. A program from
         the cache has a phase of that name in the place of the passes."""
         phase = reports.Phase
-        traced = [] if self._traced is None else [self._trace_seconds]
-        phases = [phase("trace", "trace", seconds) for seconds in traced]
+        phases = [] if self._traced is None else [phase("trace", "trace", self._trace_seconds)]
         fired: Mapping[str, int] = {}
         if self._product is not None:
             phases.append(phase("trace", "cache", self._find_seconds))

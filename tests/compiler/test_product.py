@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 import tapeless as tl
 from tapeless.compiler.call import Options
-from tapeless.compiler.fingerprint import fingerprint
+from tapeless.compiler.fingerprint import fingerprint, program_key
 from tapeless.compiler.memory import plan_memory
 from tapeless.compiler.native import build
 from tapeless.compiler.product import pack, unpack
-from tapeless.compiler.program import program_key
 from tapeless.compiler.trace import trace
 from tapeless.ir.errors import BoundsError
 from tapeless.ir.graph import Graph, Loc, Node, Value

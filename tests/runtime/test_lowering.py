@@ -7,7 +7,7 @@ import ast
 import numpy as np
 import pytest
 import tapeless as tl
-from tapeless.compiler.program import program_key
+from tapeless.compiler.fingerprint import program_key
 from tapeless.ir.types import DTYPES
 from tapeless.runtime.engine import compile_source, run_plain
 from tapeless.runtime.kernel import VOCABULARY, KernelSpec
