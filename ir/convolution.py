@@ -77,7 +77,7 @@ def as_convolution(body: Graph) -> Convolution | None:
         return None
     (dot,) = found
     if body.nodes[-1].op.name == "windows_add":
-        return _input(body, dot)
+        return _input(body, dot) if dot.op.name == "dot" else None
     return _windowed(body, dot) if body.outputs[0] is dot.result else None
 
 

@@ -34,6 +34,8 @@ from .tiling import choose_split, choose_tiling
 TILE, STRIP = "tile", "strip"
 WINDOWS, PACKED, PART, TOTAL = range(4)
 CHUNKS: Final = "chunks"
+FRESH: Final = ("1.0", "0.0")
+"""The scale of a product that is not added to what was there."""
 BLOCK, ELEMENT = "b", "e"  # no letter is a variable of that name
 
 
@@ -110,17 +112,24 @@ class _Emitter:
         c, lines = self.c, self._pack_windows()
         left, windows = (c.left.first != c.free, self._left()), (False, self._window_matrix())
         sizes, by_columns = (self.m, self._columns(), self.r), c.right.first != c.free
-        lines.append(self._product(left, windows, sizes, "0.0", self._right(), by_columns))
+        adds = c.dot.op.name == "dot_acc"
+        scale = (self._alpha(), "1.0") if adds and not self.packs else FRESH
+        lines.append(self._product(left, windows, sizes, scale, self._right(), by_columns))
         if self.packs:
-            lines += self._move_right("{0} = {1}")
+            added = f"{{0}} + {self._alpha()} * {{1}}" if adds else "{1}"
+            lines += self._move_right(f"{{0}} = {added}")
         return self._around(lines)
+
+    def _alpha(self) -> str:
+        """What the products are multiplied by before they are added to what was there."""
+        return f"{self._buffer(self.c.dot.operands[3])}[0]"
 
     def _input(self) -> list[str]:
         c, lines = self.c, self._pack_right()
         left = c.left.first == c.free, self._left()
         right = c.right.first != c.free, self._right()
         sizes = self.r, self._columns(), self.m
-        lines.append(self._product(left, right, sizes, "0.0", self._window_matrix()))
+        lines.append(self._product(left, right, sizes, FRESH, self._window_matrix()))
         lines += self._move_windows("{0} = {0} + {1}")
         return self._around(lines)
 
@@ -153,7 +162,9 @@ class _Emitter:
         offset, ld = self._index(c.left.place, self._outer_terms), c.count(c.left.last)
         target = f"{self._area(PART, offset)}, {ld}"
         sizes, by_windows = (self.m, self.r, self._columns()), c.left.first != c.free
-        return self._product(right, (True, self._window_matrix()), sizes, "1.0", target, by_windows)
+        return self._product(
+            right, (True, self._window_matrix()), sizes, ("1.0", "1.0"), target, by_windows
+        )
 
     def _finish(self) -> list[str]:
         """The sum becomes the result where there are no chunks to join."""
@@ -229,16 +240,16 @@ class _Emitter:
         a: tuple[bool, str],
         b: tuple[bool, str],
         sizes: tuple[int, str | int, str | int],
-        beta: str,
+        scale: tuple[str, str],
         c: str,
         flipped: bool = False,
     ) -> str:
-        """c = a @ b + beta * c, matrices with the lengths of their rows, the factors with whether
-        they are stored transposed; flipped, where c is, its transpose is computed."""
-        (ta, left), (tb, right), (m, n, k) = a, b, sizes
-        found = f"{ta}, {tb}, {m}, {n}, {k}, 1.0, {left}, {right}"
+        """c = alpha a @ b + beta c, matrices with the lengths of their rows, the factors with
+        whether they are stored transposed; flipped, where c is, its transpose is computed."""
+        (ta, left), (tb, right), (m, n, k), (alpha, beta) = a, b, sizes, scale
+        found = f"{ta}, {tb}, {m}, {n}, {k}, {alpha}, {left}, {right}"
         if flipped:
-            found = f"{not tb}, {not ta}, {n}, {m}, {k}, 1.0, {right}, {left}"
+            found = f"{not tb}, {not ta}, {n}, {m}, {k}, {alpha}, {right}, {left}"
         whole = "" if self.split is None else "whole_"
         return f"{whole}gemm_{dtype_name(self.dtype)}({found}, {beta}, {c})"
 

@@ -91,6 +91,26 @@ def test_native_in_chunks(monkeypatch):
     assert_runs_alike(graph, random_arguments(graph))
 
 
+@pytest.mark.parametrize("tiling", TILINGS, indirect=True)
+@pytest.mark.parametrize("spec", ["nchwij,ocij->nohw", "nchwij,ocij->nhwo"])
+@pytest.mark.parametrize("known", [True, False])
+def test_added_to_an_argument(spec, known, tiling):
+    """The factor known or not; written in place, and beside what is kept."""
+
+    @tl.compile
+    def step(y, z, x, k, factor):
+        windows = np.lib.stride_tricks.sliding_window_view(x, (3, 2), axis=(2, 3))
+        moved = np.einsum(spec, windows, k) * (0.5 if known else factor)
+        y -= moved
+        return z + 2 * np.einsum(spec, windows, k + 1)
+
+    x, k = np.ones((3, 2, 7, 6), np.float32), np.ones((4, 2, 3, 2), np.float32)
+    y = np.ones((3, 4, 5, 5) if spec.endswith("nohw") else (3, 5, 5, 4), np.float32)
+    graph = step.lower(y, y.copy(), x, k, 0.1).graph("fused")
+    assert "dot_acc" in convolutions(graph)
+    assert_runs_alike(graph, random_arguments(graph), native=False)
+
+
 PER_CHANNEL = {
     "plain": ((3, 4, 7, 6), (4, 1, 3, 2), {}),
     "stride, padding": ((2, 3, 8, 9), (3, 1, 3, 2), {"stride": (2, 3), "padding": (1, 2)}),
