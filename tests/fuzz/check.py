@@ -238,10 +238,10 @@ def repaired(lowered: Lowered, graph: Graph, arguments: Arrays) -> Graph | None:
 
 
 SPREADING: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "log_softmax_parts": np.isinf,
+    **dict.fromkeys(("log_softmax_parts", "dot_of_scaled", "sum_of_dot", "reassociate"), np.isinf),
     "added_taps": lambda x: ~np.isfinite(x),
 }
-"""Rules after which elements beside such a one may be NaN."""
+"""Rules after which elements beside such a one may be NaN, or another infinity."""
 
 
 def versions(lowered: Lowered, known: Graph, rng: random.Random) -> Iterator[tuple[str, Graph]]:

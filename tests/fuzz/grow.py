@@ -15,6 +15,7 @@ import random
 from collections.abc import Callable
 from typing import Final
 
+from tapeless.ir.builder import prune
 from tapeless.ir.errors import TapelessError
 from tapeless.ir.graph import Graph, Value
 
@@ -22,6 +23,8 @@ from .growing import MAX_SIZE, Program
 from .structured import Structured
 
 Update = tuple[Value, Value]
+HUGE: Final = 2**30
+"""So many elements only a view can have."""
 
 COMMON: Final = (
     "unary", "unary", "binary", "binary", "binary", "number", "choice", "convert", "reduce",
@@ -71,6 +74,8 @@ class Whole(Structured):
         outputs = [self.rng.choice(inside[-6:])]
         outputs += self.rng.sample(unread, min(len(unread), self.rng.choice((0, 2, 4, 16, 16))))
         graph = Graph("f", tuple(self.inputs), tuple(self.b.nodes), tuple(outputs), tuple(updates))
+        if any(v.type.size > HUGE for node in graph.nodes for v in node.results):
+            graph = prune(graph)  # views that are too large to be written down, and nothing reads
         return Program(graph, self.arguments)
 
     # Updates
