@@ -32,7 +32,7 @@ DOMAINS: Mapping[np.ufunc, Sequence[Span]] = {
     np.log: [(0.0, 100.0)], np.log2: [(0.0, 100.0)], np.log10: [(0.0, 100.0)],
     np.log1p: [(-1.0, 10.0)], np.sqrt: [(0.0, 100.0)], np.arccosh: [(1.0, 100.0)],
     np.arctanh: [(-1.0, 1.0)], np.arcsin: [(-1.0, 1.0)], np.arccos: [(-1.0, 1.0)],
-    np.power: [(0.0, 10.0), EVERYWHERE], np.float_power: [(0.0, 10.0), EVERYWHERE],
+    np.power: [(0.0, 10.0), EVERYWHERE],
 }  # fmt: skip
 """Where a function is measured, operand by operand; [-3, 3] if it does not say."""
 ELSEWHERE: Sequence[tuple[np.ufunc, float]] = (

@@ -217,7 +217,8 @@ def compile(
         that decides a loop's length.
     optimize: False keeps the graph as derived, without the optimising passes.
     threads: number of threads a step may use; None takes TAPELESS_THREADS, else the cores this
-        process may run on. Results have the same bits with any number; 1 starts no thread.
+        process may run on. Results have the same bits with any number; 1 starts no thread. A
+        short step is timed now and then, and runs on one of them while that is faster.
     cache: whether machine code and source are kept in files, and taken from there in later runs.
     check: verify the graph after every pass, and compare all stages and the native code on the
         first call of every program (VerifyError names the guilty pass).

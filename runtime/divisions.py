@@ -6,22 +6,27 @@ taken as two numbers, so that what is left is exact.
 
 from __future__ import annotations
 
+import math
+
 from .lanes import Lane, Lanes
 
 WHOLE = {"f32": 2.0**23, "f64": 2.0**52}
 """Up to here every whole number and its neighbours are numbers of the format."""
+LARGE = {"f32": 2.0**127, "f64": 2.0**1023}
+"""Beyond, the divisor times a quotient that is one too large may overflow."""
 
 
 def fmod(m: Lanes, x: Lane, y: Lane) -> Lane:
-    """x - y trunc(x / y), with the sign of x; the platform's where the quotient is very large, or
-    y is 0."""
+    """x - y trunc(x / y), with the sign of x; the platform's where x or the quotient is very large,
+    or y is 0."""
     a, b = m.abs(x), m.abs(y)
     ratio = a / b
     product, low = m.product(m.floor(ratio), b)
     rest = (a - product) - low
     rest = m.select(rest < 0.0, rest + b, rest)
     rest = m.copysign(m.select(ratio < 1.0, a, rest), x)  # also where y is infinite
-    return m.within(WHOLE[m.format.name], ratio, rest, "fmod", x, y)
+    size = m.select(a > LARGE[m.format.name], math.inf, ratio)
+    return m.within(WHOLE[m.format.name], size, rest, "fmod", x, y)
 
 
 def _have_opposite_signs(rest: Lane, y: Lane) -> Lane:

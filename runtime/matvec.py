@@ -8,7 +8,7 @@ vectors lie along the summed axis.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from .inner_tiles import INNER, inner_heights
@@ -73,6 +73,7 @@ def _straight(t: Target) -> str:
 
 
 def _sweep(t: Target, rows: int) -> str:
+    """The definition of `sweep_<rows>`."""
     w = Writer(t)
     old, step = w.unless_zero("%beta", ("%y", "@zeros", "ptr"), (1, 0, "i64"))
     lines = [w.at("%a", w.integer("mul", r, "%lda")) for r in range(rows)]
@@ -96,23 +97,37 @@ def _sweep(t: Target, rows: int) -> str:
         w.put(f"store {t.float} {total}, ptr {w.at('%y', j)}")
 
     if t.machine.masked:
-        head = _head(w)
-        with w.when(w.compare(f"{head} != 0")):
-            add_vector("0", w.mask(head))
-        whole = w.integer("and", w.integer("sub", "%n", head), -t.lanes)
-        end = w.integer("add", head, whole)
-        with w.loop(head, end, t.lanes) as across:
-            add_vector(across.index, None)
-        rest = w.integer("sub", "%n", end)
-        with w.when(w.compare(f"{rest} != 0")):
-            add_vector(end, w.mask(rest))
+        _across_masked(w, add_vector)
     else:
-        whole = w.integer("and", "%n", -t.lanes)
-        with w.loop("0", whole, t.lanes) as across:
-            add_vector(across.index, None)
-        with w.loop(whole, "%n", 1) as across:
-            add_number(across.index)
+        _across(w, add_vector, add_number)
     return w.define(f"sweep_{rows}", _SWEEP)
+
+
+def _across_masked(w: Writer, add_vector: Callable[[str, str | None], None]) -> None:
+    """The columns in vectors, the first and the last of them masked."""
+    head = _head(w)
+    with w.when(w.compare(f"{head} != 0")):
+        add_vector("0", w.mask(head))
+    whole = w.integer("and", w.integer("sub", "%n", head), -w.t.lanes)
+    end = w.integer("add", head, whole)
+    with w.loop(head, end, w.t.lanes) as across:
+        add_vector(across.index, None)
+    rest = w.integer("sub", "%n", end)
+    with w.when(w.compare(f"{rest} != 0")):
+        add_vector(end, w.mask(rest))
+
+
+def _across(
+    w: Writer,
+    add_vector: Callable[[str, str | None], None],
+    add_number: Callable[[str], None],
+) -> None:
+    """The columns in vectors, the last ones one by one."""
+    whole = w.integer("and", "%n", -w.t.lanes)
+    with w.loop("0", whole, w.t.lanes) as across:
+        add_vector(across.index, None)
+    with w.loop(whole, "%n", 1) as across:
+        add_number(across.index)
 
 
 def _head(w: Writer) -> str:

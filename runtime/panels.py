@@ -30,9 +30,9 @@ ROWS, COLUMNS = 8, 16
 """Panels begin at multiples of these."""
 
 LEAST_WORK: Final = {"gemm": 16, "gemv": 18}
-"""Multiplications in a panel at the least, as a power of two, in f32; half as many in f64. A matrix
-times a vector reads memory for each: one that fits the second-level cache of a processor is left
-there."""
+"""Multiplications in a panel at the least, as a power of two, in f32; half as many in f64, and half
+as many where there are two panels. A matrix times a vector reads memory for each: one that fits the
+second-level cache of a processor is left there."""
 
 SEVERAL: Final = 8
 """So many panels are enough where more of them would be small."""

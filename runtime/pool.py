@@ -20,7 +20,9 @@ never hold the GIL, never call Python, take no signals, and run with the caller'
 modes.
 
 Threads do not always pay: a program is timed on all of them and on one, now and then, and runs in
-the better way (`tapeless_begin`; a trial is `TRIAL_WORDS` words of zeros that belong to it).
+the better way (`tapeless_begin`; a trial is `TRIAL_WORDS` words of zeros that belong to it). That
+decides nothing but how long it takes. Where several threads of Python call it at once, calls may go
+uncounted or be timed as of the other way: the choice may be the worse one, until the next round.
 
 A region inside another one, or beside that of another thread, runs on its caller alone. A forked
 child starts without workers and makes its own. At exit the workers are sent home first.
@@ -56,7 +58,8 @@ ROUND: Final = 1024
 """Calls from one trial to the next."""
 
 LONG: Final = 10_000_000
-"""Ticks of a call that is left to all threads: some milliseconds."""
+"""Ticks of a call that is left to all threads: on x86 some milliseconds; on Arm, whose counter runs
+at 24 MHz to 1 GHz, 10 ms or more."""
 
 TRIAL_WORDS: Final = 5
 

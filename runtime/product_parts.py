@@ -37,7 +37,6 @@ _MEMORY: Final = re.compile(r"\b(load|store)\b|@llvm\.masked")
 WHOLE: Final = frozenset({"narrow", "gemv_turned", "gemv_straight"})
 """Parts that are taken with all they may call: they make one call for every few rows."""
 
-
 STRAIGHT: Final = ("tiles_", "flipped")
 """How the names start of parts that run once per product, and only decide."""
 

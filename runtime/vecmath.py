@@ -6,7 +6,8 @@ gets the same steps as LLVM instructions, which its loop vectoriser widens. Infi
 zeros and subnormals come out as IEEE 754 and NumPy have them; errors stay within 2 ulp in f32 and
 4 ulp in f64 (`tests/runtime/test_vecmath.py` measures them).
 
-Logarithms, powers and angles stand in `logarithms.py`, `powers.py` and `angles.py`.
+Logarithms, powers, angles and divisions stand in `logarithms.py`, `powers.py`, `angles.py` and
+`divisions.py`.
 
 Sources: argument reductions and the coefficients of erf from Cephes (S. Moshier; those in f64 are
 shared with `ir/special.py`); exp is its Taylor polynomial on [-ln2/2, ln2/2].

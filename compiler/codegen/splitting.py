@@ -21,7 +21,7 @@ from .kernel import Split
 from .nest import late_values, needs_scratch, partial_length
 
 GRAIN: Final = 1000.0
-"""Nanoseconds of work, at the least, in a chunk."""
+"""Nanoseconds of work, at the least, in a chunk; a quarter of that where there are two chunks."""
 
 MOST_CHUNKS: Final = 64
 

@@ -29,23 +29,7 @@ RECORDED: Final = 20_000
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--n", type=int, default=2000, help="programs for the interpreter")
-    parser.add_argument("--native", type=int, default=0)
-    parser.add_argument("--gradients", type=int, default=0)
-    parser.add_argument("--native-gradients", type=int, default=0)
-    parser.add_argument("--training", type=int, default=0, help="training steps, natively")
-    parser.add_argument("--numpy", type=int, default=0, help="as NumPy steps that are compiled")
-    parser.add_argument("--jax", type=int, default=0, help="against JAX, if it is installed")
-    parser.add_argument("--torch", type=int, default=0, help="against PyTorch, likewise")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--texts", type=int, default=0, help="damaged texts instead")
-    parser.add_argument("--seeded", action="store_true", help="hunt the seeded bugs instead")
-    parser.add_argument("--bug", action="append", default=[], help="only this one of them")
-    parser.add_argument("--record", type=Path, help="write the figures here, as Markdown")
-    parser.add_argument("--sum", type=Path, nargs="+", default=[], help="add up such files instead")
-    given = parser.parse_args(arguments)
+    given = _parser().parse_args(arguments)
     if given.sum:
         print(added(file.read_text() for file in given.sum))
         return 0
@@ -68,6 +52,26 @@ def main(arguments: list[str] | None = None) -> int:
     if given.record:
         given.record.write_text(str(Record.of(report, given.seed)))
     return 1 if report.finds or (report.never_fired and given.n >= RECORDED) else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--n", type=int, default=2000, help="programs for the interpreter")
+    parser.add_argument("--native", type=int, default=0)
+    parser.add_argument("--gradients", type=int, default=0)
+    parser.add_argument("--native-gradients", type=int, default=0)
+    parser.add_argument("--training", type=int, default=0, help="training steps, natively")
+    parser.add_argument("--numpy", type=int, default=0, help="as NumPy steps that are compiled")
+    parser.add_argument("--jax", type=int, default=0, help="against JAX, if it is installed")
+    parser.add_argument("--torch", type=int, default=0, help="against PyTorch, likewise")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--texts", type=int, default=0, help="damaged texts instead")
+    parser.add_argument("--seeded", action="store_true", help="hunt the seeded bugs instead")
+    parser.add_argument("--bug", action="append", default=[], help="only this one of them")
+    parser.add_argument("--record", type=Path, help="write the figures here, as Markdown")
+    parser.add_argument("--sum", type=Path, nargs="+", default=[], help="add up such files instead")
+    return parser
 
 
 __all__ = ["main"]

@@ -236,9 +236,20 @@ def _dividends(dtype: str) -> tuple[Array, Array]:
         (small * info.tiny, any_ * info.tiny),
         (large / 3 * info.max, any_ / 30 * info.max),
         (large * y.dtype.type(1e8), any_),
+        _largest(dtype),
     ]
     first, second = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     return first, second
+
+
+def _largest(dtype: str) -> tuple[Array, Array]:
+    """The largest number by its quotients by whole numbers and their neighbours: a product of the
+    two may overflow."""
+    t, info = DTYPES[dtype].type, np.finfo(DTYPES[dtype])
+    q = np.arange(2, 1000, dtype=t)
+    near = [info.max / q, np.nextafter(info.max / q, t(0)), np.nextafter(info.max / q, info.max)]
+    y = np.concatenate(near)
+    return np.full_like(y, info.max), y
 
 
 @pytest.mark.parametrize("run", [plain, native])

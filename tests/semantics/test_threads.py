@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tapeless as tl
 from soak.children import in_child, in_threads
-from tapeless.runtime.pool import has_pool
+from tapeless.runtime.pool import TRIED, has_pool
 
 linux = pytest.mark.skipif(not has_pool(), reason="no pool here")
 
@@ -33,6 +33,13 @@ def results(function, calls=3):
     w, x, rows = arguments()
     outputs = [np.asarray(r).tobytes() for _ in range(calls) for r in function(w, x, rows)]
     return [*outputs, w.tobytes()]
+
+
+def test_calls_that_are_timed_have_the_bits_of_one_thread():
+    """On all threads, on one, and in the better way."""
+    calls = 2 * TRIED + 2
+    found = results(tl.compile(work, threads=3), calls)
+    assert found == results(tl.compile(work, threads=1), calls)
 
 
 @pytest.fixture(scope="module")
