@@ -78,6 +78,8 @@ def names_of(code: CodeType) -> Names:
         attributes |= dict.fromkeys(inner.co_names)
         for op, argument, near in _instructions(inner):
             patterns = patterns or op == _PATTERN
+            if op == _PATTERN and argument:  # the class names the attributes
+                attributes["__match_args__"] = None
             if op == _GLOBAL:
                 loaded[inner.co_names[argument >> 1]] = None
             elif op in _NAME:

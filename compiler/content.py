@@ -12,6 +12,10 @@ and its attributes; an array its bytes. A module of the user's is what names tha
 it. Functions, classes and modules of NumPy, of this package and of a few modules of the standard
 library that compute and do nothing else are their names: their versions are part of every key.
 
+Numbers, strings and tuples are their values: of two equal ones it is not said whether they are one
+object, so code that asks for that (`is`) may get the answer of an earlier process. Nor is seen what
+somebody changes inside trusted modules where no name leads (`copyreg`'s table).
+
 What has no such description raises ImpenetrableError: objects of unknown C types, sets (their order
 changes from process to process), files, clocks, generators of random numbers, the system. Code of
 the user's is never run.
@@ -356,7 +360,7 @@ def _reduced(content: Content, value: Any) -> None:
     content.add(arguments)
 
 
-_ARRAY: Final = frozenset(dir(np.ndarray)) | {"keys"}
+_ARRAY: Final = frozenset(dir(np.ndarray)) | {"_abc_impl", "keys"}
 """What functions in C ask their arguments for."""
 _ONCE: Final[dict[Any, Callable[[Content, Any], None]]] = {
     FunctionType: Content.function,

@@ -8,7 +8,8 @@
 A trace is Python code that runs once, on arguments without values. So its key covers that code and
 everything it can reach (`content.py`), what the arguments are, the options, and what else decides
 how NumPy and this package behave: versions and sources (every key of the store has those), the
-environment's variables, the handling of warnings and of floating-point errors.
+environment's variables, the handling of warnings and of floating-point errors. What it does not
+cover is said in `content.py`.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def _surroundings() -> Iterator[str]:
     """What Python and NumPy are told from outside."""
     if not _VERSIONS[0] <= sys.version_info[:2] < _VERSIONS[1]:
         raise ImpenetrableError("this version of Python")
-    yield repr(tuple(sys.flags))
+    yield repr((tuple(sys.flags), sys.get_int_max_str_digits()))
     for name, value in sorted(os.environ.items()):
         if name.startswith(_PREFIXES) and name not in _WITHOUT:
             yield f"variable {name!r} {value!r}"

@@ -4,6 +4,7 @@ part of this package while it runs."""
 
 from __future__ import annotations
 
+import abc
 import os
 import sys
 from functools import cache
@@ -36,10 +37,10 @@ OUTSIDE: Final = frozenset({
 })  # fmt: skip
 """What NumPy has to do with files and the system."""
 COMPUTED: Final = frozenset({
-    "__dict__", "__getattribute__", "attrgetter", "delattr", "format", "format_map", "getattr",
-    "hasattr", "methodcaller", "setattr",
+    "Formatter", "__dict__", "__getattribute__", "__match_args__", "attrgetter", "closing",
+    "delattr", "format", "format_map", "getattr", "hasattr", "methodcaller", "setattr",
 })  # fmt: skip
-"""Ways to an attribute whose name is made while the code runs."""
+"""Ways to an attribute whose name is made while the code runs, or does not occur in it."""
 LEFT_OUT: Final = frozenset({
     "__abstractmethods__", "__annotate__", "__annotate_func__", "__annotations__",
     "__annotations_cache__", "__dataclass_params__", "__dict__", "__doc__", "__firstlineno__",
@@ -47,6 +48,9 @@ LEFT_OUT: Final = frozenset({
     "__weakref__",
 })  # fmt: skip
 """Attributes of a class that say nothing, or that code must not ask for (`codes.py`)."""
+
+_TELLING: Final = frozenset({"get_original_bases", "get_type_hints"})
+"""Functions that say of a class what is left out."""
 
 _ROOT: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _NUMPY: Final = os.path.join(os.path.dirname(np.__file__), "")
@@ -69,6 +73,8 @@ _UNTRACED: Final = tuple(
 """Parts that do not run while a step is traced."""
 _HEAP_TYPE: Final = 1 << 9
 _SETS: Final = frozenset({set, frozenset})
+_REGISTERED: Final[Any] = vars(abc).get("_get_dump")
+"""What is registered with an abstract class: weak references, first of what it returns."""
 
 
 def is_standard(root: str) -> bool:
@@ -103,14 +109,31 @@ def is_trusted_class(kind: Any) -> bool:
     for part in name.split("."):
         inner = found.get(part)
         found = type.__getattribute__(inner, "__dict__") if isinstance(inner, type) else {}
+    if isinstance(kind, abc.ABCMeta):
+        _check_registered(kind)
     return inner is kind
 
 
+def _check_registered(kind: Any) -> None:
+    """`isinstance` says yes of classes that were registered with an abstract class, or with one
+    derived from it. ImpenetrableError if one of these is the user's."""
+    derived = [kind]
+    for abstract in derived:  # grows
+        derived += type.__subclasses__(abstract)
+        registry = vars(abstract).get("_abc_impl") and _REGISTERED(abstract)[0]
+        for member in filter(None, (reference() for reference in registry or ())):
+            if not _is_known(class_name(member)[0]):
+                raise ImpenetrableError(f"{class_name(member)} is registered with {kind}")
+
+
 def trusted_function(function: Any) -> str | None:
-    """The name of a function in Python that is known by it; None for any other."""
+    """The name of a function in Python that is known by it; None for any other. ImpenetrableError
+    for one that says what a description leaves out."""
     file = function.__code__.co_filename
     module = str(function.__globals__.get("__name__"))
     known = file.startswith(_VERSIONED) or (_is_standard_file(file) and is_trusted(module))
+    if known and function.__code__.co_name in _TELLING:
+        raise ImpenetrableError(f"{module}.{function.__code__.co_name} asks for annotations")
     return f"{module} {function.__code__.co_qualname}" if known else None
 
 

@@ -439,6 +439,83 @@ def test_a_step_of_the_library_is_not_found_early():
     assert key(np.maximum, np.ones(3), np.ones(3)) is None
 
 
+# --- ways to something whose name does not occur in the code -------------------------------------
+
+NAMELESS = {
+    "a property that a pattern asks for by its place": """
+class Layer:
+    __match_args__ = ("scale",)
+    scale = property(lambda self: SCALE)
+def step(x):
+    match LAYER:
+        case Layer(scale):
+            return x * scale
+""",
+    "a method that a context manager calls": """
+class Layer:
+    def close(self):
+        SCALES.append(SCALE)
+def step(x):
+    with contextlib.closing(LAYER):
+        return x
+""",
+    "a property that a format asks for": """
+class Layer:
+    scale = property(lambda self: SCALE)
+def step(x):
+    return x * float(string.Formatter().vformat("{0.scale}", (LAYER,), {}))
+""",
+    "a class registered with one of the user's": """
+class Scaled(metaclass=abc.ABCMeta):
+    pass
+class Layer:
+    pass
+if SCALE == 2:
+    Scaled.register(Layer)
+def step(x):
+    return x * (2 if isinstance(LAYER, Scaled) else 3)
+""",
+    "a class registered with one of the standard library": """
+class Layer:
+    pass
+if SCALE == 2:
+    numbers.Real.register(Layer)
+def step(x):
+    return x * (2 if isinstance(LAYER, numbers.Number) else 3)
+""",
+    "annotations": """
+class Layer:
+    scale: int if SCALE == 2 else float
+def step(x):
+    return x * (2 if typing.get_type_hints(Layer)["scale"] is int else 3)
+""",
+}
+
+
+@pytest.mark.parametrize("way", NAMELESS)
+def test_what_is_reached_without_its_name_is_seen(way):
+    def found(scale: int) -> str | None:
+        head = f"import abc, contextlib, numbers, string, typing\nSCALE, SCALES = {scale}, []\n"
+        made = module("train", f"{head}{NAMELESS[way]}LAYER = Layer()\n")
+        return key(made.step, np.ones(3))
+
+    assert found(2) is None or found(2) != found(3)
+
+
+def test_an_abstract_class_of_the_standard_library_can_be_asked_for():
+    text = "import numbers\ndef step(x): return x * (2 if isinstance(1, numbers.Integral) else 3)"
+    assert key(module("train", text).step, np.ones(3)) is not None
+
+
+def test_how_long_an_integer_may_be_as_text_makes_another_key(first):
+    before = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(before + 1)
+    try:
+        assert program_key(program()) not in (None, first)
+    finally:
+        sys.set_int_max_str_digits(before)
+
+
 # --- what is replaced while the process runs ----------------------------------------------------
 
 
