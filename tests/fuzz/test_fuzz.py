@@ -24,7 +24,7 @@ from fuzz.texts import texts
 PARTS = [
     *(("interpreted", seed, 400) for seed in range(1, 2001, 400)),
     *(("gradients", seed, 250) for seed in (1, 251)),
-    *(("native", seed, 24) for seed in (1, 25)),
+    *(("native", seed, 30) for seed in (1, 31)),
     ("native_gradients", 1, 12),
     ("training", 1, 8),
 ]
