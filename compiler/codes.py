@@ -62,6 +62,7 @@ _REVEALING: Final = frozenset({
     "__subclasses__", "__warningregistry__", "__weakref__", "cr_frame", "f_back", "f_builtins",
     "f_globals", "f_locals", "gi_frame", "tb_frame", "__dataclass_params__", "__mro_entries__",
     "__reduce__", "__reduce_ex__", "__sizeof__", "__static_attributes__", "__firstlineno__",
+    "__array_interface__", "__array_struct__", "ctypes",
     "__orig_bases__", "__parameters__", "__annotate__", "__module__", "__dir__", "__getstate__",
 })  # fmt: skip
 """Attributes that lead to what a description leaves out."""

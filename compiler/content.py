@@ -14,7 +14,7 @@ library that compute and do nothing else are their names: their versions are par
 
 Numbers, strings and tuples are their values: of two equal ones it is not said whether they are one
 object, so code that asks for that (`is`) may get the answer of an earlier process. Nor is seen what
-somebody changes inside trusted modules where no name leads (`copyreg`'s table).
+lies around a view in its `base`, or is changed in trusted modules by no name (`copyreg`'s table).
 
 What has no such description raises ImpenetrableError: objects of unknown C types, sets (their order
 changes from process to process), files, clocks, generators of random numbers, the system. Code of
@@ -84,6 +84,7 @@ class Content:
         self.scopes: list[dict[str, Any]] = []
         self._apart = frozenset(apart)
         self._bytes = 0
+        self._memory: dict[int, tuple[int, int]] = {}
 
     def digest(self) -> str:
         """Of all that was added. ImpenetrableError if it has no description."""
@@ -129,7 +130,7 @@ class Content:
         elif issubclass(kind, type):
             self._class(value)
         elif issubclass(kind, np.generic):
-            self.array(np.asarray(value), repr(kind))
+            self._elements(np.asarray(value), repr(kind))
         elif issubclass(kind, np.dtype):
             self.say(dtype_text(value))
         else:
@@ -146,16 +147,19 @@ class Content:
             self.add(key)
             self.add(item)
 
-    def array(self, array: Any, what: str = "array") -> None:
+    def array(self, array: Any) -> None:
+        """An array, and how it lies to others in the same memory."""
+        owner = array if array.base is None else array.base
+        address = array.__array_interface__["data"][0]
+        number, first = self._memory.setdefault(id(owner), (len(self._memory), address))
+        self._elements(array, f"array in {number} at {address - first}")
+
+    def _elements(self, array: Any, what: str) -> None:
         self._bytes += array.nbytes
         if self._bytes > BYTES:
             raise ImpenetrableError("too many bytes")
-        flags = array.flags
-        layout = flags.c_contiguous, flags.f_contiguous, flags.aligned, flags.writeable
-        content = hashed(array.tobytes())
-        self.say(
-            f"{what} {dtype_text(array.dtype)} {array.shape} {array.strides} {layout} {content}"
-        )
+        layout = array.shape, array.strides, array.flags.num
+        self.say(f"{what} {dtype_text(array.dtype)} {layout} {hashed(array.tobytes())}")
 
     def _object(self, kind: Any, value: Any) -> None:
         """An object of a class written in Python: its class and its attributes."""
@@ -308,7 +312,7 @@ class Content:
         scope = type.__dict__["__dict__"].__get__(kind)
         every = computed or any(map(is_protocol, kind.__mro__))
         for name, value in list(scope.items()):
-            wanted = every or name in self._names or name.startswith("__") or name in _ARRAY
+            wanted = every or name in self._names or name.startswith("__") or name in _ASKED
             if name in LEFT_OUT or not wanted or (id(kind), name) in done:
                 continue
             done.add((id(kind), name))
@@ -360,7 +364,7 @@ def _reduced(content: Content, value: Any) -> None:
     content.add(arguments)
 
 
-_ARRAY: Final = frozenset(dir(np.ndarray)) | {"_abc_impl", "keys"}
+_ASKED: Final = frozenset(dir(np.ndarray)) | {"_abc_impl", "keys", "mro"}
 """What functions in C ask their arguments for."""
 _ONCE: Final[dict[Any, Callable[[Content, Any], None]]] = {
     FunctionType: Content.function,

@@ -483,6 +483,41 @@ if SCALE == 2:
 def step(x):
     return x * (2 if isinstance(LAYER, numbers.Number) else 3)
 """,
+    "an order of bases": """
+class Two:
+    scale = 2
+class Three:
+    scale = 3
+class Kind(type):
+    def mro(cls):
+        return [cls, Two if SCALE == 2 else Three, object]
+class Layer(metaclass=Kind):
+    pass
+def step(x):
+    return x * LAYER.scale
+""",
+    "memory that arrays share": """
+class Layer:
+    def __init__(self):
+        whole = np.zeros(6)
+        self.weights, self.bias = whole[:3], whole[SCALE : SCALE + 3]
+def step(x):
+    return x * (2 if np.shares_memory(LAYER.weights, LAYER.bias) else 3)
+""",
+    "an array of its own": """
+class Layer:
+    def __init__(self):
+        self.weights = np.zeros(6)[:3] if SCALE == 2 else np.zeros(3)
+def step(x):
+    return x * (2 if LAYER.weights.flags.owndata else 3)
+""",
+    "the address of an array": """
+WEIGHTS = np.zeros(3)
+class Layer:
+    pass
+def step(x):
+    return x * (WEIGHTS.ctypes.data // 64 % 2)
+""",
     "annotations": """
 class Layer:
     scale: int if SCALE == 2 else float
@@ -495,7 +530,8 @@ def step(x):
 @pytest.mark.parametrize("way", NAMELESS)
 def test_what_is_reached_without_its_name_is_seen(way):
     def found(scale: int) -> str | None:
-        head = f"import abc, contextlib, numbers, string, typing\nSCALE, SCALES = {scale}, []\n"
+        head = "import abc, contextlib, numbers, string, typing\nimport numpy as np\n"
+        head += f"SCALE, SCALES = {scale}, []\n"
         made = module("train", f"{head}{NAMELESS[way]}LAYER = Layer()\n")
         return key(made.step, np.ones(3))
 
