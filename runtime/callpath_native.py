@@ -137,18 +137,22 @@ def _describe(
     words = np.array([word for part in parts.values() for word in part], np.int64).view(Words)
     starts = accumulate((8 * len(part) for part in parts.values()), initial=words.ctypes.data)
     at = dict(zip(parts, starts, strict=False))
-    shapes = accumulate((8 * len(item.shape) for item in outputs), initial=at["shapes"])
     head = [id(MISS), _RETURNS[returns], target.table.ctypes.data, target.step]
     head += [len(forms), at["forms"], len(outputs), at["outputs"]]
     head += [count, at["starts"], at["ends"], at["updated"], at["order"], id(np.ndarray)]
     head += [parameters.least, parameters.most, at["names"]]
-    words[:_ENTRY_WORDS] = head
-    for k, (item, shape) in enumerate(zip(outputs, shapes, strict=False)):
-        first = _ENTRY_WORDS + _OUTPUT_WORDS * k
-        record = [item.slot, id(item.dtype), len(item.shape), shape]
-        words[first : first + _OUTPUT_WORDS] = record
+    head += _records(outputs, at["shapes"])
+    words[: len(head)] = head
     words.keeps = (tuple(forms), tuple(items), tuple(outputs), target, parameters)
     return words
+
+
+def _records(outputs: Sequence[Item], shape: int) -> Iterator[int]:
+    """Of each output: its slot, dtype, rank, and the address of its extents, which lie one behind
+    the other."""
+    for item in outputs:
+        yield from (item.slot, id(item.dtype), len(item.shape), shape)
+        shape += 8 * len(item.shape)
 
 
 class _Writer:
