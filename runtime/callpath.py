@@ -150,6 +150,19 @@ Returns = Literal["all", "only", "none"]
 """What a call returns: the tuple of the outputs, the only one itself, or None."""
 
 
+@dataclass(frozen=True, eq=False)
+class Contract:
+    """What a call must be and what it gives: the forms of its arguments and what these are called,
+    the items that arguments and outputs are, what runs, and what is returned."""
+
+    forms: tuple[Form, ...]
+    items: tuple[Item, ...]
+    outputs: tuple[Item, ...]
+    target: Target
+    parameters: Parameters
+    returns: Returns = "all"
+
+
 class Entry:
     """The entry of one compiled step for arguments of these forms.
 
@@ -179,13 +192,15 @@ class Entry:
         """`native=False` takes the Python form, for tests. `store` may hold the native one."""
         made: Any = None
         called = parameters or Parameters.positional(len(forms))
+        parts = tuple(forms), tuple(items), tuple(outputs)
+        contract = Contract(*parts, target, called, returns)
         if native:
             from .callpath_native import native_form  # lazily: it imports this module
 
-            made = native_form(forms, items, outputs, target, returns, called, store)
+            made = native_form(contract, store)
         self.is_native = made is not None
         if made is None:
-            made = PythonForm(forms, items, outputs, target, returns, called)
+            made = PythonForm(contract)
         self.call, self.run, self.outputs = made.call, made.run, made.outputs
 
     def commit(self, finish: Callable[[], None], outputs: Outputs, *arguments: Any) -> int:
@@ -198,43 +213,35 @@ class PythonForm:
     """The three functions of an entry in Python. Every call has a table and cells for numbers of
     its own, since Python may come to another call between any two instructions."""
 
-    def __init__(
-        self,
-        forms: Sequence[Form],
-        items: Sequence[Item],
-        outputs: Sequence[Item],
-        target: Target,
-        returns: Returns,
-        parameters: Parameters,
-    ) -> None:
-        self._parameters = parameters
-        self._forms, self._items, self._outputs = tuple(forms), tuple(items), tuple(outputs)
-        self._target, self._returns = target, returns
+    def __init__(self, contract: Contract) -> None:
+        self._contract = contract
+        target = contract.target
         step = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
         self._step = step(target.step) if target.step else lambda table: 0
 
     def call(self, *arguments: Any, **named: Any) -> Any:
-        given = self._parameters.arrange(arguments, named)
+        given = self._contract.parameters.arrange(arguments, named)
         outputs = self.outputs()
         if given is None or self.run(outputs, *given):
             return MISS
-        return returned(outputs, self._returns)
+        return returned(outputs, self._contract.returns)
 
     def run(self, outputs: Outputs, *arguments: Any) -> int:
         checked = self.check(arguments)
         if checked.reason:
             return -checked.reason
-        for item, output in zip(self._outputs, outputs, strict=True):
+        for item, output in zip(self._contract.outputs, outputs, strict=True):
             checked.table[item.slot] = output.ctypes.data
-        with self._target.lock:
+        with self._contract.target.lock:
             return self._step(checked.table.ctypes.data)
 
     def outputs(self) -> Outputs:
-        return tuple(np.empty(item.shape, item.dtype) for item in self._outputs)
+        return tuple(np.empty(item.shape, item.dtype) for item in self._contract.outputs)
 
     def check(self, arguments: tuple[Any, ...]) -> Checked:
         """The arguments checked, and in the table what passed."""
-        return Checked(self._items, self._target.table.copy(), self._forms, arguments)
+        contract = self._contract
+        return Checked(contract.items, contract.target.table.copy(), contract.forms, arguments)
 
 
 class Checked:

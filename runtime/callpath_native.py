@@ -23,6 +23,7 @@ import numpy as np
 from .callpath import (
     MISS,
     Array,
+    Contract,
     Form,
     Group,
     Item,
@@ -82,20 +83,12 @@ class _Method(ctypes.Structure):
     )
 
 
-def native_form(
-    forms: Sequence[Form],
-    items: Sequence[Item],
-    outputs: Sequence[Item],
-    target: Target,
-    returns: Returns,
-    parameters: Parameters,
-    store: Store | None,
-) -> NativeForm | None:
+def native_form(contract: Contract, store: Store | None) -> NativeForm | None:
     """The functions of an entry, or None where they do not work."""
     methods = _methods(store)
     if methods is None:
         return None
-    words = _describe(forms, items, outputs, target, returns, parameters)
+    words = _describe(contract)
     words.keeps = (words.keeps, methods)
     return _bound(methods, words)
 
@@ -110,16 +103,11 @@ def _bound(methods: Sequence[_Method], words: Words) -> NativeForm:
 # --- the memory that native code reads ---------------------------------------------------------
 
 
-def _describe(
-    forms: Sequence[Form],
-    items: Sequence[Item],
-    outputs: Sequence[Item],
-    target: Target,
-    returns: Returns,
-    parameters: Parameters,
-) -> Words:
+def _describe(contract: Contract) -> Words:
     """The records of `callpath.ll`, one part behind the other in an array of 64-bit words."""
-    writer = _Writer(items)
+    forms, outputs = contract.forms, contract.outputs
+    target, parameters = contract.target, contract.parameters
+    writer = _Writer(contract.items)
     for form in forms:
         writer.form(form)
     count = len(writer.spans)
@@ -137,13 +125,13 @@ def _describe(
     words = np.array([word for part in parts.values() for word in part], np.int64).view(Words)
     starts = accumulate((8 * len(part) for part in parts.values()), initial=words.ctypes.data)
     at = dict(zip(parts, starts, strict=False))
-    head = [id(MISS), _RETURNS[returns], target.table.ctypes.data, target.step]
+    head = [id(MISS), _RETURNS[contract.returns], target.table.ctypes.data, target.step]
     head += [len(forms), at["forms"], len(outputs), at["outputs"]]
     head += [count, at["starts"], at["ends"], at["updated"], at["order"], id(np.ndarray)]
     head += [parameters.least, parameters.most, at["names"]]
     head += _records(outputs, at["shapes"])
     words[: len(head)] = head
-    words.keeps = (tuple(forms), tuple(items), tuple(outputs), target, parameters)
+    words.keeps = contract
     return words
 
 
@@ -311,8 +299,8 @@ def _agree(methods: Sequence[_Method]) -> bool:
     ]
     table = np.zeros(7, np.uintp)
     called = Parameters(("p", "numbers", "n"), 1, 3)
-    native = _bound(methods, _describe(forms, items, outputs, Target(0, table), "all", called))
-    python = PythonForm(forms, items, outputs, Target(0, table), "all", called)
+    contract = Contract(tuple(forms), tuple(items), tuple(outputs), Target(0, table), called)
+    native, python = _bound(methods, _describe(contract)), PythonForm(contract)
     for case in _cases():
         status = native.run(native.outputs(), *case)
         named = dict(zip(("n", "numbers"), case[:0:-1], strict=False))
