@@ -17,6 +17,7 @@ from typing import Final
 
 from ...ir.graph import Node, Value
 from ...ir.region import EXPENSIVE, Axes, Region, is_free
+from ...runtime.vectors import DIVISIONS
 from .kernel import Split
 from .nest import late_values, needs_scratch, partial_length
 
@@ -34,9 +35,6 @@ MOST_PARTIAL: Final = 2**17
 ALIGNED: Final = 64
 """Iterations of the innermost loop in a chunk are a multiple of this: whole vectors and, nearly,
 whole cache lines."""
-
-SLOW: Final = frozenset({"floor_divide", "remainder", "fmod"})
-"""Ops that do not vectorise, of integers."""
 
 
 def choose_split(region: Region, places: Mapping[Value, str]) -> Split | None:
@@ -174,7 +172,7 @@ def _value_time(region: Region, value: Value) -> float:
         return time + size * _BYTE
     if node is None or is_free(node):
         return time
-    if node.op.name in SLOW and not value.type.is_float:
+    if node.op.name in DIVISIONS and not value.type.is_float:  # these do not vectorise
         return time + 200 * size * _OP
     return time + (8 if node.op.name in EXPENSIVE else 1) * size * _OP
 
