@@ -24,10 +24,12 @@ from .peer import (
     Found,
     Peer,
     Unknown,
+    cumsum,
     evaluated,
     floats_of,
     once_each,
     slices,
+    solve,
     with_floats,
 )
 
@@ -70,16 +72,6 @@ def scatter(x: Any, part: Any, *indices: Any, axes: Any, add: bool) -> Any:
         once_each(list(map(known, indices)), front.shape[: len(axes)])
     written = front.at[indices].add(part) if add else front.at[indices].set(part)
     return jnp.moveaxis(written, range(len(axes)), axes)
-
-
-def cumsum(x: Any, axis: int, reverse: bool) -> Any:
-    if not reverse:
-        return jnp.cumsum(x, axis, dtype=x.dtype)
-    return jnp.flip(jnp.cumsum(jnp.flip(x, axis), axis, dtype=x.dtype), axis)
-
-
-def solve(a: Any, b: Any, transposed: bool) -> Any:
-    return jnp.linalg.solve(jnp.swapaxes(a, -1, -2) if transposed else a, b)
 
 
 def solve_triangular(a: Any, b: Any, lower: bool, transposed: bool) -> Any:
@@ -133,8 +125,8 @@ OPS: Final[dict[str, Callable[..., Any]]] = {
     "argmin": jnp.argmin,
     "argsort": lambda x, axis: jnp.argsort(x, axis, stable=True),
     "searchsorted": lambda a, v, right: jnp.searchsorted(a, v, "right" if right else "left"),
-    "cumsum": cumsum,
-    "solve": solve,
+    "cumsum": partial(cumsum, jnp),
+    "solve": partial(solve, jnp),
     "solve_triangular": solve_triangular,
     "logabsdet": lambda a: jnp.linalg.slogdet(a)[1],
     "det_sign": lambda a: jnp.linalg.slogdet(a)[0],

@@ -22,7 +22,7 @@ from tapeless.compiler.primitive import apply
 
 from .growing import Program
 from .machine import Disagreement
-from .peer import NUMPY_NAMES, Call, Found, Peer, evaluated, slices
+from .peer import NUMPY_NAMES, Call, Found, Peer, cumsum, evaluated, slices, solve
 
 # Writes
 
@@ -92,19 +92,6 @@ def windows_add(g: Any, axes: Any, extents: Any, strides: Any, dilations: Any) -
     return y
 
 
-# Totals and systems
-
-
-def cumsum(x: Any, axis: int, reverse: bool) -> Any:
-    if not reverse:
-        return np.cumsum(x, axis, dtype=x.dtype)
-    return np.flip(np.cumsum(np.flip(x, axis), axis, dtype=x.dtype), axis)
-
-
-def solve(a: Any, b: Any, transposed: bool) -> Any:
-    return np.linalg.solve(np.swapaxes(a, -1, -2) if transposed else a, b)
-
-
 def along(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda x, axes: function(x, axis=axes)
 
@@ -142,8 +129,8 @@ OPS: Final[dict[str, Callable[..., Any]]] = {
     "argmin": np.argmin,
     "argsort": lambda x, axis: np.argsort(x, axis, kind="stable"),
     "searchsorted": lambda a, v, right: np.searchsorted(a, v, "right" if right else "left"),
-    "cumsum": cumsum,
-    "solve": solve,
+    "cumsum": partial(cumsum, np),
+    "solve": partial(solve, np),
     "cholesky": np.linalg.cholesky,
     "logabsdet": lambda a: np.linalg.slogdet(a)[1],
     "det_sign": lambda a: np.linalg.slogdet(a)[0],

@@ -107,6 +107,18 @@ def slices(spec: Sequence[tuple[int, int, int]]) -> tuple[slice, ...]:
     return tuple(slice(a, None if b < 0 else b, step) for a, b, step in spec)
 
 
+def cumsum(xp: Any, x: Any, axis: int, reverse: bool) -> Any:
+    """Running totals, of a module with NumPy's names."""
+    if not reverse:
+        return xp.cumsum(x, axis, dtype=x.dtype)
+    return xp.flip(xp.cumsum(xp.flip(x, axis), axis, dtype=x.dtype), axis)
+
+
+def solve(xp: Any, a: Any, b: Any, transposed: bool) -> Any:
+    """A linear system, of a module with NumPy's names."""
+    return xp.linalg.solve(xp.swapaxes(a, -1, -2) if transposed else a, b)
+
+
 def once_each(indices: Sequence[np.ndarray], extents: Sequence[int]) -> None:
     """Unknown if two of the places are the same: which of them is written last is open."""
     places = [i % n for i, n in zip(indices, extents, strict=True)]
