@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import takewhile
 from types import BuiltinMethodType, FunctionType, MethodType
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.errors import UnsupportedError
-from ..ir.record import dataclass
+from ..ir.record import dataclass, replace
 from ..runtime.callpath import Parameters
 from ..runtime.modes import DEFAULTS, RunOptions
 from . import containers, objects, tracing

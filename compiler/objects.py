@@ -10,7 +10,6 @@ hashable by what they hold, such as a path, unless that is arrays.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import enum
 import os
 import sys
@@ -37,6 +36,9 @@ NONE: Final[Hidden] = frozenset()
 Method = MethodType
 """A bound method is a container of its function and its object."""
 
+FIELDS: Final = "__dataclass_fields__"
+"""The attribute that makes a class a dataclass."""
+
 _CLOSED = {"builtins", "numpy", __name__.partition(".")[0]}
 _STANDARD = os.path.join(os.path.dirname(os.__file__), "")
 
@@ -46,7 +48,7 @@ def is_object(x: Any) -> bool:
     kind: Any = type(x)
     if kind is Method:
         return is_object(x.__self__)
-    if dataclasses.is_dataclass(kind):
+    if hasattr(kind, FIELDS):
         return True
     if not is_open(kind) or "__wrapped__" in getattr(x, "__dict__", ()):
         return False

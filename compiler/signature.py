@@ -14,13 +14,12 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..ir.errors import ScalarRangeError, TapelessError, TraceError, UnsupportedError
-from ..ir.record import dataclass
+from ..ir.record import dataclass, replace
 from ..ir.types import BOOL, DTYPES, F64, I64, Type
 from . import containers, tree
 

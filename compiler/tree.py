@@ -8,17 +8,22 @@ is a leaf; only as an argument of a step is it a container of its attributes (`c
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from ..ir import late
 from ..ir.record import dataclass
 from . import objects
+
+if TYPE_CHECKING:
+    import dataclasses
+else:
+    dataclasses = late.standard("dataclasses")
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,7 @@ def is_container(x: object) -> bool:
     """Whether `x` has children (None has not, and is no leaf either)."""
     if isinstance(x, (dict, list, tuple, Container)):
         return True
-    return dataclasses.is_dataclass(x) and not isinstance(x, type)
+    return hasattr(type(x), objects.FIELDS)
 
 
 def children(x: Any) -> list[tuple[Hashable, Any]]:

@@ -4,6 +4,7 @@ In the `__init__.py` of a package:
 
     late.modules(__name__, "pipeline", "reports")       `from . import pipeline` loads nothing yet
     __getattr__, __dir__ = late.names(__name__, {".compiler.api": ("compile",)})
+    dataclasses = late.standard("dataclasses")          likewise, anywhere
 
 A late module is in `sys.modules`, empty, until one of its attributes is asked for. So the importer
 writes `from . import pipeline` and, inside functions, `pipeline.lower(...)`; whoever writes `from
@@ -101,6 +102,21 @@ def modules(package: str, *names: str) -> None:
         module.__dict__["__late__"] = _Loading()
         sys.modules[full] = module
         setattr(sys.modules[package], name, module)
+
+
+def standard(name: str) -> Any:
+    """A module of the standard library, imported when one of its attributes is first used."""
+    return _Standard(name)
+
+
+class _Standard:
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        value = getattr(importlib.import_module(self._name), attribute)
+        self.__dict__[attribute] = value
+        return value
 
 
 def functions(package: str, *names: str) -> None:

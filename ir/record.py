@@ -3,24 +3,34 @@
     from .record import dataclass
 
 `dataclasses.dataclass` compiles half a dozen functions for every class, which took more than half
-of the time to import this package. Here the standard library finds the fields, comparison, hash and
-text share code between classes, and `__init__` is compiled where instances are many. To a type
-checker, to `fields`, `replace` and patterns, it is the same thing.
+of the time to import this package. Here comparison, hash and text share code between classes, and
+`__init__` is compiled where instances are many. The fields are found by the standard library: at
+once those of a class with bases, keywords or `field(...)`, those of any other when somebody asks.
+To a type checker, to `fields`, `replace` and patterns, it is the same thing.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from reprlib import recursive_repr
-from typing import TYPE_CHECKING, Any, Final
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-_MISSING: Final = dataclasses.MISSING
+from . import late
+
+if TYPE_CHECKING:
+    import dataclasses
+else:
+    dataclasses = late.standard("dataclasses")
+
 _set: Final = object.__setattr__
+_Record = TypeVar("_Record")
 
-FEW: Final = 8
+FEW: Final = 32
 """Fewer instances than these are not worth compiling for."""
+_SPECIAL: Final = ("ClassVar", "InitVar", "KW_ONLY")
+_FIELDS: Final = "__dataclass_fields__"
 
 
 def _made(
@@ -42,14 +52,11 @@ def _made(
         own.discard("__hash__")  # Python put None there, the class did not
     if cls.__doc__ is None:
         cls.__doc__ = cls.__name__  # else it is made of the signature, which takes its time
-    made: Any = dataclasses.dataclass(
-        init=False, repr=False, eq=False, kw_only=kw_only, slots=slots
-    )(cls)
-    methods: dict[str, Any] = {"__init__": _init(made, frozen), "__repr__": _repr}
-    if eq:
-        methods |= _comparison(made, frozen)
-    if frozen:
-        methods |= _frozen(made)
+    if kw_only or not _is_plain(cls, slots):
+        made, methods = _by_standard_library(cls, eq, frozen, kw_only=kw_only, slots=slots)
+    else:
+        made, methods = _plain(cls, eq, frozen, slots)
+    methods["__repr__"] = _repr
     if frozen and slots:
         methods |= {"__getstate__": _get_state, "__setstate__": _set_state}
     for name, method in methods.items():
@@ -64,24 +71,148 @@ else:
     dataclass = _made
 
 
-def _comparison(cls: Any, frozen: bool) -> dict[str, Any]:
+def replace(record: _Record, **changes: Any) -> _Record:
+    """A copy with other values, of a record whose fields are all parameters."""
+    kind: Any = type(record)
+    names = kind.__match_args__
+    made: _Record = kind(**({name: getattr(record, name) for name in names} | changes))
+    return made
+
+
+def _by_standard_library(
+    cls: Any, eq: bool, frozen: bool, **options: bool
+) -> tuple[Any, dict[str, Any]]:
+    """The class and methods for it, its fields found by the standard library."""
+    made = dataclasses.dataclass(cls, init=False, repr=False, eq=False, **options)
+    fields = dataclasses.fields(made)
+    methods: dict[str, Any] = {"__init__": _init(made, frozen)}
+    if eq:
+        compared = [f.name for f in fields if f.compare]
+        hashed = [f.name for f in fields if (f.compare if f.hash is None else f.hash)]
+        methods |= _comparison(compared, hashed, frozen)
+    return made, methods | (_frozen(made, [f.name for f in fields]) if frozen else {})
+
+
+# --- classes whose fields are what is annotated ---------------------------------------------------
+
+
+def _is_plain(cls: Any, slots: bool) -> bool:
+    """Whether every annotation is a parameter, with a value or without, and nothing else is."""
+    scope = vars(cls)
+    annotations = scope.get("__annotations__")
+    if annotations is None or not all(map(_is_ordinary, annotations.values())):
+        return False
+    if any(_FIELDS in vars(base) for base in cls.__mro__[1:]):
+        return False
+    given = [name in scope for name in annotations]
+    if given != sorted(given) or not all(_is_value(scope[n]) for n in annotations if n in scope):
+        return False
+    return not slots or (cls.__bases__ == (object,) and not any(map(_names_class, scope.values())))
+
+
+def _is_ordinary(annotation: Any) -> bool:
+    if isinstance(annotation, str):
+        return not any(word in annotation for word in _SPECIAL)
+    return type(annotation) is type
+
+
+def _is_value(default: Any) -> bool:
+    """Whether it is a default as it stands; one that can be changed is refused."""
+    return type(default).__name__ != "Field" and type(default).__hash__ is not None
+
+
+def _names_class(member: Any) -> bool:
+    """Whether a function refers to the class that it is written in, as `super()` does."""
+    return type(member) is FunctionType and "__class__" in member.__code__.co_freevars
+
+
+def _plain(cls: Any, eq: bool, frozen: bool, slots: bool) -> tuple[Any, dict[str, Any]]:
+    """The class, and methods for it."""
+    annotations = vars(cls)["__annotations__"]
+    names = tuple(annotations)
+    defaults = {name: vars(cls)[name] for name in names if name in vars(cls)}
+    made: Any = _slotted(cls, names) if slots else cls
+    if "__match_args__" not in vars(cls):
+        setattr(made, "__match_args__", names)  # noqa: B010  # mypy lets no one assign it
+    for asked in (_FIELDS, "__dataclass_params__"):
+        setattr(made, asked, _Later(asked, made, defaults | {"__annotations__": annotations}))
+    methods: dict[str, Any] = {"__init__": _plain_init(made, names, defaults, frozen, slots)}
+    if eq:
+        methods |= _comparison(names, names, frozen)
+    return made, methods | (_frozen(made, names) if frozen else {})
+
+
+def _slotted(cls: Any, names: tuple[str, ...]) -> Any:
+    """The class again, with slots."""
+    left_out = {*names, "__dict__", "__weakref__"}
+    scope = {name: value for name, value in vars(cls).items() if name not in left_out}
+    made: Any = type(cls)(cls.__name__, cls.__bases__, scope | {"__slots__": names})
+    made.__qualname__ = cls.__qualname__
+    return made
+
+
+class _Later:
+    """An attribute that the standard library gives a dataclass: it does when somebody asks."""
+
+    def __init__(self, name: str, cls: Any, scope: dict[str, Any]) -> None:
+        self._name, self._cls, self._scope = name, cls, scope
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        scope = self._scope | {"__module__": self._cls.__module__, "__doc__": ""}
+        twin: Any = type(self._cls.__name__, (), scope)
+        dataclasses.dataclass(twin, init=False, repr=False, eq=False)
+        setattr(self._cls, self._name, getattr(twin, self._name))
+        return getattr(twin, self._name)
+
+
+def _plain_init(
+    cls: Any, names: tuple[str, ...], defaults: Mapping[str, Any], frozen: bool, slots: bool
+) -> Callable[..., None]:
+    """An `__init__` for the first instances. Then it puts a compiled one in its place and goes on
+    there, and so it does with arguments that it does not expect. Two threads may both do that: what
+    they compile is the same."""
+    left, every = [FEW], set(names)
+    store = _set if frozen else setattr
+    goes_on = hasattr(cls, "__post_init__")
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        left[0] -= 1
+        values = dict(zip(names, args, strict=False)) | kwargs
+        distinct = len(values) == len(args) + len(kwargs)
+        if len(values) < len(names):
+            values = {**defaults, **values}
+        if left[0] <= 0 or goes_on or not distinct or values.keys() != every:
+            compiled = _compiled_init(cls, frozen)
+            cls.__init__ = compiled
+            compiled(self, *args, **kwargs)
+        elif slots:
+            for name, value in values.items():
+                store(self, name, value)
+        else:
+            self.__dict__.update(values)
+
+    return __init__
+
+
+# --- methods --------------------------------------------------------------------------------------
+
+
+def _comparison(compared: Iterable[str], hashed: Iterable[str], frozen: bool) -> dict[str, Any]:
     """Equal are instances of one class with equal fields; what can change has no hash."""
-    fields = dataclasses.fields(cls)
-    compared = _values([f.name for f in fields if f.compare])
-    hashed = _values([f.name for f in fields if (f.compare if f.hash is None else f.hash)])
+    compare, parts = _values(tuple(compared)), _values(tuple(hashed))
 
     def __eq__(self: Any, other: Any) -> Any:
         if other.__class__ is not self.__class__:
             return NotImplemented
-        return compared(self) == compared(other)
+        return compare(self) == compare(other)
 
     def __hash__(self: Any) -> int:
-        return hash(hashed(self))
+        return hash(parts(self))
 
     return {"__eq__": __eq__, "__hash__": __hash__ if frozen else None}
 
 
-def _values(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
+def _values(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
     """The function from an instance to the tuple of these attributes."""
     if len(names) > 1:
         return attrgetter(*names)
@@ -98,8 +229,8 @@ def _repr(self: Any) -> str:
     return f"{type(self).__qualname__}({', '.join(parts)})"
 
 
-def _frozen(cls: Any) -> dict[str, Any]:
-    names = frozenset(f.name for f in dataclasses.fields(cls))
+def _frozen(cls: Any, fields: Iterable[str]) -> dict[str, Any]:
+    names = frozenset(fields)
 
     def __setattr__(self: Any, name: str, value: Any) -> None:
         if type(self) is cls or name in names:
@@ -124,52 +255,21 @@ def _set_state(self: Any, state: list[Any]) -> None:
 
 
 def _init(cls: Any, frozen: bool) -> Callable[..., None]:
-    """An `__init__` for the first instances. Then it puts a compiled one in its place and goes on
-    there, and so it does with arguments that it does not expect. Two threads may both do that: what
-    they compile is the same."""
-    left = [FEW]
-    store = _set if frozen else setattr
+    """An `__init__` that puts a compiled one in its place when it is first called."""
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        left[0] -= 1
-        values = _values_of(dataclasses.fields(cls), args, kwargs) if left[0] > 0 else None
-        if values is None or hasattr(cls, "__post_init__"):
-            compiled = _compiled_init(cls, frozen)
-            cls.__init__ = compiled
-            compiled(self, *args, **kwargs)
-            return
-        for name, value in values.items():
-            store(self, name, value)
+        compiled = _compiled_init(cls, frozen)
+        cls.__init__ = compiled
+        compiled(self, *args, **kwargs)
 
     return __init__
-
-
-def _values_of(
-    fields: tuple[dataclasses.Field[Any], ...], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> dict[str, Any] | None:
-    """The value of every field; None where that is not easily said."""
-    names = [f.name for f in fields]
-    given = dict(zip(names, args, strict=False)) | kwargs
-    if len(given) != len(args) + len(kwargs) or not given.keys() <= set(names):
-        return None
-    for f in fields:
-        if f.kw_only or not f.init:
-            return None
-        if f.name not in given:
-            if f.default is not _MISSING:
-                given[f.name] = f.default
-            elif f.default_factory is not _MISSING:
-                given[f.name] = f.default_factory()
-            else:
-                return None
-    return given
 
 
 def _compiled_init(cls: Any, frozen: bool) -> Any:
     """`def __init__(self, a, b=..., *, c): ...`, which sets every field. A default is known to it
     as `_b`, whatever it is; a field's name cannot start with an underscore twice over."""
     fields = dataclasses.fields(cls)
-    scope: dict[str, Any] = {"__set": _set, "__missing": _MISSING}
+    scope: dict[str, Any] = {"__set": _set, "__missing": dataclasses.MISSING}
     first = [_parameter(f, scope) for f in fields if f.init and not f.kw_only]
     named = [_parameter(f, scope) for f in fields if f.init and f.kw_only]
     body = [_assignment(f, frozen, scope) for f in fields]
@@ -187,22 +287,22 @@ def _compiled_init(cls: Any, frozen: bool) -> Any:
 
 
 def _parameter(field: dataclasses.Field[Any], scope: dict[str, Any]) -> str:
-    if field.default is not _MISSING:
+    if field.default is not dataclasses.MISSING:
         scope[f"__default_{field.name}"] = field.default
         return f"{field.name}=__default_{field.name}"
-    if field.default_factory is not _MISSING:
+    if field.default_factory is not dataclasses.MISSING:
         return f"{field.name}=__missing"
     return field.name
 
 
 def _assignment(field: dataclasses.Field[Any], frozen: bool, scope: dict[str, Any]) -> str:
     value = field.name
-    if field.default_factory is not _MISSING:
+    if field.default_factory is not dataclasses.MISSING:
         scope[f"__factory_{field.name}"] = field.default_factory
         made = f"__factory_{field.name}()"
         value = f"{made} if {field.name} is __missing else {field.name}" if field.init else made
     elif not field.init:
-        if field.default is _MISSING:
+        if field.default is dataclasses.MISSING:
             return ""
         scope[f"__default_{field.name}"] = field.default
         value = f"__default_{field.name}"

@@ -14,18 +14,15 @@ not pass is for the slow path, which converts it (a strided input) or explains (
 The native form (`callpath_native.py`) does all of that, makes the outputs and runs the step without
 a way back into Python: it holds the GIL from the first check to the end of the step, so threads
 cannot mix their pointers and Ctrl-C waits. Where it does not work (another Python implementation,
-no llvmlite), the Python form below is used, which says the same.
+no llvmlite), the Python form is used (`callpath_python.py`), which says the same.
 """
 
 from __future__ import annotations
 
-import ctypes
 import math
 from _thread import RLock
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
-from enum import IntEnum
-from itertools import combinations, starmap
+from itertools import starmap
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -36,21 +33,6 @@ from .store import Store
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-class Reason(IntEnum):
-    """Why a call did not run. Its status is the negative."""
-
-    COUNT = 1  # not as many arguments as forms
-    TYPE = 2  # not exactly of the kind
-    DTYPE = 3
-    RANK = 4
-    SHAPE = 5
-    LAYOUT = 6  # not C-contiguous or not aligned
-    READ_ONLY = 7  # and the step updates it
-    KEYS = 8  # another number of members, or other keys
-    RANGE = 9  # an int beyond its limits
-    OVERLAP = 10  # an updated array shares memory with another
 
 
 @dataclass(frozen=True)
@@ -123,16 +105,14 @@ class Parameters:
             return None
 
 
-@dataclass(frozen=True, eq=False)
 class Target:
     """The step and its pointer table: `int64_t step(void **table)`, 0 to check and fill the table
     only. `keeps` must live as long as they do. The step writes to memory of its own, so it runs
     under `lock` where Python has no global one."""
 
-    step: int
-    table: NDArray[np.uintp]
-    keeps: object = None
-    lock: RLock = field(default_factory=RLock)
+    def __init__(self, step: int, table: NDArray[np.uintp], keeps: object = None) -> None:
+        self.step, self.table, self.keeps = step, table, keeps
+        self.lock = RLock()
 
 
 class Miss:
@@ -200,6 +180,8 @@ class Entry:
             made = native_form(contract, store)
         self.is_native = made is not None
         if made is None:
+            from .callpath_python import PythonForm  # lazily: it imports this module
+
             made = PythonForm(contract)
         self.call, self.run, self.outputs = made.call, made.run, made.outputs
 
@@ -209,129 +191,8 @@ class Entry:
         return commit(starmap(self.run, ((outputs, *arguments),)), finish)
 
 
-class PythonForm:
-    """The three functions of an entry in Python. Every call has a table and cells for numbers of
-    its own, since Python may come to another call between any two instructions."""
-
-    def __init__(self, contract: Contract) -> None:
-        self._contract = contract
-        target = contract.target
-        step = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
-        self._step = step(target.step) if target.step else lambda table: 0
-
-    def call(self, *arguments: Any, **named: Any) -> Any:
-        given = self._contract.parameters.arrange(arguments, named)
-        outputs = self.outputs()
-        if given is None or self.run(outputs, *given):
-            return MISS
-        return returned(outputs, self._contract.returns)
-
-    def run(self, outputs: Outputs, *arguments: Any) -> int:
-        checked = self.check(arguments)
-        if checked.reason:
-            return -checked.reason
-        for item, output in zip(self._contract.outputs, outputs, strict=True):
-            checked.table[item.slot] = output.ctypes.data
-        with self._contract.target.lock:
-            return self._step(checked.table.ctypes.data)
-
-    def outputs(self) -> Outputs:
-        return tuple(np.empty(item.shape, item.dtype) for item in self._contract.outputs)
-
-    def check(self, arguments: tuple[Any, ...]) -> Checked:
-        """The arguments checked, and in the table what passed."""
-        contract = self._contract
-        return Checked(contract.items, contract.target.table.copy(), contract.forms, arguments)
-
-
-class Checked:
-    """The checks of one call: `reason` is 0 or a `Reason`."""
-
-    def __init__(
-        self,
-        items: Sequence[Item],
-        table: NDArray[np.uintp],
-        forms: Sequence[Form],
-        arguments: tuple[Any, ...],
-    ) -> None:
-        self._items, self.table = items, table
-        self._cells: list[NDArray[Any]] = []
-        self._spans: list[tuple[int, Item]] = []
-        self.reason: int = Reason.COUNT
-        if len(arguments) == len(forms):
-            failed = next(filter(None, map(self._visit, forms, arguments)), 0)
-            self.reason = failed or self._overlap()
-
-    def _visit(self, form: Form, x: Any) -> int:
-        match form:
-            case Array(index):
-                return self._array(self._items[index], x)
-            case Number():
-                return self._number(form, x)
-            case Group():
-                return self._group(form, x)
-
-    def _group(self, form: Group, x: Any) -> int:
-        kind: Any = form.kind
-        if type(x) is not kind:
-            return Reason.TYPE
-        if x is None:
-            return 0
-        if len(x) != len(form.members) or (kind is dict and not _has_keys(x, form.keys)):
-            return Reason.KEYS
-        values = x.values() if kind is dict else x
-        return next(filter(None, map(self._visit, form.members, values)), 0)
-
-    def _array(self, item: Item, x: Any) -> int:
-        reason = _mismatch(item, x)
-        if reason:
-            return reason
-        self.table[item.slot] = x.ctypes.data
-        if item.nbytes:
-            self._spans.append((x.ctypes.data, item))
-        return 0
-
-    def _number(self, form: Number, x: Any) -> int:
-        kind: Any = form.kind
-        if type(x) is not kind:
-            return Reason.TYPE
-        if kind in (int, bool) and not form.least <= x <= form.greatest:
-            return Reason.RANGE
-        item = self._items[form.index]
-        self._cells.append(np.array(x, item.dtype))
-        self.table[item.slot] = self._cells[-1].ctypes.data
-        return 0
-
-    def _overlap(self) -> int:
-        for (x, item), (y, other) in combinations(self._spans, 2):
-            apart = x + item.nbytes <= y or y + other.nbytes <= x
-            if not apart and (item.updated or other.updated):
-                return Reason.OVERLAP
-        return 0
-
-
 def returned(outputs: Outputs, returns: Returns) -> Any:
     """The outputs as `returns` says."""
     if returns == "none":
         return None
     return outputs[0] if returns == "only" else outputs
-
-
-def _has_keys(x: dict[Any, Any], keys: tuple[str, ...]) -> bool:
-    return tuple(x) == keys and all(type(key) is str for key in x)
-
-
-def _mismatch(item: Item, array: Any) -> int:
-    if type(array) is not np.ndarray:
-        return Reason.TYPE
-    if array.dtype is not item.dtype:
-        return Reason.DTYPE
-    if array.ndim != len(item.shape):
-        return Reason.RANK
-    if array.shape != item.shape:
-        return Reason.SHAPE
-    if not (array.flags.c_contiguous and array.flags.aligned):
-        return Reason.LAYOUT
-    if item.updated and not array.flags.writeable:
-        return Reason.READ_ONLY
-    return 0

@@ -28,16 +28,13 @@ from .callpath import (
     Group,
     Item,
     Number,
-    Parameters,
-    PythonForm,
     Returns,
-    Target,
 )
 from .loading import assemble, link
 from .store import Store, recall
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
 _TEXTS: Final = ("callpath.ll", "callpath_checks.ll", "callpath_overlap.ll")
 _FUNCTIONS: Final = {"call": 0x82, "run": 0x80, "outputs": 0x04}
@@ -72,7 +69,7 @@ class Words(np.ndarray):
     keeps: object
 
 
-class _Method(ctypes.Structure):
+class Method(ctypes.Structure):
     """CPython's PyMethodDef."""
 
     _fields_ = (
@@ -88,12 +85,12 @@ def native_form(contract: Contract, store: Store | None) -> NativeForm | None:
     methods = _methods(store)
     if methods is None:
         return None
-    words = _describe(contract)
+    words = describe(contract)
     words.keeps = (words.keeps, methods)
-    return _bound(methods, words)
+    return bound(methods, words)
 
 
-def _bound(methods: Sequence[_Method], words: Words) -> NativeForm:
+def bound(methods: Sequence[Method], words: Words) -> NativeForm:
     # Python reads the method while the function lives, whose `self` keeps it.
     make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
     new = make(("PyCFunction_NewEx", ctypes.pythonapi))
@@ -103,7 +100,7 @@ def _bound(methods: Sequence[_Method], words: Words) -> NativeForm:
 # --- the memory that native code reads ---------------------------------------------------------
 
 
-def _describe(contract: Contract) -> Words:
+def describe(contract: Contract) -> Words:
     """The records of `callpath.ll`, one part behind the other in an array of 64-bit words."""
     forms, outputs = contract.forms, contract.outputs
     target, parameters = contract.target, contract.parameters
@@ -195,7 +192,7 @@ def _read(name: str) -> str:
 
 
 @cache
-def _methods(store: Store | None = None) -> tuple[_Method, ...] | None:
+def _methods(store: Store | None = None) -> tuple[Method, ...] | None:
     """The compiled functions, or None where they do not work."""
     if not _layout_is_known():
         return None
@@ -208,7 +205,7 @@ def _methods(store: Store | None = None) -> tuple[_Method, ...] | None:
     except ImportError:
         return None
     methods = tuple(
-        _Method(name.encode(), linked.addresses[symbol], flags, None)
+        Method(name.encode(), linked.addresses[symbol], flags, None)
         for symbol, (name, flags) in zip(symbols, _FUNCTIONS.items(), strict=True)
     )
     methods[0].keep_alive = linked
@@ -274,68 +271,14 @@ def _samples() -> Iterator[Any]:
         yield np.dtype(code).type(1.7)
 
 
-def _is_proven(methods: Sequence[_Method], text: str, store: Store | None) -> bool:
+def _is_proven(methods: Sequence[Method], text: str, store: Store | None) -> bool:
     """Whether the native form agrees with the Python form: tried now, or by an earlier process of
     the same Python, NumPy and machine that kept it."""
     if recall(store, "call path agrees", text) is not None:
         return True
-    agrees = _agree(methods)
+    from .callpath_proof import agree  # lazily: it imports this module, and runs once per machine
+
+    agrees = agree(methods)
     if agrees and store is not None:
         store.put(store.key("call path agrees", text), b"agrees")
     return agrees
-
-
-def _agree(methods: Sequence[_Method]) -> bool:
-    """The native form against the Python form, on arguments that pass and arguments that do
-    not."""
-    f32, i64 = np.dtype(np.float32), np.dtype(np.int64)
-    items = [Item(f32, (2, 3), 1, updated=True), Item(f32, (3,), 0), Item(f32, (), 2)]
-    items += [Item(np.dtype(np.float64), (), 3), Item(i64, (), 4)]
-    outputs = [Item(f32, (2,), 5), Item(i64, (), 6)]
-    forms: list[Form] = [
-        Group(dict, (Array(0), Group(tuple, (Array(1),))), ("W", "b")),
-        Group(list, (Number(2, np.float32), Number(3, float), Group(type(None)))),
-        Number(4, int, greatest=100),
-    ]
-    table = np.zeros(7, np.uintp)
-    called = Parameters(("p", "numbers", "n"), 1, 3)
-    contract = Contract(tuple(forms), tuple(items), tuple(outputs), Target(0, table), called)
-    native, python = _bound(methods, _describe(contract)), PythonForm(contract)
-    for case in _cases():
-        status = native.run(native.outputs(), *case)
-        named = dict(zip(("n", "numbers"), case[:0:-1], strict=False))
-        results = native.call(*case), native.call(*case[:1], **named)
-        expected = python.check(case)
-        if status != -expected.reason or any((r is MISS) != (status != 0) for r in results):
-            return False
-        if status == 0 and _values(table) != _values(expected.table):
-            return False
-    return [(x.shape, x.dtype) for x in native.outputs()] == [(o.shape, o.dtype) for o in outputs]
-
-
-def _values(table: NDArray[np.uintp]) -> list[bytes]:
-    """What the arguments of `_agree` have in memory."""
-    sizes = (12, 24, 4, 8, 8)
-    return [ctypes.string_at(int(at), size) for at, size in zip(table, sizes, strict=False)]
-
-
-def _cases() -> Iterator[tuple[Any, ...]]:
-    W, b = np.ones((2, 3), np.float32), np.ones(3, np.float32)
-    read_only = W.copy()
-    read_only.flags.writeable = False
-    numbers = [np.float32(0.5), 2.5, None]
-    yield {"W": W, "b": (b,)}, numbers, 7
-    yield {"".join(("W", "")): W, "b": (b,)}, numbers, -7
-    for other in (
-        W.astype(np.float64), W.T.copy().T, W[:, :2], b, read_only, W.view(np.matrix), [1.0], W[0]
-    ):  # fmt: skip
-        yield {"W": other, "b": (b,)}, numbers, 7
-    for second in ((W[1],), (b[:2],), (), (b, b), [b], None):
-        yield {"W": W, "b": second}, numbers, 7
-    for first in ({"b": (b,), "W": W}, {"W": W}, {"W": W, "c": (b,)}, {}, None, [W, (b,)]):
-        yield first, numbers, 7
-    for row in ([np.float64(0.5), 2.5, None], [np.float32(0.5), 2, None], numbers[:2], [b, 2.5, 0]):
-        yield {"W": W, "b": (b,)}, row, 7
-    for integer in (101, 2**70, -(2**70), True, 7.0):
-        yield {"W": W, "b": (b,)}, numbers, integer
-    yield {"W": W, "b": (b,)}, numbers

@@ -10,7 +10,6 @@ later process needs no text and no llvmlite.
 from __future__ import annotations
 
 import ctypes
-import json
 import struct
 from collections.abc import Sequence
 from functools import cache
@@ -57,7 +56,7 @@ def export_routines(
     if blas is not None:
         imports |= {f"blas_{name}": address for name, address in blas.addresses.items()}
     images = _images(dtype, blas, products, store)
-    absent = json.loads(images.pop())
+    absent = images.pop().decode().split()
     imports |= dict.fromkeys(absent, find_address(ctypes.CDLL(None), "abort") if absent else 0)
     names = ROUTINES if products is None else {name for name, _ in products}
     linked = link(images, [routine_symbol(name, dtype) for name in names], imports)
@@ -89,8 +88,8 @@ def _thread_functions(store: Store | None) -> Linked:
 def _images(
     dtype: str, blas: Blas | None, products: Products | None, store: Store | None
 ) -> list[bytes]:
-    """The object code, from the store or made now; the last one lists, as JSON, the functions that
-    it declares and lacks, since they are never reached."""
+    """The object code, from the store or made now; the last one lists the functions that it
+    declares and lacks, since they are never reached."""
     choice = None if blas is None else measured_choice(dtype, store)
 
     def make() -> bytes:
@@ -98,9 +97,9 @@ def _images(
         from .routines import routine_images
 
         if products is None:
-            return _pack([*routine_images(dtype, blas, choice), b"[]"])
+            return _pack([*routine_images(dtype, blas, choice), b""])
         images, absent = host_parts(dtype, choice, store).images(products)
-        return _pack([*images, json.dumps(absent).encode()])
+        return _pack([*images, " ".join(absent).encode()])
 
     wanted = "all" if products is None else repr(sorted(products))
     parts = ("routines", dtype, *_form(blas), f"tiles below {choice}", wanted)

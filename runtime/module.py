@@ -15,7 +15,6 @@ import linecache
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import field
 from functools import cached_property
 from typing import Final
 
@@ -51,8 +50,8 @@ class NativeModule:
     kernels: Mapping[str, Kernel]
     driver_text: str
     linked: Linked
-    timings: Mapping[str, float] = field(default_factory=dict)
-    origins: Mapping[Origin, int] = field(default_factory=dict)
+    timings: Mapping[str, float]
+    origins: Mapping[Origin, int]
 
     @cached_property
     def path(self) -> str:

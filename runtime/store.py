@@ -25,7 +25,6 @@ import time
 import warnings
 from _operator import _compare_digest  # `hmac` has it, too, and imports OpenSSL
 from collections.abc import Callable, Iterator
-from dataclasses import field
 from functools import cache
 from typing import Final
 
@@ -65,7 +64,7 @@ class Store:
     sources: str = ""
     limit: int = LIMIT
     reads: bool = True
-    _held: int | None = field(default=None, init=False)
+    _held: int | None = None
 
     def key(self, *parts: str) -> str:
         """The key of what is made of these parts here: by this package on this machine."""

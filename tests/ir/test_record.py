@@ -6,6 +6,7 @@ import pickle
 import threading
 from dataclasses import field, fields, replace
 from functools import cached_property
+from typing import ClassVar
 
 import pytest
 from tapeless.ir import record
@@ -127,6 +128,25 @@ def explicit(dataclass):
     return Point
 
 
+def quoted(dataclass):
+    @dataclass(frozen=True)
+    class Point:
+        x: "int"
+        y: "float" = 2.0
+
+    return Point
+
+
+def special(dataclass):
+    @dataclass
+    class Point:
+        x: int
+        count: ClassVar[int] = 7
+        kind: "ClassVar[str]" = "p"
+
+    return Point
+
+
 def hashed(dataclass):
     @dataclass(frozen=True)
     class Point:
@@ -140,7 +160,7 @@ def hashed(dataclass):
 
 KINDS = [
     *(plain, frozen, slotted, single, empty, keywords, identity, derived, options),
-    *(explicit, hashed),
+    *(explicit, hashed, quoted, special),
 ]
 CALLS = [
     ((), {}),
@@ -230,6 +250,23 @@ class Kept:
 def test_pickle(made):
     again = pickle.loads(pickle.dumps(made))
     assert (again, hash(again), type(again)) == (made, hash(made), type(made))
+
+
+def test_another_version_of_a_record():
+    made = Slotted(1)
+    assert record.replace(made, y=3.0) == replace(made, y=3.0) == Slotted(1, 3.0)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'z'"):
+        record.replace(made, z=1)
+
+
+def test_a_default_that_can_change_is_refused():
+    def changing(dataclass):
+        @dataclass
+        class Point:
+            x: list = []  # noqa: RUF012
+
+    ours, theirs = (result(changing, d) for d in (record.dataclass, dataclasses.dataclass))
+    assert ours == theirs and ours[0] is ValueError
 
 
 def test_patterns():

@@ -21,9 +21,9 @@ from tapeless.runtime.callpath import (
     Item,
     Number,
     Parameters,
-    Reason,
     Target,
 )
+from tapeless.runtime.callpath_python import Reason
 
 F32, F64, I64 = (np.dtype(name) for name in ("f4", "f8", "i8"))
 ITEMS = [
