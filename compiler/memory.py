@@ -100,18 +100,27 @@ class _Planner:
 
 def _arrange(slots: list[_Slot]) -> dict[_Slot, int]:
     """An offset for every slot: the best of a few orders of first fit, after Pisarchyk and Lee,
-    "Efficient Memory Management for Deep Neural Net Inference", 2020."""
-    best: dict[_Slot, int] = {}
+    "Efficient Memory Management for Deep Neural Net Inference", 2020; while that is more than
+    what is live, the slot that lies highest is placed before the others."""
     least = max(_live(slots), default=0)
+    best: dict[_Slot, int] = {}
     for key in ORDERS:
         found = _first_fit(sorted(slots, key=key))
         if not best or _peak(found) < _peak(best):
             best = found
         if _peak(best) <= least:
+            return best
+    found = best
+    for _ in range(REPAIRS):
+        highest = max(found, key=lambda slot: found[slot] + slot.size)
+        found = _first_fit([highest, *(slot for slot in found if slot is not highest)])
+        best = min(best, found, key=_peak)
+        if _peak(best) <= least:
             break
     return best
 
 
+REPAIRS: Final = 16
 ORDERS: Final[tuple[Callable[[_Slot], int], ...]] = (
     lambda slot: slot.first,
     lambda slot: -slot.size,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import tapeless as tl
 from hypothesis import given, settings
 from running import assert_runs_alike, random_arguments, region_graphs
+from tapeless.compiler import memory
 from tapeless.compiler.checker import check_plan
 from tapeless.compiler.memory import ALIGNMENT, arena_bytes, layout_of, memory_report, plan_memory
 from tapeless.ir.graph import Graph
@@ -154,6 +156,17 @@ def test_the_arena_of_a_random_graph_is_no_larger_than_what_is_live(graph: Graph
     for form in (graph, fuse(graph)):
         made = plan_memory(form)
         assert most_live(made) <= arena_bytes(made) <= 1.1 * most_live(made)
+
+
+def test_slots_that_no_order_of_first_fit_places_well_are_placed_anew() -> None:
+    lives = [(0, 5, 64), (1, 1, 64), (2, 2, 64), (3, 3, 128), (4, 7, 64), (5, 5, 64), (6, 6, 128)]
+    slots = [memory._Slot(size, first, last, []) for first, last, size in lives]
+    firsts = [memory._peak(memory._first_fit(sorted(slots, key=key))) for key in memory.ORDERS]
+    offsets = memory._arrange(slots)
+    assert min(firsts) == 256 and memory._peak(offsets) == max(memory._live(slots)) == 192
+    for a, b in itertools.combinations(slots, 2):
+        if a.first <= b.last and b.first <= a.last:
+            assert offsets[a] + a.size <= offsets[b] or offsets[b] + b.size <= offsets[a]
 
 
 @pytest.mark.parametrize("name", ["mlp_adam", "deep", "lenet", "lstm", "attention"])
