@@ -8,51 +8,79 @@ while vectors of the summed axis go by:
         for i in range(rows): sum[i][j] += A[i, p : p + lanes] * y[j]      one FMA each
 
 At the end the lanes of each sum are added up, `lanes` of them at a time: so no lane is idle however
-few columns there are, and B needs no transposition.
+few columns there are, and B needs no transposition. A tile is about square, so that it loads few
+vectors for its FMAs; columns are shared out among tiles evenly (10 = 5 + 5, 7 = 4 + 3).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Final
 
 from .vector_text import Target, Writer, parameters
 
 INNER: Final = parameters(
-    "i %k, p %a, i %lda, p %b, i %ldb, f %alpha, f %beta, p %c, i %row, i %column"
+    "i %m, i %k, p %a, i %lda, p %b, i %ldb, f %alpha, f %beta, p %c, i %row, i %column"
 )
-"""C = alpha A B^T + beta C for one tile; rows of A and B are contiguous. C[i, j] is at
-c + i * row + j * column. When beta is 0, C is not read."""
-
-COLUMNS: Final = (2, 1)
+"""C = alpha A B^T + beta C for tiles one below the other; rows of A and B are contiguous. C[i, j]
+is at c + i * row + j * column. When beta is 0, C is not read."""
 
 
-def inner_heights(t: Target) -> tuple[int, int]:
-    """Rows of the tiles."""
-    return (8 if t.machine.count >= 32 else 4), 1
+def widest(t: Target) -> int:
+    """Columns of a tile at most."""
+    return 5 if t.machine.count >= 32 else 2
+
+
+def inner_heights(t: Target, columns: int) -> tuple[int, int]:
+    """Rows of the tiles of so many columns."""
+    return (8 if columns <= 2 < widest(t) else 4), 1
 
 
 def inner_tiles(t: Target) -> Iterator[str]:
     """Definitions of all tiles."""
-    return (_tile(t, rows, columns) for rows in inner_heights(t) for columns in COLUMNS)
+    for columns in range(1, widest(t) + 1):
+        yield from (_tile(t, rows, columns) for rows in inner_heights(t, columns))
+
+
+def cover(w: Writer, columns: int, *arguments: str | int) -> None:
+    """Call the tiles of so many columns, first the tall ones: C = alpha A B^T + beta C."""
+    m, k, a, lda, b, ldb, alpha, beta, c, row, column = arguments
+    tall, _ = inner_heights(w.t, columns)
+    whole = w.integer("and", m, -tall)
+    left = w.integer("sub", m, whole)
+    below = w.at(str(a), w.integer("mul", whole, lda)), w.at(str(c), w.integer("mul", whole, row))
+    for rows, count, first, target in ((tall, whole, a, c), (1, left, *below)):
+        with w.when(w.compare(f"{count} != 0")):
+            operands = (count, k, first, lda, b, ldb, alpha, beta, target, row, column)
+            w.call(f"inner_{rows}x{columns}", INNER, *operands)
 
 
 def _tile(t: Target, rows: int, columns: int) -> str:
     w = Writer(t)
-    a, b = _rows(w, "%a", "%lda", rows), _rows(w, "%b", "%ldb", columns)
+    with w.loop("0", "%m", rows) as below:
+        a = w.at("%a", w.integer("mul", below.index, "%lda"))
+        c = w.at("%c", w.integer("mul", below.index, "%row"))
+        left, right = _rows(w, a, "%lda", rows), _rows(w, "%b", "%ldb", columns)
+        _store(w, _sums(w, left, right), c, rows, columns)
+    return w.define(f"inner_{rows}x{columns}", INNER)
+
+
+def _sums(w: Writer, a: list[str], b: list[str]) -> list[str]:
+    """The sums of products of each row of A with each row of B, as numbers."""
+    t = w.t
     whole = w.integer("and", "%k", -t.lanes)
-    starts = [(t.vector, "zeroinitializer")] * (rows * columns)
+    starts = [(t.vector, "zeroinitializer")] * (len(a) * len(b))
     with w.loop("0", whole, t.lanes, *starts) as along:
+        if len(b) > 2:
+            _prefetch(w, a, along.index)
         along.nexts = list(_products(w, along.values, a, b, along.index, None))
     sums = along.values
     if t.machine.masked:
         mask = w.mask(w.integer("sub", "%k", whole))
         sums = list(_products(w, sums, a, b, whole, mask))
     numbers = _added_up(w, sums)
-    if not t.machine.masked:
-        numbers = _scalar_rest(w, numbers, a, b, whole)
-    _store(w, numbers, rows, columns)
-    return w.define(f"inner_{rows}x{columns}", INNER)
+    return numbers if t.machine.masked else _scalar_rest(w, numbers, a, b, whole)
 
 
 def _rows(w: Writer, first: str, stride: str, count: int) -> list[str]:
@@ -60,6 +88,13 @@ def _rows(w: Writer, first: str, stride: str, count: int) -> list[str]:
     for _ in range(count - 1):
         rows.append(w.at(rows[-1], stride))
     return rows
+
+
+def _prefetch(w: Writer, a: list[str], p: str) -> None:
+    """The tile below: its rows are new streams, which a processor notices late. Tiles of one or two
+    columns have no time for it."""
+    for row in _rows(w, w.at(a[-1], "%lda"), "%lda", len(a)):
+        w.prefetch(w.at(row, p))
 
 
 def _products(
@@ -87,23 +122,21 @@ def _added_up(w: Writer, sums: list[str]) -> list[str]:
 
 
 def _lane_sums(w: Writer, vectors: list[str]) -> str:
-    """A vector of the sums over the lanes of 1, 2, 4, ... vectors: in each round neighbouring lanes
-    are added, and two vectors become one."""
-    lanes, size = range(w.t.lanes), 1
+    """A vector of the sums over the lanes of vectors, at most so many: in each round neighbouring
+    lanes are added, and two vectors become one."""
+    size = 1
     while size < w.t.lanes:
-        if len(vectors) == 1:
-            swapped = w.shuffle(vectors[0], vectors[0], [lane ^ size for lane in lanes])
-            vectors = [w.add(vectors[0], swapped)]
-        else:
-            pairs = zip(vectors[::2], vectors[1::2], strict=True)
-            vectors = [_paired(w, x, y, size) for x, y in pairs]
+        pairs = zip_longest(vectors[::2], vectors[1::2])
+        vectors = [_paired(w, x, y, size) for x, y in pairs]
         size *= 2
     return vectors[0]
 
 
-def _paired(w: Writer, x: str, y: str, size: int) -> str:
+def _paired(w: Writer, x: str, y: str | None, size: int) -> str:
     """x[l] + x[l ^ size] in lanes without that bit, the same of y in those with it."""
     lanes = range(w.t.lanes)
+    if y is None:
+        return w.add(x, w.shuffle(x, x, [lane ^ size for lane in lanes]))
     start = [w.t.lanes if lane & size else 0 for lane in lanes]
     own = w.shuffle(x, y, [start[lane] + lane for lane in lanes])
     return w.add(own, w.shuffle(x, y, [start[lane] + (lane ^ size) for lane in lanes]))
@@ -124,16 +157,16 @@ def _scalar_rest(
     return along.values
 
 
-def _store(w: Writer, numbers: list[str], rows: int, columns: int) -> None:
+def _store(w: Writer, numbers: list[str], c: str, rows: int, columns: int) -> None:
     """All numbers of C are read before any is written."""
     t = w.t
     strides = (("%row", 0, "i64"), ("%column", 0, "i64"))
-    old, row, column = w.unless_zero("%beta", ("%c", "@zeros", "ptr"), *strides)
+    old, row, column = w.unless_zero("%beta", (c, "@zeros", "ptr"), *strides)
     olds = _places(w, old, row, column, rows, columns)
     scaled = [w.new(f"fmul {t.float} {w.scalar(old)}, %beta") for old in olds]
     pairs = zip(numbers, scaled, strict=True)
     news = [w.multiply_add(number, "%alpha", old, t.float) for number, old in pairs]
-    for place, value in zip(_places(w, "%c", "%row", "%column", rows, columns), news, strict=True):
+    for place, value in zip(_places(w, c, "%row", "%column", rows, columns), news, strict=True):
         w.put(f"store {t.float} {value}, ptr {place}")
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from .inner_tiles import INNER, inner_heights
+from .inner_tiles import cover
 from .tiles import PANEL
 from .vector_text import SIZE, Target, Writer, parameters
 
@@ -48,7 +48,7 @@ def _turned(t: Target) -> str:
             with w.loop("0", w.at_least_one("%m"), BLOCK, (t.float, "%beta")) as block:
                 depth = w.umin(w.integer("sub", "%m", block.index), BLOCK)
                 a = w.at("%a", w.integer("mul", block.index, "%lda"))
-                product = (depth, w.at("%x", block.index), 0, 1, a, "%lda", "%alpha")
+                product = (depth, w.at("%x", block.index), 0, 1, a, "%lda", 0, "%alpha")
                 w.call("panel", PANEL, 1, *product, block.values[0], "%y", 0, "%n")
                 block.nexts = ["1.0"]
             w.leave()
@@ -66,9 +66,7 @@ def _turned(t: Target) -> str:
 def _straight(t: Target) -> str:
     """y = alpha A x + beta y."""
     w = Writer(t)
-    for below, rows in w.steps("%m", inner_heights(t)):
-        a, y = w.at("%a", w.integer("mul", below, "%lda")), w.at("%y", below)
-        w.call(f"inner_{rows}x1", INNER, "%n", a, "%lda", "%x", 0, "%alpha", "%beta", y, 1, 0)
+    cover(w, 1, "%m", "%n", "%a", "%lda", "%x", 0, "%alpha", "%beta", "%y", 1, 0)
     return w.define("gemv_straight", GEMV)
 
 

@@ -34,11 +34,11 @@ _CALL: Final = re.compile(r"call void @(\w+)\(")
 _NAMES: Final = re.compile(r" %\w+")
 _MEMORY: Final = re.compile(r"\b(load|store)\b|@llvm\.masked")
 
-WHOLE: Final = frozenset({"narrow", "gemv_turned", "gemv_straight"})
+WHOLE: Final = frozenset({"gemv_turned"})
 """Parts that are taken with all they may call: they make one call for every few rows."""
 
-STRAIGHT: Final = ("tiles_", "flipped")
-"""How the names start of parts that run once per product, and only decide."""
+STRAIGHT: Final = ("tiles_", "flipped", "narrow", "gemv_straight", "panel")
+"""How the names start of parts that only decide."""
 
 
 class Parts:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from .inner_tiles import COLUMNS, INNER, inner_heights, inner_tiles
+from .inner_tiles import cover, inner_tiles, widest
 from .matvec import matrix_vector
 from .packing import MERGE, PACK, packing
 from .tiles import PANEL, tiles
@@ -29,12 +29,19 @@ from .vector_text import Registers, Target, Writer, declarations, parameters
 BLOCK: Final = 256
 """Summed elements per pass: a panel of B that long stays in the second-level cache."""
 
-INNER_BLOCK: Final = 512
+INNER_BLOCK: Final = 1536
 """The same for inner tiles, whose panel is narrower."""
+
+INNER_AREA: Final = 32 * INNER_BLOCK
+"""Numbers of A that inner tiles pass once for every few columns: they stay in that cache too."""
 
 PACKED: Final = (48, 128)
 """Rows and columns from which tiles of few columns read B from a buffer: each row of a panel lies
 in another page of memory."""
+
+AHEAD: Final = 2
+"""Panels between that of A's columns which is multiplied and that which is brought to the cache:
+each row of a panel lies in another page, and the processor does not expect the next one."""
 
 EDGE_ROWS: Final = 24
 """Rows of a buffer for results of which some columns are not wanted."""
@@ -109,7 +116,7 @@ def _inner_pays(w: Writer, columns: str) -> str:
     per column to add the lanes and store the sum."""
     steps = w.integer("add", w.integer("udiv", "%k", w.t.lanes), 6)
     fewer = w.compare(f"{w.integer('mul', columns, steps)} < %k")
-    return w.both(fewer, w.all(f"%m >= {inner_heights(w.t)[0]}", f"{columns} != 0"))
+    return w.both(fewer, w.all("%m >= 4", f"{columns} != 0"))
 
 
 def _turning_costs(w: Writer) -> str:
@@ -178,7 +185,7 @@ def _panel_of_b(
 
 def _whole(w: Writer, product: tuple[str, ...], result: tuple[str, str, str]) -> None:
     beta, c, columns = result
-    w.call("panel", PANEL, "%m", *product, "%alpha", beta, c, "%ldc", columns)
+    w.call("panel", PANEL, "%m", *product, 0, "%alpha", beta, c, "%ldc", columns)
 
 
 def _edge(w: Writer, product: tuple[str, ...], result: tuple[str, str, str], edge: str) -> None:
@@ -189,7 +196,7 @@ def _edge(w: Writer, product: tuple[str, ...], result: tuple[str, str, str], edg
         rows = w.umin(w.integer("sub", "%m", below.index), EDGE_ROWS)
         first = w.at(a, w.integer("mul", below.index, row))
         part = (edge, w.t.panel)
-        w.call("panel", PANEL, rows, depth, first, row, *others, "1.0", "0.0", *part, columns)
+        w.call("panel", PANEL, rows, depth, first, row, *others, 0, "1.0", "0.0", *part, columns)
         target = w.at(c, w.integer("mul", below.index, "%ldc"))
         w.call("merge", MERGE, rows, columns, "%alpha", *part, beta, target, "%ldc")
 
@@ -206,7 +213,7 @@ def _flipped(t: Target) -> str:
             rows = w.umin(w.integer("sub", "%m", panel.index), t.panel)
             c = w.at("%c", w.integer("mul", panel.index, "%ldc"))
             there = w.at(right, panel.index)
-            product = (depth, left, "%row", "%step", there, "%lda", "1.0", "0.0")
+            product = (depth, left, "%row", "%step", there, "%lda", AHEAD * t.panel, "1.0", "0.0")
             w.call("panel", PANEL, "%n", *product, part, t.panel, rows)
             w.call("pack_transposed", PACK, rows, "%n", part, t.panel, turned, t.lanes)
             scaled = ("%alpha", turned, t.lanes, block.values[0])
@@ -216,27 +223,43 @@ def _flipped(t: Target) -> str:
 
 
 def _narrow(t: Target) -> str:
-    """Inner tiles. Unless B is stored transposed, n < lanes."""
+    """Inner tiles, for a block of k and in it of rows, so that those stay in the second-level cache
+    while the columns go by. Unless B is stored transposed, n < lanes."""
     w = Writer(t)
     buffer = w.buffer(t.lanes * INNER_BLOCK)
     lies = w.compare("%tb != 0")
-    packs = w.negated(lies)
     stride = w.choose(lies, "%ldb", INNER_BLOCK)
     with w.loop("0", w.at_least_one("%k"), INNER_BLOCK, (t.float, "%beta")) as block:
         depth = w.umin(w.integer("sub", "%k", block.index), INNER_BLOCK)
-        with w.when(packs):
+        with w.when(w.negated(lies)):
             b = w.at("%b", w.integer("mul", block.index, "%ldb"))
             w.call("pack_transposed", PACK, "%n", depth, b, "%ldb", buffer, INNER_BLOCK)
-        a = w.at("%a", block.index)
         b = w.choose(lies, w.at("%b", block.index), buffer, "ptr")
-        for below, rows in w.steps("%m", inner_heights(t)):
-            left = w.at(a, w.integer("mul", below, "%lda"))
-            c = w.at("%c", w.integer("mul", below, "%row"))
-            for across, columns in w.steps("%n", COLUMNS):
-                right = w.at(b, w.integer("mul", across, stride))
-                target = w.at(c, w.integer("mul", across, "%column"))
-                scales = "%alpha", block.values[0]
-                args = (depth, left, "%lda", right, stride, *scales, target, "%row", "%column")
-                w.call(f"inner_{rows}x{columns}", INNER, *args)
+        height = w.integer("and", w.integer("udiv", INNER_AREA, w.at_least_one(depth)), -8)
+        with w.loop("0", "%m", height) as below:
+            rows = w.umin(w.integer("sub", "%m", below.index), height)
+            a = w.at("%a", block.index, w.integer("mul", below.index, "%lda"))
+            c = w.at("%c", w.integer("mul", below.index, "%row"))
+            left = rows, depth, a, "%lda"
+            _across(w, left, (b, stride), ("%alpha", block.values[0], c))
         block.nexts = ["1.0"]
     return w.define("narrow", _NARROW)
+
+
+def _across(
+    w: Writer, left: tuple[str, ...], right: tuple[str, str], result: tuple[str, str, str]
+) -> None:
+    """Columns shared out evenly among as few inner tiles as possible."""
+    b, stride = right
+    *scales, c = result
+    tiles = _divided_up(w, "%n", widest(w.t))
+    with w.loop("0", tiles, 1, ("i64", "0")) as along:
+        (first,) = along.values
+        others = w.integer("sub", tiles, along.index)
+        count = _divided_up(w, w.integer("sub", "%n", first), others)
+        there = w.at(b, w.integer("mul", first, stride))
+        target = w.at(c, w.integer("mul", first, "%column"))
+        for columns in range(1, widest(w.t) + 1):
+            with w.when(w.compare(f"{count} == {columns}")):
+                cover(w, columns, *left, there, stride, *scales, target, "%row", "%column")
+        along.nexts = [w.integer("add", first, count)]

@@ -26,10 +26,12 @@ Masks = Sequence[str | None]
 """Of each vector of a row, the mask, or that it is whole."""
 
 PANEL: Final = parameters(
-    "i %m, i %k, p %a, i %row, i %step, p %b, i %ldb, f %alpha, f %beta, p %c, i %ldc, i %columns"
+    "i %m, i %k, p %a, i %row, i %step, p %b, i %ldb, i %ahead, f %alpha, f %beta, "
+    "p %c, i %ldc, i %columns"
 )
 """C = alpha A B + beta C for one panel, at most as wide as the widest tile. A[i, p] is at
-a + i * row + p * step. When beta is 0, C is not read."""
+a + i * row + p * step. When beta is 0, C is not read. The widest tiles have the part of B brought
+to the second-level cache that lies `ahead` numbers to the right."""
 
 
 def tiles(t: Target) -> Iterator[str]:
@@ -39,11 +41,9 @@ def tiles(t: Target) -> Iterator[str]:
     yield _panel(t)
 
 
-def heights(t: Target, vectors: int) -> list[int]:
-    """Rows of the tiles that wide: as many as fit, then what a remainder is made of."""
-    tallest = t.machine.tallest(vectors)
-    lower = (4, 2, 1) if vectors == t.machine.widths[0] else (4, 1)
-    return [tallest, *(rows for rows in lower if rows < tallest)]
+def heights(t: Target, vectors: int) -> range:
+    """Rows of the tiles that wide: from one to as many as fit."""
+    return range(1, t.machine.tallest(vectors) + 1)
 
 
 def tile(t: Target, rows: int, vectors: int) -> str:
@@ -96,6 +96,10 @@ def _products(
 ) -> Iterator[str]:
     """A column of A times a row of B, added to the sums."""
     pieces = [w.load(w.at(b, str(v * w.t.lanes)), mask) for v, mask in enumerate(masks)]
+    if len(masks) == w.t.machine.widths[0]:
+        there = w.at(b, "%ahead")
+        for v in range(len(masks)):
+            w.prefetch(w.at(there, str(v * w.t.lanes)))
     each = iter(sums)
     for row in range(rows):
         a = w.at(a, "%row") if row else a
@@ -124,7 +128,7 @@ def _store(w: Writer, sums: Sequence[str], c: str, masks: Masks) -> None:
 
 
 def _panel(t: Target) -> str:
-    """The narrowest tiles that cover the columns: the tallest first, then ever lower ones."""
+    """The narrowest tiles that cover the columns."""
     w = Writer(t)
     wider = 0
     for vectors in reversed(t.machine.widths):
@@ -136,12 +140,28 @@ def _panel(t: Target) -> str:
 
 
 def _cover(w: Writer, vectors: int) -> None:
-    done = "0"
-    for rows in heights(w.t, vectors):
-        left = w.integer("sub", "%m", done)
-        count = w.integer("sub", left, w.integer("urem", left, rows))
-        with w.when(w.compare(f"{count} != 0")):
-            a, c = (w.at(x, w.integer("mul", done, y)) for x, y in (("%a", "%row"), ("%c", "%ldc")))
-            between, after = PANEL.names[3:9], PANEL.names[10:]
-            w.call(f"tile_{rows}x{vectors}", PANEL, count, "%k", a, *between, c, *after)
-        done = w.integer("add", done, count)
+    """The tallest tiles, then a lower one, or two about equal ones instead of the last of the
+    tallest and one of few rows (10 = 5 + 5): low tiles load much for few FMAs."""
+    *lower, tallest = heights(w.t, vectors)
+    rest = w.integer("urem", "%m", tallest)
+    few = w.all(f"{rest} != 0", f"{rest} < {tallest // 2}", f"%m > {tallest}")
+    pair = w.integer("add", rest, tallest)
+    rest = w.choose(few, pair, rest)
+    whole = w.integer("sub", "%m", rest)
+    with w.when(w.compare(f"{whole} != 0")):
+        _call(w, (tallest, vectors), whole, "0")
+    half = w.integer("udiv", w.integer("add", pair, 1), 2)
+    step = w.choose(few, half, tallest)
+    with w.loop(whole, "%m", step) as below:
+        left = w.umin(w.integer("sub", "%m", below.index), step)
+        for rows in lower:
+            with w.when(w.compare(f"{left} == {rows}")):
+                _call(w, (rows, vectors), str(rows), below.index)
+
+
+def _call(w: Writer, tile: tuple[int, int], count: str, below: str) -> None:
+    """A tile for so many rows from one on."""
+    rows, vectors = tile
+    a, c = (w.at(x, w.integer("mul", below, y)) for x, y in (("%a", "%row"), ("%c", "%ldc")))
+    between, after = PANEL.names[3:10], PANEL.names[11:]
+    w.call(f"tile_{rows}x{vectors}", PANEL, count, "%k", a, *between, c, *after)

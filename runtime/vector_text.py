@@ -297,6 +297,10 @@ class Writer:
     def scalar(self, pointer: str) -> str:
         return self.new(f"load {self.t.float}, ptr {pointer}, align {SIZE[self.t.dtype]}")
 
+    def prefetch(self, pointer: str) -> None:
+        """Have the cache line there brought to the second-level cache; any address will do."""
+        self.put(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 2, i32 1)")
+
     # Vectors
 
     def splat(self, number: str, kind: str) -> str:

@@ -102,7 +102,15 @@ def test_parts_of_some_products():
     assert parts.needed(gemm(0, 0, 32, 16, 64)) == {"tiles_gemm_f32", "wide", "panel", "tile_8x1"}
     assert parts.needed(gemm(0, 0, 0, 16, 64)) == {"tiles_gemm_f32"}
     assert {"flipped", "merge"} <= parts.needed(gemm(1, 0, 128, 10, 32))
-    assert {"narrow", "inner_8x2"} <= parts.needed(gemm(0, 0, 64, 3, 900))
+    tall = parts.needed(gemm(1, 0, 128, 10, 32))
+    assert tall & {name for name in parts.bodies if name.startswith("tile_")} == {
+        f"tile_5x{vectors}" for vectors in (2, 3)
+    }
+    inner = {"tiles_gemm_f32", "narrow", "pack_transposed"}
+    assert parts.needed(gemm(0, 0, 64, 3, 900)) == inner | {"inner_4x3"}
+    assert parts.needed(gemm(0, 0, 66, 7, 900)) == inner | {
+        f"inner_{rows}x{columns}" for rows in (4, 1) for columns in (4, 3)
+    }
     assert "panel" not in parts.needed(gemv(0, 40, 50))
 
 

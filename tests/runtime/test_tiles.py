@@ -13,12 +13,13 @@ from tapeless.runtime.kernel import ROUTINES
 from tapeless.runtime.link import host_features
 from tapeless.runtime.loading import assemble, link
 from tapeless.runtime.matvec import GEMV
-from tapeless.runtime.products import BLOCK, INNER_BLOCK, products_text
+from tapeless.runtime.products import BLOCK, INNER_AREA, INNER_BLOCK, products_text
 from tapeless.runtime.vector_text import AVX2, AVX512, NEON, PLAIN, registers
 
-SIZES = (1, 2, 3, 5, 7, 13, 33)
-COLUMNS = (1, 3, 8, 10, 17, 33, 70)
+SIZES = (1, 2, 3, 5, 7, 11, 12, 33)
+COLUMNS = (1, 2, 7, 10, 17, 33, 70)
 SUMMED = (1, 2, 5, 17, BLOCK + 44)
+TALL = ((INNER_AREA // 400 + 7, 7, 400), (4, 15, INNER_BLOCK))
 FLAGS = list(itertools.product([False, True], repeat=2))
 PROCESSORS = {
     "avx512": (AVX512, "x86_64-unknown-linux-gnu", "znver4", r"vfmadd\w+ps.*zmm"),
@@ -103,7 +104,7 @@ def spread(matrix, gap):
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
 def test_every_size_is_within_the_rounding_of_its_sum(name, dtype, ta, tb, alpha, beta):
     random = np.random.default_rng(0)
-    for m, n, k in (*itertools.product(SIZES, COLUMNS, SUMMED), (18, 20, INNER_BLOCK + 90)):
+    for m, n, k in (*itertools.product(SIZES, COLUMNS, SUMMED), *TALL, (18, 20, INNER_BLOCK + 90)):
         shapes = (m, k), (k, n), (m, n)
         a, b, c = (random.normal(size=shape).astype(DTYPES[dtype]) for shape in shapes)
         start = np.full_like(c, np.nan) if beta == 0 else c  # which is not read
