@@ -18,19 +18,24 @@ import ast
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..ir.record import dataclass
+from .ahead import ahead, dropping
 from .clock import Clock
 from .driver import Callee, translate
 from .kernels import Kernel, Origin, compiled, engine, kernel_symbol, kernel_table, lowered
 from .making import MAKING
 from .modes import DEFAULTS, RunOptions
-from .module import DRIVER, NativeModule, load, remembered, written
+from .module import DRIVER, NativeModule, load, load_ahead, remembered, written
 from .spec import ROUTINES, KernelSpec, routine_symbol
 from .store import Store, warn_once
+
+if TYPE_CHECKING:
+    from .lowering import Lowered
 
 
 def compile_source(
@@ -50,7 +55,7 @@ def compile_source(
     """
     location = written(source) if keep else remembered(source)
     making = _Making(source, location, _functions(source, location), specs, options)
-    with MAKING:
+    with MAKING, dropping():
         try:
             return making.module(store)
         except RuntimeError as error:  # object code that cannot be loaded
@@ -73,11 +78,10 @@ class _Making:
     def module(self, store: Store | None) -> NativeModule:
         """Find or compile the kernels, then link them with the driver."""
         clock, origins = Clock(), Counter[Origin]()
-        symbols = self._symbols()
         kernels: dict[str, Kernel] = {}
         new: dict[str, KernelSpec] = {}
         for spec in self.specs:
-            symbol = symbols[spec.name]
+            symbol = self.symbols[spec.name]
             origin: Origin = "memory"
             if symbol not in kernels and symbol not in new:
                 found = kernel_table().find(symbol, store)
@@ -87,14 +91,17 @@ class _Making:
                     kernels[symbol], origin = found
             origins[origin] += 1
         clock.done("cache" if origins["cache"] else "find")
-        kernels |= self._compiled(new, store, clock)
-        named = {spec.name: kernels[symbols[spec.name]] for spec in self.specs}
-        text = self._driver_text(named)
+        texts = self._lowered(new, clock)
+        driver = self._driver_text({**kernels, **texts})
         kept = None if self.options.ticks else store
-        linked = load(text, named.values(), kept, self.options, clock)
-        return NativeModule(self.source, self.path, named, text, linked, clock.phases, origins)
+        load_ahead(driver, {**kernels, **texts}, kept, clock)
+        kernels |= self._compiled(texts, store, clock)
+        named = {name: kernels[symbol] for name, symbol in self.symbols.items()}
+        linked = load(driver, kernels.values(), kept, self.options, clock)
+        return NativeModule(self.source, self.path, named, driver, linked, clock.phases, origins)
 
-    def _symbols(self) -> dict[str, str]:
+    @cached_property
+    def symbols(self) -> dict[str, str]:
         """The symbol of each kernel, by its name in the source."""
         lines = self.source.splitlines()
         return {
@@ -102,17 +109,22 @@ class _Making:
             for spec in self.specs
         }
 
+    def _lowered(self, new: Mapping[str, KernelSpec], clock: Clock) -> dict[str, Lowered]:
+        """Kernels as LLVM text, by symbol, which other threads may compile from now on."""
+        texts: dict[str, Lowered] = {}
+        for symbol, spec in new.items():
+            texts[symbol] = lowered(symbol, self.functions[spec.name], spec, self.path)
+            ahead(texts[symbol].text, "optimised")
+        if new:
+            clock.done("lower" if engine() == "direct" else engine())
+        return texts
+
     def _compiled(
-        self, new: Mapping[str, KernelSpec], store: Store | None, clock: Clock
+        self, texts: Mapping[str, Lowered], store: Store | None, clock: Clock
     ) -> dict[str, Kernel]:
         """Kernels made now, by symbol, and stored."""
-        if not new:
+        if not texts:
             return {}
-        texts = {
-            symbol: lowered(symbol, self.functions[spec.name], spec, self.path)
-            for symbol, spec in new.items()
-        }
-        clock.done("lower" if engine() == "direct" else engine())
         kernels = {symbol: compiled(symbol, text) for symbol, text in texts.items()}
         clock.done("llvm")
         if store is not None:
@@ -121,12 +133,14 @@ class _Making:
             clock.done("store")
         return kernels
 
-    def _driver_text(self, kernels: Mapping[str, Kernel]) -> str:
+    def _driver_text(self, kernels: Mapping[str, Kernel | Lowered]) -> str:
+        """The driver's LLVM text; the kernels are given by symbol."""
         callees = _routine_callees()
         for spec in self.specs:
-            kernel = kernels[spec.name]
+            symbol = self.symbols[spec.name]
+            kernel = kernels[symbol]
             callees[spec.name] = Callee(
-                kernel.symbol, spec.kinds, True, kernel.returns_status, bool(kernel.routines)
+                symbol, spec.kinds, True, kernel.returns_status, bool(kernel.routines)
             )
         return translate(self.functions[DRIVER], callees, self.options)
 

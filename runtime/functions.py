@@ -43,15 +43,35 @@ def export_functions(words: Iterable[str], store: Store | None) -> dict[str, int
     return addresses
 
 
+def functions_ahead(words: Iterable[str], store: Store | None) -> None:
+    """Say that they will be exported: other threads may begin to make them."""
+    from .ahead import ahead  # lazily: see below
+
+    for word in words:
+        if store is None or not store.has(store.key(*_parts(word))):
+            ahead(_text(word), "optimised")
+
+
+def _parts(word: str) -> tuple[str, ...]:
+    return "function", word
+
+
+@cache
+def _text(word: str) -> str:
+    from .function_text import function_text  # lazily: a step from the cache does without
+
+    op, _, dtype = word.rpartition("_")
+    return function_text(op, dtype)
+
+
 @cache
 def _linked(word: str, store: Store | None) -> Linked:
     op, _, dtype = word.rpartition("_")
 
     def make() -> bytes:
-        from .function_text import function_text  # lazily: a step from the cache does without
-        from .link import compile_text  # lazily: llvmlite
+        from .ahead import made  # lazily: a step from the cache does without
 
-        return compile_text(function_text(op, dtype))
+        return made(_text(word), "optimised")
 
-    image = kept(store, ("function", word), make)
+    image = kept(store, _parts(word), make)
     return link([image], [function_symbol(op, dtype, n) for n in (0, *lane_counts(dtype))], {})

@@ -95,10 +95,10 @@ class KernelTable:
         """Note where kernels were loaded; they stay."""
         self._loaded |= {kernel.symbol: (kernel, linked) for kernel in kernels}
 
-    def address(self, kernel: Kernel) -> int | None:
+    def address(self, symbol: str) -> int | None:
         """Where a kernel lies in memory; None if it is not loaded."""
-        _, linked = self._loaded.get(kernel.symbol, (None, None))
-        return None if linked is None else linked.addresses[kernel.symbol]
+        _, linked = self._loaded.get(symbol, (None, None))
+        return None if linked is None else linked.addresses[symbol]
 
 
 @cache
@@ -130,9 +130,9 @@ def compiled(symbol: str, kernel: Lowered) -> Kernel:
     """The kernel after LLVM's passes, as object code."""
     import zlib  # lazily: see above
 
-    from .link import compile_text  # lazily: llvmlite
+    from .ahead import made
 
-    image, packed = compile_text(kernel.text), zlib.compress(kernel.text.encode(), 1)
+    image, packed = made(kernel.text, "optimised"), zlib.compress(kernel.text.encode(), 1)
     calls = kernel.routines, kernel.functions
     return Kernel(symbol, kernel.returns_status, *calls, image, packed)
 
@@ -147,7 +147,7 @@ def lowered(symbol: str, function: ast.FunctionDef, spec: KernelSpec, path: str)
         from .numba_kernels import lower_by_numba  # lazily: numba
 
         return lower_by_numba(function, spec, symbol, path)
-    from .link import host_features  # lazily: llvmlite
+    from .host import host_features  # lazily: llvmlite
     from .lowering import lower  # lazily: a cached program does without
     from .vector_text import registers
 

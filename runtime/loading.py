@@ -1,7 +1,7 @@
 """Object code into this process, without LLVM where that is possible.
 
     image = assemble(text, store)            object code, from the store if it was made before
-    image = assemble(text, store, loops=False)          of code that runs once, made quickly
+    image = assemble(text, store, "straight")           of code that runs once, made quickly
     linked = link([image], ("step",), {"k0": address})
 
 On Linux and x86-64 `runtime/elf.py` loads it; LLVM does elsewhere, and whatever that loader does
@@ -12,11 +12,15 @@ Importing this module does not import llvmlite; what is not in the store does.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from ..ir.record import dataclass
 from . import elf
 from .store import Store, kept
+
+Form = Literal["optimised", "loops", "straight"]
+"""How much is done for a text: LLVM's passes, then machine code made with care; such code of the
+text as it stands; code made quickly, for what runs straight through."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,24 @@ def link(images: Iterable[bytes], exports: Iterable[str], imports: Mapping[str, 
     return link_by_llvm(found, names, imports)
 
 
-def assemble(text: str, store: Store | None, *, loops: bool = True) -> bytes:
-    """The object code of LLVM text. Without `loops`, of code that runs straight through, LLVM takes
-    a fifth of the time: it does not look for better registers."""
+def assemble(text: str, store: Store | None, form: Form = "loops") -> bytes:
+    """The object code of LLVM text. RuntimeError if LLVM refuses it."""
 
     def make() -> bytes:
-        from .link import object_code  # lazily: llvmlite
+        from .ahead import made  # lazily: a step from the cache does without
 
-        return object_code(text, loops=loops)
+        return made(text, form)
 
-    return kept(store, ("llvm" if loops else "llvm, straight", text), make)
+    return kept(store, _parts(text, form), make)
+
+
+def assemble_ahead(text: str, store: Store | None, form: Form = "loops") -> None:
+    """Say that `assemble` will be called: another thread may begin."""
+    from .ahead import ahead  # lazily: see above
+
+    if store is None or not store.has(store.key(*_parts(text, form))):
+        ahead(text, form)
+
+
+def _parts(text: str, form: Form) -> tuple[str, ...]:
+    return "llvm", form, text

@@ -8,8 +8,9 @@ import platform
 
 from ..ir.record import dataclass
 from . import blas
+from .cores import VARIABLE, usable_cores
 from .places import cache_directory
-from .pool import VARIABLE, has_pool, thread_count, usable_cores
+from .pool import has_pool, thread_count
 
 
 @dataclass(frozen=True)

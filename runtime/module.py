@@ -16,7 +16,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..ir.record import dataclass
 from . import functions
@@ -24,13 +24,16 @@ from .clock import Clock
 from .files import keep
 from .identity import sha256
 from .kernels import Kernel, Origin, kernel_table
-from .loading import Linked, assemble, link
+from .loading import Linked, assemble, assemble_ahead, link
 from .making import MAKING
-from .matrix import called_products, export_routines
+from .matrix import Products, called_products, export_routines
 from .modes import DEFAULTS, RunOptions
 from .places import source_directory
-from .pool import export_pool, thread_cell, thread_count
+from .pool import export_pool, pool_ahead, thread_cell, thread_count
 from .store import Store
+
+if TYPE_CHECKING:
+    from .lowering import Lowered
 
 DRIVER: Final = "step"
 """The function of generated source that calls the others."""
@@ -41,7 +44,8 @@ class NativeModule:
     """A compiled step. Its machine code lives as long as this object.
 
     timings     seconds per phase: "find" the kernels ("cache" if some were stored), "lower" them
-                to LLVM text ("numba" if it does), "llvm", "store", "routines", "link"
+                to LLVM text ("numba" if it does), "llvm", "store", "routines", "link": wall time of the
+                caller, who waits there and compiles beside other threads (`runtime/ahead.py`)
     origins     how many kernels were in "memory", came from the "cache", or were "compiled"
     """
 
@@ -124,26 +128,57 @@ def load(
     code cannot be loaded."""
     threads, table = thread_count(options.threads), kernel_table()
     distinct = {kernel.symbol: kernel for kernel in kernels}
-    addresses = {symbol: table.address(kernel) for symbol, kernel in distinct.items()}
+    addresses = {symbol: table.address(symbol) for symbol in distinct}
     imports = {symbol: address for symbol, address in addresses.items() if address is not None}
     new = [kernel for symbol, kernel in distinct.items() if symbol not in imports]
-    products = called_products(text)
-    products |= dict.fromkeys(name for kernel in new for name in kernel.routines)
-    words = dict.fromkeys(word for kernel in new for word in kernel.functions)
+    products, words = _calls(text, new)
     if products or words:
         clock.done("link")
         for dtype, called in products.items():
             imports |= export_routines(dtype, store, called)
         imports |= functions.export_functions(words, store) if words else {}
         clock.done("routines")
-    if "@tapeless_threads" in text:
+    if _uses_pool(text):
         imports |= export_pool(store)
         imports["tapeless_threads"] = ctypes.addressof(thread_cell(threads))
-    images = [*(kernel.image for kernel in new), assemble(text, store, loops=False)]
+    images = [*(kernel.image for kernel in new), assemble(text, store, "straight")]
     linked = link(images, (DRIVER, *(kernel.symbol for kernel in new)), imports)
     table.add(new, linked)
     clock.done("link")
     return linked
+
+
+def load_ahead(
+    text: str, kernels: Mapping[str, Kernel | Lowered], store: Store | None, clock: Clock
+) -> None:
+    """Make what `load` will need of a driver with these kernels, by symbol, and some of that on
+    other threads, beside the kernels that are not compiled yet."""
+    table = kernel_table()
+    new = [kernel for symbol, kernel in kernels.items() if table.address(symbol) is None]
+    assemble_ahead(text, store, "straight")
+    if _uses_pool(text):
+        pool_ahead(store)
+    products, words = _calls(text, new)
+    if words:
+        functions.functions_ahead(words, store)
+    for dtype, called in products.items():
+        export_routines(dtype, store, called)
+    if products:
+        clock.done("routines")
+
+
+def _calls(
+    text: str, kernels: Iterable[Kernel | Lowered]
+) -> tuple[dict[str, Products | None], list[str]]:
+    """The matrix products, by dtype, and the elementary functions that a driver and its kernels
+    call."""
+    products = called_products(text)
+    products |= dict.fromkeys(dtype for kernel in kernels for dtype in kernel.routines)
+    return products, [*dict.fromkeys(word for kernel in kernels for word in kernel.functions)]
+
+
+def _uses_pool(text: str) -> bool:
+    return "@tapeless_threads" in text
 
 
 def written(source: str) -> str:

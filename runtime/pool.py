@@ -40,7 +40,8 @@ import sys
 from functools import cache
 from typing import Final
 
-from .loading import Linked, assemble, link
+from .cores import wanted_threads
+from .loading import Linked, assemble, assemble_ahead, link
 from .modes import MODES_TEXT
 from .store import Store
 
@@ -48,8 +49,6 @@ MOST_THREADS: Final = 65
 """The caller and as many workers as `pool.ll` has room for."""
 
 SPIN_NANOSECONDS: Final = 1_000_000
-
-VARIABLE: Final = "TAPELESS_THREADS"
 
 TRIED: Final = 8
 """Calls of a trial on all threads, and as many on one."""
@@ -125,28 +124,12 @@ def has_pool() -> bool:
     return sys.platform == "linux" and platform.machine() in _FUTEX
 
 
-def usable_cores() -> int:
-    """Cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def thread_count(threads: int | None = None) -> int:
     """How many threads a step may use: what it asks for, else `TAPELESS_THREADS`, else the cores
     this process may run on; 1 where there is no pool. ValueError if the variable is no count."""
     if threads is None:
-        threads = _from_environment() or usable_cores()
+        threads = wanted_threads()
     return min(threads, MOST_THREADS) if has_pool() else 1
-
-
-def _from_environment() -> int | None:
-    text = os.environ.get(VARIABLE, "")
-    if not text:
-        return None
-    if not text.strip().isdecimal() or int(text) < 1:
-        raise ValueError(f"{VARIABLE} must be a positive integer such as 2, not {text!r}")
-    return int(text)
 
 
 @cache
@@ -174,6 +157,12 @@ def export_pool(store: Store | None) -> dict[str, int]:
         _keep().append(linked)
         addresses |= {symbol: linked.addresses[symbol] for symbol in EXPORTS}
     return addresses
+
+
+def pool_ahead(store: Store | None) -> None:
+    """Say that the pool will be exported: another thread may begin to make it."""
+    if has_pool() and not _exported():
+        assemble_ahead(pool_text(platform.machine()), store)
 
 
 def _link(store: Store | None) -> Linked:

@@ -78,7 +78,8 @@ def measure(dtype: str, products: Sequence[tuple[int, ...]] = PRODUCTS) -> list[
     library = find()
     if library is None or sys.platform == "win32":
         return []
-    from .link import host_features, object_code  # lazily: llvmlite
+    from .host import host_features  # lazily: llvmlite
+    from .link import object_code
     from .loading import link
     from .products import products_text
     from .vector_text import registers

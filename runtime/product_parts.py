@@ -18,8 +18,8 @@ from functools import cache
 from typing import Any, Final
 
 from .blas import Blas, find, platform_functions
-from .link import host_features
-from .loading import Linked, assemble, link
+from .host import host_features
+from .loading import Form, Linked, assemble, assemble_ahead, link
 from .products import products_text
 from .routines import blas_symbol, has_panels, routines_text, tiled_work
 from .spec import ROUTINES, routine_symbol
@@ -67,7 +67,10 @@ class Parts:
         names = set().union(*map(self.needed, products))
         routines = dict.fromkeys(routine for routine, _ in sorted(products))
         images = [self._routine(routine) for routine in routines]
-        images += [self._part(name) for name in self.bodies if name in names]
+        parts = [name for name in self.bodies if name in names]
+        for name in parts:
+            assemble_ahead(*self._part_text(name))
+        images += [self._part(name) for name in parts]
         return images, [name for name in self.bodies if name not in names]
 
     def needed(self, product: Product) -> set[str]:
@@ -137,16 +140,20 @@ class Parts:
 
     def _routine(self, routine: str) -> bytes:
         text = routines_text(self.t, self.blas, self.tiled, paneled=self.paneled, names=(routine,))
-        return _assembled(text, self.store, loops=False)
+        return _assembled(text, self.store, "straight")
 
     def _part(self, name: str) -> bytes:
-        """The object code of one function, which the others are declared for."""
+        """The object code of one function."""
+        return _assembled(*self._part_text(name))
+
+    def _part_text(self, name: str) -> tuple[str, Store | None, Form]:
+        """Its text, which the others are declared in, where its code may lie, and its form."""
         body = self.bodies[name]
         others = set(_CALL.findall(body)) & self.bodies.keys() - {name}
         heads = (_FUNCTION.match(self.bodies[other]) for other in sorted(others))
         declared = ["declare " + _NAMES.sub("", head[1]) for head in heads if head]
         text = "\n".join([self.head, *declared, body.replace("define internal", "define", 1)])
-        return _assembled(text, self.store, loops=not name.startswith(STRAIGHT))
+        return text, self.store, "straight" if name.startswith(STRAIGHT) else "loops"
 
 
 _TASK: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
@@ -169,8 +176,8 @@ def _split(text: str) -> tuple[str, dict[str, str]]:
 
 
 @cache
-def _assembled(text: str, store: Store | None, *, loops: bool) -> bytes:
-    return assemble(text, store, loops=loops)
+def _assembled(text: str, store: Store | None, form: Form) -> bytes:
+    return assemble(text, store, form)
 
 
 @cache

@@ -15,8 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from .blas import THREADED_WORK, Blas
+from .host import host_features
 from .kernel import routine_symbol
-from .link import host_features, object_code
+from .link import object_code
 from .matvec import GEMV
 from .panels import panels_text
 from .pool import has_pool

@@ -87,6 +87,10 @@ class Store:
             os.utime(path)  # used now: pruning goes by this time
         return payload
 
+    def has(self, key: str) -> bool:
+        """Whether something is stored under a key; it may turn out to be defective."""
+        return self.reads and os.path.exists(os.path.join(self.folder, key))
+
     def put(self, key: str, payload: bytes) -> None:
         """Store a payload, in the place of what was there; one that is very large is not kept."""
         if len(payload) > self.limit // 4:

@@ -47,7 +47,7 @@ def test_a_module_runs_and_reports(monkeypatch):
     assert module.address
     assert "define i64 @step" in module.llvm()
     assert "step:" in module.asm()
-    assert [*module.timings][:3] == ["find", "lower", "llvm"] or not module.origins["compiled"]
+    assert {"find", "lower", "llvm"} <= module.timings.keys() or not module.origins["compiled"]
     assert "link" in module.timings and all(t >= 0 for t in module.timings.values())
 
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from tapeless.ir.types import DTYPES
 from tapeless.runtime.engine import compile_source, run_plain
 from tapeless.runtime.functions import function_symbol, lane_counts
+from tapeless.runtime.host import host_features
 from tapeless.runtime.kernel import VECMATH, KernelSpec, arity
 from tapeless.runtime.lanes import ArrayLanes
-from tapeless.runtime.link import host_features
 from tapeless.runtime.lowering import lower
 from tapeless.runtime.vector_text import AVX2, AVX512, registers
 from tapeless.runtime.vectors import shares_functions

@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 from soak.children import in_child, in_threads
+from tapeless.runtime.cores import wanted_threads
 from tapeless.runtime.link import assemble, link
 from tapeless.runtime.pool import (
     ALONE,
@@ -23,7 +24,6 @@ from tapeless.runtime.pool import (
     has_pool,
     pool_text,
     thread_count,
-    usable_cores,
 )
 
 linux = pytest.mark.skipif(not has_pool(), reason="no pool here")
@@ -222,7 +222,7 @@ def test_the_process_ends(python, state):
 def test_the_count_of_threads(monkeypatch):
     monkeypatch.delenv("TAPELESS_THREADS", raising=False)
     assert thread_count(1) == 1
-    assert thread_count() == (min(usable_cores(), MOST_THREADS) if has_pool() else 1)
+    assert thread_count() == (min(wanted_threads(), MOST_THREADS) if has_pool() else 1)
     monkeypatch.setenv("TAPELESS_THREADS", "3")
     assert thread_count() == (3 if has_pool() else 1)
     assert thread_count(2) == (2 if has_pool() else 1)

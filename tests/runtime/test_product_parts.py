@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tapeless.ir.types import DTYPES
+from tapeless.runtime.host import host_features
 from tapeless.runtime.kernel import ROUTINES, routine_symbol
-from tapeless.runtime.link import host_features
 from tapeless.runtime.loading import link
 from tapeless.runtime.matrix import called_products, export_routines
 from tapeless.runtime.product_parts import Parts, Product

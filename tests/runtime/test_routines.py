@@ -12,8 +12,8 @@ from llvmlite import binding as llvm
 from tapeless.ir.types import DTYPES
 from tapeless.runtime import blas
 from tapeless.runtime.blas_threads import WITHOUT_THREADS
+from tapeless.runtime.host import host_features
 from tapeless.runtime.kernel import ROUTINES, routine_symbol
-from tapeless.runtime.link import host_features
 from tapeless.runtime.loading import assemble, link
 from tapeless.runtime.products import products_text
 from tapeless.runtime.routines import ALL, routines_text, tiled_work

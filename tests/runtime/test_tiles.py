@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from llvmlite import binding as llvm
 from tapeless.ir.types import DTYPES
+from tapeless.runtime.host import host_features
 from tapeless.runtime.kernel import ROUTINES
-from tapeless.runtime.link import host_features
 from tapeless.runtime.loading import assemble, link
 from tapeless.runtime.matvec import GEMV
 from tapeless.runtime.products import BLOCK, INNER_AREA, INNER_BLOCK, products_text

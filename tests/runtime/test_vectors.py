@@ -8,8 +8,9 @@ import re
 import numpy as np
 import pytest
 from tapeless.runtime.engine import compile_source, run_plain
+from tapeless.runtime.host import host_features
 from tapeless.runtime.kernel import KernelSpec
-from tapeless.runtime.link import compile_text, host_features, optimised
+from tapeless.runtime.link import object_code, optimised
 from tapeless.runtime.lowering import lower
 from tapeless.runtime.vector_text import AVX2, AVX512, NEON, registers
 from tapeless.runtime.vectors import Vectors, vectors
@@ -93,5 +94,5 @@ def test_both_parts_have_full_vectors(capfd: pytest.CaptureFixture[str]) -> None
     after = str(optimised(text))
     assert len(re.findall(r"call <16 x float> @llvm.masked.load", after)) == 1
     assert "<16 x double>" in after and "<8 x float>" not in after
-    assert compile_text(text)
+    assert object_code(text, "optimised")
     assert "remark" not in capfd.readouterr().err

@@ -1,0 +1,26 @@
+"""How many threads may work: those that `TAPELESS_THREADS` asks for, else one per usable core."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+VARIABLE: Final = "TAPELESS_THREADS"
+
+
+def usable_cores() -> int:
+    """Cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def wanted_threads() -> int:
+    """What `TAPELESS_THREADS` says, else the cores this process may run on. ValueError if the
+    variable is no count."""
+    text = os.environ.get(VARIABLE, "")
+    if not text:
+        return usable_cores()
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise ValueError(f"{VARIABLE} must be a positive integer such as 2, not {text!r}")
+    return int(text)
