@@ -44,8 +44,8 @@ class NativeModule:
     """A compiled step. Its machine code lives as long as this object.
 
     timings     seconds per phase: "find" the kernels ("cache" if some were stored), "lower" them
-                to LLVM text ("numba" if it does), "llvm", "store", "routines", "link": wall time of the
-                caller, who waits there and compiles beside other threads (`runtime/ahead.py`)
+                to LLVM text ("numba" if it does), "routines", "llvm", "store", "link". They are
+                the caller's, who compiles and waits beside other threads (`runtime/ahead.py`)
     origins     how many kernels were in "memory", came from the "cache", or were "compiled"
     """
 
