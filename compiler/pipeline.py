@@ -35,6 +35,7 @@ from ..passes.dce import dce
 from ..passes.decompose import decompose
 from ..passes.fold import fold
 from ..passes.fuse import fuse
+from ..passes.interleaved import order_axes
 from ..passes.jacobian_free import jacobian_free
 from ..passes.layouts import lay_out_windows
 from ..passes.reassociate import reassociate
@@ -83,6 +84,9 @@ STEPS: Final = (
         "fused",
         lay_out_windows,
         "convolutions and their derivatives are matrix products, or slices",
+    ),
+    Step(
+        "fused", order_axes, "a copy in order and a matrix product cost less than a loop over all"
     ),
     Step("fused", cse, "they share one copy of the windows"),
     Step("fused", fuse_updates, "an update that is a contraction needs no gradient array"),

@@ -16,6 +16,7 @@ order written only if it is cheaper. Changes floating-point results: the sums ar
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Final, NamedTuple
@@ -145,22 +146,32 @@ def _products(graph: Graph) -> Iterator[Product]:
 
 
 def _collect(graph: Graph, uses: Mapping[Value, int], root: Node) -> Product:
-    """Open dots that are read once, from the root downwards, into their factors."""
+    """Open dots that no other product reads, from the root downwards, into their factors."""
     extent: dict[int, int] = {}
     out = _fresh(extent, root.result.shape)
     factors, work = _open(root, out, extent)
     inner: list[Node] = []
-    at = 0
-    while at < len(factors):
-        value, letters = factors[at]
-        node = graph.producer.get(value) if uses[value] == 1 else None
-        if node is None or node.op.name != "dot" or len(factors) == LARGEST_PRODUCT:
-            at += 1
-            continue
-        factors[at : at + 1], more = _open(node, letters, extent)
-        work += more
+    while (node := _openable(graph, uses, factors)) is not None:
+        opened: list[Factor] = []
+        for factor in factors:
+            if factor.value is node.result:
+                parts, more = _open(node, factor.letters, extent)
+                opened += parts
+            else:
+                opened.append(factor)
+        factors, work = opened, work + more  # computed once, however often it is a factor
         inner.append(node)
     return Product(root, tuple(inner), tuple(factors), out, extent, work)
+
+
+def _openable(graph: Graph, uses: Mapping[Value, int], factors: Sequence[Factor]) -> Node | None:
+    """The first dot among the factors that is read as often as it is one of them."""
+    for value, times in Counter(factor.value for factor in factors).items():
+        node = graph.producer.get(value)
+        fits = uses[value] == times and len(factors) + times <= LARGEST_PRODUCT
+        if node is not None and node.op.name == "dot" and fits:
+            return node
+    return None
 
 
 def _open(node: Node, out: Letters, extent: dict[int, int]) -> tuple[list[Factor], int]:

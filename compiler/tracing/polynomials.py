@@ -9,7 +9,6 @@ import numpy as np
 
 from ...ir.errors import ShapeError
 from .assembly import concatenate
-from .indexing import take
 from .promotion import as_array, convert, lift
 from .registry import Array, implements
 
@@ -71,8 +70,7 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Array:
         mode
     ]
     padded: Array = np.pad(x, (before, after))
-    starts = np.arange(padded.size - m + 1)
-    return take(padded, starts[:, None] + np.arange(m)) @ y
+    return np.lib.stride_tricks.sliding_window_view(padded, m) @ y
 
 
 def _longer_first(a: Any, v: Any, *, reverse: bool) -> tuple[Array, Array]:

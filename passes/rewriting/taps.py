@@ -17,9 +17,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import reduce
-from itertools import product
+from itertools import permutations, product
 from typing import Final
 
+from ...ir.builder import Builder
 from ...ir.dotspec import parse_spec
 from ...ir.graph import Node, Value
 from ...ir.ops.dot import letter_extents
@@ -78,41 +79,74 @@ def sum_for_each_tap(site: Site, x: Value, y: Value, z: Value) -> Value | None:
 def added_taps(site: Site, x: Value, y: Value, z: Value) -> Value | None:
     """windows_add(x * y) = sum over o of slice(pad(x), -o) * y[o] where x has no axes inside the
     windows and y no positions. Rounds differently; an infinite y meets zeros of the padding."""
-    node, rank = site.node, site.result.type.rank
-    axes, sizes = node.attrs["axes"], z.shape[rank:]
-    x_shape, y_shape = (_order(site, z, _full_shape(z, v)) for v in (x, y))
-    at_all = all(x_shape[k] == z.shape[k] for k in axes)
-    apart = math.prod(x_shape[rank:]) == 1 == math.prod(y_shape[k] for k in axes)
-    if not (at_all and apart and _is_only_added(site, z) and math.prod(sizes) <= MOST):
+    if not _is_only_added(site, z):
         return None
-    image = _spaced(site, site.b.reshape(_moved(site, z, x), shape=x_shape[:rank]))
-    weights, terms = _moved(site, z, y), []
-    for o in product(*map(range, sizes)):
+    shapes = tuple(_order(site, z, _full_shape(z, v)) for v in (x, y))
+    if not _are_apart(site, *shapes):
+        return None
+    image = _spaced(site, _moved(site, z, x))
+    return _added(site, image, _moved(site, z, y))
+
+
+@rule(p.windows_add(p.dot(x, y, name="z")))
+def added_outer_taps(site: Site, x: Value, y: Value, z: Value) -> Value | None:
+    """windows_add(outer(x, y)) = sum over o of slice(pad(x), -o) * y[o], as `added_taps` does for
+    a product of elements. Rounds differently; an infinite y meets zeros of the padding."""
+    c = _Letters(site.b, site.producers[z])
+    if c.summed or not site.used_once(z):
+        return None
+    for (image, of_image), (taps, of_taps) in permutations([(x, c.spec.lhs), (y, c.spec.rhs)]):
+        if _are_apart(site, c.shape(of_image), c.shape(of_taps)):
+            spaced = _spaced(site, c.spread(image, of_image))
+            return _added(site, spaced, c.spread(taps, of_taps))
+    return None
+
+
+def _are_apart(site: Site, x: Sequence[int], y: Sequence[int]) -> bool:
+    """Whether of two factors with the axes of the windows x has all positions and nothing inside
+    the windows, and y no positions, and the windows are small."""
+    rank, axes = site.result.type.rank, site.node.attrs["axes"]
+    positions = site.operands[0].shape
+    at_all = all(x[k] == positions[k] for k in axes)
+    apart = math.prod(x[rank:]) == 1 == math.prod(y[k] for k in axes)
+    return at_all and apart and math.prod(positions[rank:]) <= MOST
+
+
+def _added(site: Site, image: Value, y: Value) -> Value:
+    """The sum of the image, shifted to each place inside the windows, times y there."""
+    node, rank = site.node, site.result.type.rank
+    terms = []
+    for o in product(*map(range, site.operands[0].shape[rank:])):
         spec = [full_slice(n) for n in image.shape]
         for axis, k, size, step, n in zip(
-            axes, o, sizes, node.attrs["dilations"], node.attrs["extents"], strict=True
+            node.attrs["axes"],
+            o,
+            site.operands[0].shape[rank:],
+            node.attrs["dilations"],
+            node.attrs["extents"],
+            strict=True,
         ):
             start = window_span(size, step) - 1 - k * step
             spec[axis] = (start, start + n, 1)
-        inside = [None if n == 1 else k for k, n in zip(o, y_shape[rank:], strict=True)]
-        weight = _part(site, weights, [*[None] * rank, *inside])
+        inside = [None if n == 1 else k for k, n in zip(o, y.shape[rank:], strict=True)]
+        weight = _part(site, y, [*[None] * rank, *inside])
         weight = site.b.reshape(weight, shape=weight.shape[:rank])
         terms.append(site.b.mul(site.b.slice(image, spec=tuple(spec)), weight))
     return reduce(site.b.add, terms)
 
 
-class _Contraction:
-    """A contraction of the windows `z` of x with y. Letters of the windows are those of their
-    positions, `outside`, and those `inside`."""
+class _Letters:
+    """The letters of a contraction; `summed` are those of more than one element."""
 
-    def __init__(self, site: Site, x: Value, y: Value, z: Value) -> None:
-        self.b, self.spec = site.b, parse_spec(site.node.attrs["spec"])
-        self.extents = letter_extents(str(self.spec), [v.type for v in site.operands])
-        first = site.operands[0] is z
-        self.of_z, self.of_y = self.spec[:2] if first else self.spec[1::-1]
-        self.outside, self.inside = self.of_z[: x.type.rank], self.of_z[x.type.rank :]
-        every = {*self.of_z, *self.of_y} - {*self.spec.out}
+    def __init__(self, b: Builder, node: Node) -> None:
+        self.b, self.spec = b, parse_spec(node.attrs["spec"])
+        self.extents = letter_extents(str(self.spec), [v.type for v in node.operands])
+        every = {*self.spec.lhs, *self.spec.rhs} - {*self.spec.out}
         self.summed = {letter for letter in every if self.extents[letter] > 1}
+
+    def shape(self, letters: str) -> tuple[int, ...]:
+        """The shape of what has these letters along the axes of the result."""
+        return tuple(self.extents[c] if c in letters else 1 for c in self.spec.out)
 
     def spread(self, value: Value, letters: str) -> Value:
         """A value with these letters for its axes along the axes of the result, of extent 1 where
@@ -132,6 +166,17 @@ class _Contraction:
     def _shaped(self, value: Value, shape: Sequence[int]) -> Value:
         same = value.shape == tuple(shape)
         return value if same else self.b.reshape(value, shape=tuple(shape))
+
+
+class _Contraction(_Letters):
+    """A contraction of the windows `z` of x with y. Letters of the windows are those of their
+    positions, `outside`, and those `inside`."""
+
+    def __init__(self, site: Site, x: Value, y: Value, z: Value) -> None:
+        super().__init__(site.b, site.node)
+        first = site.operands[0] is z
+        self.of_z, self.of_y = self.spec[:2] if first else self.spec[1::-1]
+        self.outside, self.inside = self.of_z[: x.type.rank], self.of_z[x.type.rank :]
 
 
 def _are_few(windows: Node) -> bool:
@@ -187,9 +232,11 @@ def _moved(site: Site, z: Value, factor: Value) -> Value:
 def _spaced(site: Site, image: Value) -> Value:
     """What `windows_add` adds at each position, as far apart as the positions are, with zeros
     around for as far as windows reach."""
-    attrs, shape, spec = site.node.attrs, [*image.shape], [full_slice(n) for n in image.shape]
+    attrs, rank = site.node.attrs, site.result.type.rank
+    image = site.b.reshape(image, shape=image.shape[:rank])
+    shape, spec = [*image.shape], [full_slice(n) for n in image.shape]
     low, high = [0] * len(shape), [0] * len(shape)
-    sizes = site.operands[0].shape[site.result.type.rank :]
+    sizes = site.operands[0].shape[rank:]
     for axis, size, stride, step, n in zip(
         attrs["axes"], sizes, attrs["strides"], attrs["dilations"], attrs["extents"], strict=True
     ):
@@ -203,4 +250,4 @@ def _spaced(site: Site, image: Value) -> Value:
     return site.b.add_at(zeros, image, spec=tuple(spec))
 
 
-RULES: Final[tuple[Rule, ...]] = (few_taps, sum_for_each_tap, added_taps)
+RULES: Final[tuple[Rule, ...]] = (few_taps, sum_for_each_tap, added_taps, added_outer_taps)

@@ -90,6 +90,22 @@ def test_a_product_somebody_else_reads_stays() -> None:
     assert reassociate(graph) is graph
 
 
+def test_a_factor_that_only_the_product_reads_is_opened_however_often() -> None:
+    """The transformation of integrals over four orbitals: 4 n^5 instead of n^4 + 2 n^6."""
+    before = parse(
+        """f(%g:f64[4,4,4,4], %c:f64[4,4]) {
+          %w:f64[4,4,4,4] = outer %c, %c
+          %h:f64[4,4,4,4] = dot %g, %w [abcd,aebf->cdef]
+          %y:f64[4,4,4,4] = dot %w, %h [abcd,acef->efbd]
+        } -> %y"""
+    )
+    after = reassociate(before)
+    verify(after)
+    assert work(after) == 4 * 4**5
+    assert_same_values(before, after, special=False)
+    assert reassociate(after) is after
+
+
 def test_batches_and_transposes() -> None:
     before = parse(
         """f(%a:f64[3,8,9], %b:f64[3,7,9], %x:f64[3,7]) {

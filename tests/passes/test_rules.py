@@ -11,13 +11,14 @@ from tapeless.ir.parse import parse
 from tapeless.ir.verify import verify
 from tapeless.passes.decompose import decompose
 from tapeless.passes.fold import fold
+from tapeless.passes.interleaved import order_axes
 from tapeless.passes.layouts import lay_out_windows
 from tapeless.passes.rewriting.rules import RulePass
 from tapeless.passes.simplify import simplify
 from tapeless.passes.stable import stable
 from tapeless.passes.transposes import absorb_transposes
 
-EVERY = (stable, simplify, fold, absorb_transposes, decompose, lay_out_windows)
+EVERY = (stable, simplify, fold, absorb_transposes, decompose, lay_out_windows, order_axes)
 PASSES = {p.__name__: p for p in EVERY}
 GOLDEN = Path(__file__).parent / "golden"
 CASES = {name: read_cases(GOLDEN / f"{name}.ir") for name in PASSES}
