@@ -12,6 +12,13 @@
 The new value may be any sum and difference of the old one and of contractions, with scalar factors
 anywhere, as long as nothing else reads the parts. A sum of contractions that is not an update is
 accumulated in the first one. Results change by rounding only: factors are multiplied first.
+
+Likewise for rows of a table that were gathered: what is added to their gradient, if it has fewer
+elements than the table, is added to the table.
+
+    %g:f32[9000,50] = scatter_add 0.0, %ge, %i [axes=(0)]         %v0:f32[32,50] = mul %ge, %a
+    %s:f32[9000,50] = mul %lr, %g                           =>    %v:f32[9000,50] = scatter_add
+    %v:f32[9000,50] = sub %E, %s                                      %E, %v0, %i [axes=(0)]
 """
 
 from __future__ import annotations
@@ -24,6 +31,7 @@ import numpy as np
 
 from ..ir.builder import Builder, keep, with_nodes
 from ..ir.graph import Graph, Node, Value
+from ..ir.ops import uniform_value
 from ..ir.ops.constant import scalar_constant
 from ..ir.record import dataclass
 
@@ -114,11 +122,22 @@ class _Chains:
         if start is None or len(terms) < 2:
             return None
         rest = tuple(t for t in terms if t is not start)
-        return (start.value, rest) if all(self._dot(t.value) for t in rest) else None
+        sparse = [t for t in rest if self._scattered(t.value) is not None]
+        added = sum(self.graph.producer[t.value].operands[1].type.size for t in sparse)
+        if (target is None and sparse) or added > start.value.type.size:
+            return None
+        dense = (t for t in rest if t not in sparse)
+        return (start.value, rest) if all(self._dot(t.value) for t in dense) else None
 
     def _dot(self, value: Value) -> bool:
         node = self.graph.producer.get(value)
         return node is not None and node.op.name == "dot" and self._used_once(value)
+
+    def _scattered(self, value: Value) -> Node | None:
+        """What adds by index to an array that nothing else reads."""
+        node = self.graph.producer.get(value)
+        found = node is not None and node.op.name == "scatter_add" and self._used_once(value)
+        return node if found else None
 
     def _used_once(self, value: Value) -> bool:
         users = self.graph.users.get(value, ())
@@ -127,6 +146,13 @@ class _Chains:
     def _terms(self, value: Value, root: Value, scale: Scale, seen: list[Value]) -> Iterator[Term]:
         """The summands of a tree of + - and scalings, left to right."""
         node = self.graph.producer.get(value)
+        scattered = self._scattered(value)
+        if scattered is not None:
+            if uniform_value(self.graph.producer, scattered.operands[0]) != 0:
+                yield from self._terms(scattered.operands[0], root, scale, seen)
+            seen.append(value)
+            yield Term(scale, value)
+            return
         parts = self._parts(node, root, scale) if node is not None else None
         if parts is None or (value is not root and not self._used_once(value)):
             yield Term(scale, value)
@@ -176,10 +202,15 @@ class _Emitter:
         start, terms = chain
         total = self.env[start]
         for term in terms:
-            dot = self.graph.producer[term.value]
-            x, y = (self.env[v] for v in dot.operands)
+            node = self.graph.producer[term.value]
             alpha = self._alpha(term.scale, total.type.dtype)
-            total = self.b.dot_acc(total, x, y, alpha, spec=dot.attrs["spec"])
+            if node.op.name == "dot":
+                x, y = (self.env[v] for v in node.operands)
+                total = self.b.dot_acc(total, x, y, alpha, **node.attrs)
+            else:
+                v, *indices = (self.env[v] for v in node.operands[1:])
+                v = v if term.scale.is_one else self.b.mul(v, alpha)
+                total = self.b.scatter_add(total, v, *indices, **node.attrs)
         return total
 
     def _alpha(self, scale: Scale, dtype: np.dtype) -> Value:

@@ -176,6 +176,9 @@ class _Elimination:
         self.unmentioned.difference_update(here)
         if map_.op == "reshape" and merged is not None and self.reshaped(merged, here, there):
             return
+        if map_.op == "gather":
+            self.vals.append(self.gathered(merged, map_, forward))
+            return
         batch: Letters = () if merged is None else tuple(x for x in merged.letters if x not in here)
         value = self.extended(merged, (*batch, *here))
         rule = MAPS[map_.op]
@@ -196,6 +199,26 @@ class _Elimination:
         value = self.b.reshape(val.v, shape=self.products.extents(letters))
         self.vals.append(indexed(value, letters))
         return True
+
+    def gathered(self, val: Val | None, map_: Map, forward: bool) -> Val:
+        """Apply a gather, or its adjoint, to axes where they lie: in the value read from, or in the
+        result where that is what is added to. What is gathered has its own axes in front."""
+        letters: Letters = () if val is None else val.letters
+        if forward:
+            whole = (*(x for x in map_.src if x not in letters), *letters)
+        else:
+            rest = [x for x in letters if x not in map_.dst]
+            end = len(self.out)
+            where = {x: k for k, x in enumerate(self.out)}
+            whole = tuple(sorted((*map_.src, *rest), key=lambda x: where.get(x, end)))
+        part = (*map_.dst, *(x for x in whole if x not in map_.src))
+        value = self.extended(val, whole if forward else part)
+        axes = tuple(whole.index(x) for x in map_.src)
+        if forward:
+            return indexed(self.b.gather(value, *map_.operands, axes=axes), part)
+        zeros = self.b.full(self.products.extents(whole), 0, value.type.dtype)
+        added = self.b.scatter_add(zeros, value, *map_.operands, axes=axes)
+        return indexed(added, whole)
 
     def summed_with(self, here: Letters) -> set[Letter]:
         """`here`, and the letters to sum over that no map holds and that factors tie to it: summed

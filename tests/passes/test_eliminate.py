@@ -214,6 +214,20 @@ def test_a_map_is_applied_forward_backward_or_written_out(map_, extent):
     check(arrays, extent, map_.dst, Term(-3.0, (map_,)))  # summed with nothing but a coefficient
 
 
+@pytest.mark.parametrize("whole", [(0, 2, 3), (2, 0, 3), (2, 3, 0)])
+def test_a_gather_reads_and_adds_where_its_axis_lies(whole):
+    """Only what is gathered has its axes in front, as in NumPy: nothing is transposed before."""
+    extent = {0: 5, 1: 4, 2: 2, 3: 3}
+    link = Map("gather", (("axes", (0,)),), (0,), (0,), (1,))
+    part = (1, 2, 3)
+    shapes = (tuple(extent[x] for x in letters) for letters in (whole, part))
+    arrays = [np.array([3, 0, 3, 1]), *(random(*shape) for shape in shapes)]
+    assert "transpose" not in check(arrays, extent, part, Term(1.0, (link, Val(1, whole))))
+    assert "transpose" not in check(arrays, extent, whole, Term(1.0, (link, Val(2, part))))
+    check(arrays, extent, (3, 0), Term(2.0, (link, Val(2, part))))
+    check(arrays, extent, (2,), Term(1.0, (link, Val(1, whole))))
+
+
 def test_what_is_summed_anyway_is_summed_before_a_map():
     """sum_ijk M[a,i] x[i,j] y[j,k] z[k]: a map of vectors is applied to one vector."""
     map_ = Map("slice", (("spec", ((1, 5, 2),)),), (), (0,), (1,))

@@ -113,3 +113,44 @@ def test_one_learning_rate_is_negated_once() -> None:
   %V <- %w
 }"""
     assert [n.op.name for n in fuse_updates(parse(text)).nodes] == ["neg", "dot_acc", "dot_acc"]
+
+
+TABLE = """f(%E:f32[9,3], %g:f32[2,3], %d:f32[4,3], %i:i64[2], %j:i64[4], %lr:f32[]) {
+  %z:f32[9,3] = broadcast 0.0:f32 [shape=(9,3)]
+  %a:f32[9,3] = scatter_add %z, %d, %j [axes=(0)]
+  %b:f32[9,3] = scatter_add %a, %g, %i [axes=(0)]
+  %s:f32[9,3] = mul %lr, %b
+  %v:f32[9,3] = sub %E, %s
+  %E <- %v
+}"""
+
+TABLE_FUSED = """f(%E:f32[9,3], %g:f32[2,3], %d:f32[4,3], %i:i64[2], %j:i64[4], %lr:f32[]) {
+  %v0:f32[] = neg %lr                                         # via fuse_updates
+  %v1:f32[4,3] = mul %d, %v0                                  # via fuse_updates
+  %v2:f32[9,3] = scatter_add %E, %v1, %j [axes=(0)]           # via fuse_updates
+  %v3:f32[2,3] = mul %g, %v0                                  # via fuse_updates
+  %v:f32[9,3] = scatter_add %v2, %v3, %i [axes=(0)]           # via fuse_updates
+  %E <- %v
+}"""
+
+
+def test_gradients_of_gathered_rows_are_added_to_the_table() -> None:
+    before = parse(TABLE)
+    after = fuse_updates(before)
+    assert str(after) == TABLE_FUSED
+    arrays = random_arguments(before)
+    for a, e in zip(
+        run_interpreted(after, arrays)[1], run_interpreted(before, arrays)[1], strict=True
+    ):
+        assert_same(a, e)
+
+
+def test_more_rows_than_the_table_has_are_added_up_first() -> None:
+    graph = parse("""f(%E:f64[3,2], %g:f64[4,2], %i:i64[4], %lr:f64[]) {
+  %z:f64[3,2] = broadcast 0.0:f64 [shape=(3,2)]
+  %a:f64[3,2] = scatter_add %z, %g, %i [axes=(0)]
+  %s:f64[3,2] = mul %lr, %a
+  %v:f64[3,2] = sub %E, %s
+  %E <- %v
+}""")
+    assert fuse_updates(graph) is graph
