@@ -27,7 +27,7 @@ def inplace_operands(
 ) -> tuple[Value, ...]:
     """The operands whose memory `result` may take over: the node reads each of their elements
     only at the index at which it writes the result, and before it does."""
-    position = _works_on(node)
+    position = works_on(node)
     if position is not None:
         target = node.operands[position]
         return (target,) if result is node.results[0] and node.operands.count(target) == 1 else ()
@@ -60,7 +60,7 @@ def inplace_operands(
     )
 
 
-def _works_on(node: Node) -> int | None:
+def works_on(node: Node) -> int | None:
     """The operand the node works on in place: its own, or that of the last node of its body."""
     if node.op.name != "fused":
         return INTO.get(node.op.name)

@@ -13,8 +13,9 @@ the same shape.
 
 A node may write into argument k when nothing that runs later reads the old argument, when it reads
 the old argument itself only element by element (`inplace.py`), and when every run-time check has
-run: nobody outside may see half a step. These are extra edges of the dependency graph; an update
-for which they would close a cycle is computed in the arena and copied at the very end.
+run: nobody outside may see half a step. Several nodes that work on the argument in turn may do so
+under the same terms. These are extra edges of the dependency graph; an update for which they would
+close a cycle is computed in the arena and copied at the very end.
 
 Of two deterministic orders, the given one and a greedy one that frees memory first, the one with
 the smaller peak is taken.
@@ -30,7 +31,7 @@ from typing import Final
 from ..ir.builder import complete_attrs
 from ..ir.graph import Graph, Node, Value
 from ..ir.op import OPS
-from .inplace import Arranged, inplace_operands
+from .inplace import Arranged, inplace_operands, works_on
 
 CHECKED: Final = frozenset(
     {"gather", "scatter", "scatter_add", "lu_solve", "solve_triangular", "cholesky"}
@@ -143,13 +144,16 @@ class _Scheduler:
         producers = self._producers()
         readers = self._readers(producers)
         self.graph = Graph(self.name, self.inputs, tuple(self.nodes), ())
-        checks = [n for n in self.nodes if n.op.name in CHECKED]
+        checks = self._checks()
         for k, (target, value) in enumerate(self.updates):
-            node = producers[value]
-            before = [n for n in (*readers.get(target, ()), *checks) if n is not node]
-            elementwise = self._reads_elementwise(producers, node, target, value)
+            chain = self._chain(producers, readers, target, value)
+            node = producers[chain[0]]
+            turns = {producers[v] for v in chain}
+            before = [n for n in (*readers.get(target, ()), *checks) if n not in turns]
+            elementwise = self._reads_elementwise(producers, node, target, chain[0])
             if elementwise and not self._reaches(node, before):
-                value.place = target.place
+                for v in chain:
+                    v.place = target.place
                 for earlier in before:
                     self.edges[earlier].append(node)
             else:
@@ -157,6 +161,49 @@ class _Scheduler:
                 commit.result.place = target.place
                 self.commits.append(commit)
                 self.updates[k] = target, commit.result
+
+    def _checks(self) -> list[Node]:
+        """The nodes that check something first. What is added to rows that were read before, at
+        indices of the same array, is made to run after that."""
+        reads: dict[tuple[Value, int], Node] = {}
+        for node in self.nodes:
+            if node.op.name == "gather":
+                for pair in _indexed(node, 1):
+                    reads.setdefault(pair, node)
+        checks = []
+        for node in self.nodes:
+            if node.op.name in ("scatter", "scatter_add"):
+                earlier = {reads.get(pair) for pair in _indexed(node, 2)}
+                found = [n for n in earlier if n is not None]
+                if len(found) == len(earlier) and not self._reaches(node, found):
+                    for n in found:
+                        self.edges[n].append(node)
+                    continue
+            if node.op.name in CHECKED:
+                checks.append(node)
+        return checks
+
+    def _chain(
+        self,
+        producers: Mapping[Value, Node],
+        readers: Mapping[Value, Sequence[Node]],
+        target: Value,
+        value: Value,
+    ) -> list[Value]:
+        """The values that nodes working on `target` in turn make of it, up to `value`; or that
+        alone."""
+        chain = [value]
+        while (node := producers.get(chain[0])) is not None and node.results[0] is chain[0]:
+            position = works_on(node)
+            if position is None:
+                break
+            before = node.operands[position]
+            if before is target:
+                return chain
+            if before.place is not None or readers.get(before) != [node]:
+                break
+            chain.insert(0, before)
+        return [value]
 
     def _readers(self, producers: Mapping[Value, Node]) -> dict[Value, list[Node]]:
         """The nodes that read each input's memory, directly or through a view."""
@@ -224,6 +271,12 @@ class _Scheduler:
                 waiting[follower] -= 1
                 if waiting[follower] == 0:
                     heapq.heappush(ready, (key(follower), number[follower], follower))
+
+
+def _indexed(node: Node, first: int) -> list[tuple[Value, int]]:
+    """The index operands of a node, each with the extent of the axis it indexes."""
+    extents = (node.operands[0].shape[axis] for axis in node.attrs["axes"])
+    return list(zip(node.operands[first:], extents, strict=True))
 
 
 class _Memory:

@@ -7,7 +7,10 @@
 A letter that stands first in every place that has it may become a loop around the product: one
 step along an operand that has it, none along one that lacks it. Where the result lacks it the
 products add up. A letter that all three have may also be a loop where it stands between others,
-since the rows of a matrix may lie apart.
+since the rows of a matrix may lie apart; and so may any letter of the result that no place ends
+with:
+
+    ab,cbd->acd         for c: C[a, c][d] = A[a, b] B[c][b, d]              a layer for each of many
 """
 
 from __future__ import annotations
@@ -150,18 +153,24 @@ def _row_step(place: Place, rows: str, columns: str, extents: Mapping[str, int])
 
 
 def _looped(places: tuple[Place, ...], extents: Mapping[str, int]) -> Matmul | None:
-    """The product with loops around it: the fewest products, of two ways the first."""
+    """The product with loops around it: the fewest products, of several ways the first."""
     single = _single(places, extents)
     if single is not None:
         return single
-    ways = []
-    for letter in dict.fromkeys(filter(None, (_leading(places), _shared(places)))):
-        loop = Loop(extents[letter], *(place.get(letter, 0) for place in places))
-        rest = tuple({c: n for c, n in place.items() if c != letter} for place in places)
-        inner = _looped(rest, extents)
-        if inner is not None:
-            ways.append(replace(inner, loops=_around(loop, inner.loops)))
+    letters = dict.fromkeys(filter(None, (_leading(places), _shared(places), *_inner(places))))
+    found = (_around_letter(letter, places, extents) for letter in letters)
+    ways = [way for way in found if way is not None]
     return min(ways, key=lambda way: way.products, default=None)
+
+
+def _around_letter(
+    letter: str, places: tuple[Place, ...], extents: Mapping[str, int]
+) -> Matmul | None:
+    """The product with a loop along that letter around it."""
+    loop = Loop(extents[letter], *(place.get(letter, 0) for place in places))
+    rest = tuple({c: n for c, n in place.items() if c != letter} for place in places)
+    inner = _looped(rest, extents)
+    return None if inner is None else replace(inner, loops=_around(loop, inner.loops))
 
 
 def _leading(places: tuple[Place, ...]) -> str | None:
@@ -177,6 +186,11 @@ def _leading(places: tuple[Place, ...]) -> str | None:
 def _shared(places: tuple[Place, ...]) -> str | None:
     """A letter that all places have, and none at its end: rows stay rows."""
     return next((c for c in places[2] if all(p.get(c, 1) != 1 for p in places)), None)
+
+
+def _inner(places: tuple[Place, ...]) -> list[str]:
+    """The letters of the result that no place ends with."""
+    return [c for c in places[2] if all(p.get(c, 0) != 1 for p in places)]
 
 
 def _around(loop: Loop, loops: tuple[Loop, ...]) -> tuple[Loop, ...]:

@@ -122,6 +122,19 @@ def test_a_check_after_a_write_is_caught_even_when_it_reads_nothing_written() ->
         check_plan(late("e")(graph))
 
 
+def test_indices_that_were_in_range_of_the_same_extent_may_be_used_after_a_write() -> None:
+    text = """f(%W:f64[8], %x:f64[8], %i:i64[3]) {{
+  %e:f64[3] = gather %x, %i [axes=(0)]
+  %v:f64[8] = neg %W
+  %d:f64[3] = gather %{0}, %i [axes=(0)]
+  %W <- %v
+}} -> %e, %d"""
+    check_plan(late("d")(plan_memory(parse(text.format("x")))))
+    shorter = text.replace("%W:f64[8], %x", "%W:f64[8], %u:f64[4], %x").format("u")
+    with pytest.raises(VerifyError, match="M6"):
+        check_plan(late("d")(plan_memory(parse(shorter))))
+
+
 def run_plan(graph: Graph, arrays: Arrays) -> tuple[Arrays, Arrays]:
     """Run a plan as it stands, right or wrong."""
     generated, layout = generate(graph), layout_of(graph)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tapeless.compiler.checker import check_plan
+from tapeless.compiler.memory import plan_memory
 from tapeless.compiler.schedule import CHECKED, schedule
 from tapeless.ir.graph import Graph
 from tapeless.ir.parse import parse
@@ -83,6 +85,40 @@ def test_two_updates_by_index_cannot_both_be_in_place() -> None:
     )
     written = [k for k, n in enumerate(after.nodes) if (n.result.place or "").startswith("in")]
     assert min(written) >= max(k for k, n in enumerate(after.nodes) if n.op.name in CHECKED)
+
+
+ROWS = """f(%A:f64[3], %B:f64[3], %v:f64[2], %i:i64[2], %j:i64[2]) {
+  %x:f64[2] = gather %A, %i [axes=(0)]
+  %y:f64[2] = gather %B, %i [axes=(0)]
+  %z:f64[2] = gather %B, %j [axes=(0)]
+  %a:f64[3] = scatter_add %A, %x, %i [axes=(0)]
+  %b:f64[3] = scatter_add %B, %y, %i [axes=(0)]
+  %c:f64[3] = scatter_add %b, %z, %j [axes=(0)]
+  %A <- %a
+  %B <- %c
+}"""
+
+
+def test_rows_that_were_read_are_all_written_in_place() -> None:
+    """Their indices are in range by then; and two nodes may add to one argument in turn."""
+    planned = plan_memory(parse(ROWS))
+    check_plan(planned)
+    assert order(planned) == ["gather"] * 3 + ["scatter_add"] * 3
+    found = places(planned)
+    assert [found[v] for v in "abc"] == ["in0", "in1", "in1"]
+
+
+def test_rows_read_with_other_indices_prove_nothing() -> None:
+    text = ROWS.replace("gather %A, %i", "gather %v, %i").replace("gather %B, %i", "gather %v, %i")
+    after = schedule(parse(text))  # in range of the two elements of %v
+    written = [k for k, n in enumerate(after.nodes) if (n.result.place or "").startswith("in")]
+    checks = [k for k, n in enumerate(after.nodes) if n.op.name == "scatter_add"]
+    assert min(written) >= max(checks[:2])
+
+
+def test_a_value_between_two_writes_that_is_read_is_kept() -> None:
+    after = schedule(parse(ROWS.replace("  %B <- %c\n}", "  %B <- %c\n} -> %b")))
+    assert places(after)["b"] == "out0"
 
 
 def test_a_swap_of_arguments_copies_one() -> None:

@@ -55,6 +55,14 @@ def test_a_letter_in_the_middle_is_a_loop_over_rows_that_lie_apart() -> None:
     assert mixed.loops == (Loop(3, 48, 60, 40), Loop(2, 24, 5, 5))
 
 
+def test_a_letter_of_one_operand_in_the_middle_is_a_loop_too() -> None:
+    layers = product("nc,gcw->ngw")
+    assert layers == Matmul(3, 6, 5, False, False, False, (Loop(2, 0, 30, 6),), (5, 6, 12))
+    gradient = product("ngw,nc->gcw")
+    assert gradient is not None and gradient.loops == (Loop(2, 6, 0, 30),)
+    assert gradient.rows == (12, 5, 6)
+
+
 def test_many_small_products_are_better_loops() -> None:
     assert product("noc,ncw->now", n=1000) is None
     assert product("noc,ncw->now", n=1000, c=SMALL_BATCH) is not None
@@ -73,7 +81,7 @@ def matrix(flat: np.ndarray, start: int, shape: tuple[int, ...], rows: int) -> n
     [
         *("noc,ncw->now", "ncw,oc->now", "now,ncw->oc", "ngcw,goc->ngow", "ngow,ngcw->goc"),
         *("ogc,wgc->gow", "ngow,nwgc->nogc", "cgo,cgw->ogw", "ongc,wngc->gnwo", "ngo,wgo->ngw"),
-        "ogc,gc->go",
+        *("ogc,gc->go", "nc,gcw->ngw", "ngw,nc->gcw", "nc,gcw->wgn", "ngc,gnw->cgw"),
     ],
 )
 def test_the_steps_are_where_the_operands_lie(spec: str) -> None:
