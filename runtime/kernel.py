@@ -56,6 +56,11 @@ Routines, in kernels and drivers (buffers are row-major)
         y = alpha op(A) x + beta y, where A itself is (m, n)
     whole_gemm_t, whole_gemv_t
         the same on the calling thread alone, for kernels that run in chunks
+    indirect_t(m, n, k, a, rows, steps, b, ldb, c, places)
+        C += A B, where A[i, p] is a[rows[i] + steps[p]], B is (k, n), and row i of C starts at
+        c[places[i]]; rows, steps and places are i64, n is a multiple of 8; in kernels only
+    turned_t(m, n, a, lda, c, ldc)
+        C = A^T, where A is (m, n); in kernels only
     copy(target, source, n), zero(target, n)
         n elements; dtypes equal; no overlap
 """
@@ -73,8 +78,8 @@ from . import angles, divisions, logarithms, powers, vecmath
 from .lanes import ArrayLanes
 from .spec import FLOATS as FLOATS
 from .spec import ROUTINES as ROUTINES
+from .spec import WINDOW_ROUTINES as WINDOW_ROUTINES
 from .spec import KernelSpec as KernelSpec
-from .spec import routine_dtypes as routine_dtypes
 from .spec import routine_symbol as routine_symbol
 
 Scalar = Any
@@ -223,6 +228,18 @@ def _gemv(
     _accumulate(y[:rows], alpha, matrix @ x[:columns], beta)
 
 
+def _indirect(
+    dtype: np.dtype, m: int, n: int, k: int, a: Buffer, rows: Buffer, steps: Buffer,
+    b: Buffer, ldb: int, c: Buffer, places: Buffer,
+) -> None:  # fmt: skip
+    left = a[np.add.outer(rows[:m], steps[:k])]
+    np.add.at(c, np.add.outer(places[:m], np.arange(n)), left @ _matrix(b, k, n, ldb))
+
+
+def _turned(dtype: np.dtype, m: int, n: int, a: Buffer, lda: int, c: Buffer, ldc: int) -> None:
+    _matrix(c, n, m, ldc)[...] = _matrix(a, m, n, lda).T
+
+
 def _accumulate(target: Buffer, alpha: Scalar, product: Buffer, beta: Scalar) -> None:
     """target = alpha product + beta target, in the target's dtype; beta == 0 reads nothing."""
     scaled = target.dtype.type(alpha) * product
@@ -247,6 +264,8 @@ def _vocabulary() -> dict[str, Callable[..., Any]]:
         for routine in ROUTINES:
             meaning = _gemm if routine.endswith("gemm") else _gemv
             words[f"{routine}_{name}"] = partial(meaning, DTYPES[name])
+        words[f"indirect_{name}"] = partial(_indirect, DTYPES[name])
+        words[f"turned_{name}"] = partial(_turned, DTYPES[name])
     return words
 
 

@@ -36,8 +36,8 @@ Origin = Literal["memory", "cache", "compiled"]
 @dataclass(frozen=True, eq=False)
 class Kernel:
     """Object code that defines the C function `symbol` of the kernel's parameters, which returns
-    a status, an int64, or nothing. `routines` are the dtypes of the matrix routines it calls,
-    `functions` the elementary functions (`runtime/functions.py`)."""
+    a status, an int64, or nothing. `routines` say which routines it calls
+    (`spec.routine_libraries`), `functions` the elementary functions (`runtime/functions.py`)."""
 
     symbol: str
     returns_status: bool

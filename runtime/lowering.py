@@ -20,7 +20,7 @@ from ..ir.record import dataclass
 from .builder import Builder, Value, constant, llvm_type, module
 from .expressions import Expressions, line, literal, outside
 from .sharing import shared_functions
-from .spec import routine_dtypes
+from .spec import routine_libraries
 from .vector_text import PLAIN, Registers
 from .vectors import shares_functions, vectors
 
@@ -28,8 +28,8 @@ from .vectors import shares_functions, vectors
 @dataclass(frozen=True)
 class Lowered:
     """LLVM text that defines a C function of the kernel's parameters: it returns nothing, or a
-    status, an i64. `routines` are the dtypes of the matrix routines it calls, `functions` the
-    elementary functions that are not part of it."""
+    status, an i64. `routines` say which routines it calls (`spec.routine_libraries`), `functions`
+    the elementary functions that are not part of it."""
 
     text: str
     returns_status: bool
@@ -39,7 +39,7 @@ class Lowered:
 
 def lowered_text(text: str, returns_status: bool) -> Lowered:
     """A kernel's text, with what it calls."""
-    return Lowered(text, returns_status, routine_dtypes(text), shared_functions(text))
+    return Lowered(text, returns_status, routine_libraries(text), shared_functions(text))
 
 
 def lower(

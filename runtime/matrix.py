@@ -13,13 +13,16 @@ import ctypes
 import struct
 from collections.abc import Sequence
 from functools import cache
+from typing import Final
 
 from .blas import Blas, find, find_address, platform_functions
 from .blas_threads import THREAD_FUNCTIONS, WITH_THREADS, WITHOUT_THREADS
 from .loading import Linked, assemble, link
 from .pool import export_pool
-from .spec import ROUTINES, routine_symbol
+from .spec import ROUTINES, WINDOW_ROUTINES, routine_symbol
 from .store import Store, kept, recall
+
+_WINDOW_PARTS: Final = ("window routines",)
 
 Products = frozenset[tuple[str, tuple[int, ...]]]
 """Calls of routines with their integer operands: flags, extents and strides."""
@@ -62,6 +65,37 @@ def export_routines(
     linked = link(images, [routine_symbol(name, dtype) for name in names], imports)
     _keep().append(linked)
     return dict(linked.addresses)
+
+
+@cache
+def export_window_routines(dtype: str, store: Store | None) -> dict[str, int]:
+    """The same of the routines for windows (`runtime/indirect.py`)."""
+
+    def make() -> bytes:
+        from .ahead import made  # lazily: a step from the cache does without
+
+        return made(_window_text(dtype), "loops")
+
+    image = kept(store, (*_WINDOW_PARTS, dtype), make)
+    linked = link([image], [routine_symbol(name, dtype) for name in WINDOW_ROUTINES], {})
+    _keep().append(linked)
+    return dict(linked.addresses)
+
+
+def window_routines_ahead(dtype: str, store: Store | None) -> None:
+    """Say that they will be exported: another thread may begin to make them."""
+    from .ahead import ahead  # lazily: see above
+
+    if store is None or not store.has(store.key(*_WINDOW_PARTS, dtype)):
+        ahead(_window_text(dtype), "loops")
+
+
+def _window_text(dtype: str) -> str:
+    from .host import host_features
+    from .indirect import indirect_text  # lazily: see above
+    from .vector_text import registers
+
+    return indirect_text(registers(host_features()), dtype)
 
 
 @cache

@@ -26,10 +26,17 @@ from .identity import sha256
 from .kernels import Kernel, Origin, kernel_table
 from .loading import Linked, assemble, assemble_ahead, link
 from .making import MAKING
-from .matrix import Products, called_products, export_routines
+from .matrix import (
+    Products,
+    called_products,
+    export_routines,
+    export_window_routines,
+    window_routines_ahead,
+)
 from .modes import DEFAULTS, RunOptions
 from .places import source_directory
 from .pool import export_pool, pool_ahead, thread_cell, thread_count
+from .spec import WINDOWS
 from .store import Store
 
 if TYPE_CHECKING:
@@ -131,11 +138,13 @@ def load(
     addresses = {symbol: table.address(symbol) for symbol in distinct}
     imports = {symbol: address for symbol, address in addresses.items() if address is not None}
     new = [kernel for symbol, kernel in distinct.items() if symbol not in imports]
-    products, words = _calls(text, new)
-    if products or words:
+    products, windows, words = _calls(text, new)
+    if products or windows or words:
         clock.done("link")
         for dtype, called in products.items():
             imports |= export_routines(dtype, store, called)
+        for dtype in windows:
+            imports |= export_window_routines(dtype, store)
         imports |= functions.export_functions(words, store) if words else {}
         clock.done("routines")
     if _uses_pool(text):
@@ -158,9 +167,11 @@ def load_ahead(
     assemble_ahead(text, store, "straight")
     if _uses_pool(text):
         pool_ahead(store)
-    products, words = _calls(text, new)
+    products, windows, words = _calls(text, new)
     if words:
         functions.functions_ahead(words, store)
+    for dtype in windows:
+        window_routines_ahead(dtype, store)
     for dtype, called in products.items():
         export_routines(dtype, store, called)
     if products:
@@ -169,12 +180,16 @@ def load_ahead(
 
 def _calls(
     text: str, kernels: Iterable[Kernel | Lowered]
-) -> tuple[dict[str, Products | None], list[str]]:
-    """The matrix products, by dtype, and the elementary functions that a driver and its kernels
-    call."""
-    products = called_products(text)
-    products |= dict.fromkeys(dtype for kernel in kernels for dtype in kernel.routines)
-    return products, [*dict.fromkeys(word for kernel in kernels for word in kernel.functions)]
+) -> tuple[dict[str, Products | None], list[str], list[str]]:
+    """The matrix products, by dtype, the dtypes of routines for windows, and the elementary
+    functions that a driver and its kernels call."""
+    products, windows = called_products(text), list[str]()
+    for name in dict.fromkeys(name for kernel in kernels for name in kernel.routines):
+        if name.startswith(WINDOWS):
+            windows.append(name.removeprefix(WINDOWS))
+        else:
+            products[name] = None
+    return products, windows, [*dict.fromkeys(x for kernel in kernels for x in kernel.functions)]
 
 
 def _uses_pool(text: str) -> bool:

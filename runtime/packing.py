@@ -58,7 +58,7 @@ def _pack_transposed(t: Target) -> str:
         with w.loop("0", whole, lanes) as down:
             left = w.umin(w.integer("sub", "%k", down.index), lanes)
             mask = w.mask(left) if t.machine.masked else None
-            square = _turned(w, [w.load(w.at(start, down.index), mask) for start in starts])
+            square = turned_square(w, [w.load(w.at(start, down.index), mask) for start in starts])
             target = w.at("%panel", w.integer("mul", down.index, "%ldp"), across.index)
             for value in square:
                 w.store(value, target)
@@ -71,7 +71,7 @@ def _pack_transposed(t: Target) -> str:
     return w.define("pack_transposed", PACK)
 
 
-def _turned(w: Writer, rows: list[str]) -> list[str]:
+def turned_square(w: Writer, rows: list[str]) -> list[str]:
     """The transpose of a square: blocks of 1, 2, 4, ... change sides (J. O. Eklundh, A fast
     computer method for matrix transposing, 1972)."""
     lanes = range(len(rows))

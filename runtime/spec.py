@@ -31,14 +31,25 @@ ROUTINES = {
 }
 """Operand kinds of the matrix routines: i integer or flag, f number, p buffer."""
 
+WINDOW_ROUTINES = {"indirect": "iiipoopipo", "turned": "iipipi"}
+"""The same of those for windows of images; o is a buffer of i64, offsets."""
+
+WINDOWS = "windows_"
+"""Before a dtype: the library of these."""
+
 
 def routine_symbol(routine: str, dtype: str) -> str:
     """The C function behind `gemm_f32` and its kin."""
     return f"tapeless_{routine}_{dtype}"
 
 
-def routine_dtypes(text: str) -> tuple[str, ...]:
-    """The dtypes of the routines that LLVM text calls."""
+def routine_libraries(text: str) -> tuple[str, ...]:
+    """Which routines LLVM text calls: "f32" are the matrix routines of that dtype, "windows_f32"
+    those for windows."""
+    libraries = {"": ROUTINES, WINDOWS: WINDOW_ROUTINES}
     return tuple(
-        dtype for dtype in FLOATS if any(routine_symbol(name, dtype) in text for name in ROUTINES)
+        prefix + dtype
+        for prefix, routines in libraries.items()
+        for dtype in FLOATS
+        if any(routine_symbol(name, dtype) in text for name in routines)
     )

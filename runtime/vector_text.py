@@ -91,13 +91,13 @@ class Target:
 
 @dataclass(frozen=True)
 class Parameters:
-    """What a function takes: letters as in `ROUTINES` (i integer, f number, p pointer), names."""
+    """What a function takes: letters as in `ROUTINES`, names."""
 
     layout: str
     names: tuple[str, ...]
 
     def kinds(self, t: Target) -> tuple[str, ...]:
-        table = {"i": "i64", "f": t.float, "p": "ptr"}
+        table = {"i": "i64", "f": t.float, "p": "ptr", "o": "ptr"}
         return tuple(table[letter] for letter in self.layout)
 
 
@@ -347,5 +347,5 @@ class Writer:
 
 def parameter_types(routine: str, dtype: str) -> list[str]:
     """LLVM types of the C function's parameters."""
-    kinds = {"i": "i64", "f": LLVM_FLOAT[dtype], "p": "ptr"}
+    kinds = {"i": "i64", "f": LLVM_FLOAT[dtype], "p": "ptr", "o": "ptr"}
     return [kinds[letter] for letter in ROUTINES[routine]]

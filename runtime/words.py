@@ -15,7 +15,7 @@ from ..ir.record import dataclass
 from .builder import Builder, Value
 from .builder_lanes import call_vector_function
 from .emitters import EMITTERS, PREDICATES
-from .kernel import ROUTINES, VECTOR_WORDS, VOCABULARY, arity, routine_symbol
+from .kernel import ROUTINES, VECTOR_WORDS, VOCABULARY, WINDOW_ROUTINES, arity, routine_symbol
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def word(name: str) -> Word | None:
     op, _, dtype = name.rpartition("_")
     if op == "select":
         return Word(("bool", dtype, dtype), dtype, Builder.select)
-    if op in ROUTINES:
+    if op in ROUTINES | WINDOW_ROUTINES:
         return Word(routine_operands(op, dtype), None, partial(_call_routine, op, dtype))
     if name in VECTOR_WORDS:
         return Word((dtype,) * arity(op), dtype, partial(call_vector_function, op))
@@ -51,8 +51,8 @@ def word(name: str) -> Word | None:
 
 def routine_operands(routine: str, dtype: str) -> tuple[str, ...]:
     """The kinds of a routine's operands; flags are i64, as integers are."""
-    kinds = {"f": dtype, "i": "i64", "p": f"{dtype}*"}
-    return tuple(kinds[letter] for letter in ROUTINES[routine])
+    kinds = {"f": dtype, "i": "i64", "p": f"{dtype}*", "o": "i64*"}
+    return tuple(kinds[letter] for letter in (ROUTINES | WINDOW_ROUTINES)[routine])
 
 
 def _convert(target: str, b: Builder, x: Value) -> Value:
@@ -60,5 +60,5 @@ def _convert(target: str, b: Builder, x: Value) -> Value:
 
 
 def _call_routine(routine: str, dtype: str, b: Builder, *operands: Value) -> None:
-    """Call the C function that `runtime/routines.py` defines."""
+    """Call the C function that `runtime/routines.py` or `runtime/indirect.py` defines."""
     b.call_void(routine_symbol(routine, dtype), *operands)

@@ -20,12 +20,14 @@ from ...runtime.executable import Layout
 from ...runtime.kernel import KernelSpec
 from ..memory import layout_of
 from .contract import emit_dot
-from .convolution import emit_convolution
+from .convolution import emit_windows
 from .indexed import emit_indexed
+from .indirect import emit_indirect, indirect_plan
 from .linalg import emit_linalg
 from .module import Call, Check, Module
 from .random import emit_random_bits
 from .regions import (
+    copy_all,
     emit_concatenate,
     emit_fused,
     emit_nest,
@@ -46,11 +48,17 @@ def _emit_nothing(module: Module, graph: Graph, node: Node) -> None:
 
 def _emit_fused(module: Module, graph: Graph, node: Node) -> None:
     """A contraction of windows, or nests."""
-    convolution = as_convolution(node.attrs["body"])
-    if convolution is None:
+    c = as_convolution(node.attrs["body"])
+    if c is None:
         emit_fused(module, graph, node)
+        return
+    if c.dot.op.name == "dot_acc":
+        copy_all(module, node, node.operands[node.attrs["body"].inputs.index(c.dot.operands[0])])
+    plan = indirect_plan(c, node.result.type.dtype)
+    if plan is None:
+        emit_windows(module, node, c)
     else:
-        emit_convolution(module, node, convolution)
+        emit_indirect(module, node, c, plan)
 
 
 BY_KIND: Mapping[str, Emit] = {

@@ -19,8 +19,10 @@ adds the windows where they belong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
+
+import numpy as np
 
 from ...ir.convolution import Convolution, Place
 from ...ir.graph import Node, Value
@@ -28,8 +30,7 @@ from ...ir.record import dataclass
 from ...ir.types import F32, F64, dtype_name
 from .kernel import CHUNK, CHUNK_SIZE, KernelWriter, indent, loop_name
 from .module import Module, place_of
-from .regions import copy_all
-from .tiling import choose_split, choose_tiling
+from .tiling import Tiling, choose_split, choose_tiling
 
 TILE, STRIP = "tile", "strip"
 WINDOWS, PACKED, PART, TOTAL = range(4)
@@ -39,13 +40,11 @@ FRESH: Final = ("1.0", "0.0")
 BLOCK, ELEMENT = "b", "e"  # no letter is a variable of that name
 
 
-def emit_convolution(module: Module, node: Node, c: Convolution) -> None:
-    """The kernel of a contraction of windows."""
+def emit_windows(module: Module, node: Node, c: Convolution) -> None:
+    """The kernel of a contraction of windows that are copied, or added, a few at a time."""
     if c.kind == "input":
         module.routine(node, "zero", module.value(node.result), node.result.type.size)
-    if c.dot.op.name == "dot_acc":
-        copy_all(module, node, node.operands[node.attrs["body"].inputs.index(c.dot.operands[0])])
-    _Emitter(module, node, c).emit()
+    Emitter(module, node, c).emit()
 
 
 @dataclass(frozen=True)
@@ -58,13 +57,13 @@ class _Outer:
     setup: list[str]
 
 
-class _Emitter:
+class Emitter:
     """Writes one kernel. `w0` and `w1` are the images in a tile and the steps in a strip."""
 
     def __init__(self, module: Module, node: Node, c: Convolution) -> None:
         self.module, self.node, self.c = module, node, c
         self.dtype, body = node.result.type.dtype, node.attrs["body"]
-        self.tiling = choose_tiling(c, self.dtype)
+        self.tiling = self._tiling()
         self.m, self.r = c.count(c.free), c.count(c.rows)
         self.step, self.size = c.count(c.columns[1:]), c.count(c.columns)
         self.width = self.tiling.images * self.tiling.strip * self.step
@@ -76,35 +75,47 @@ class _Emitter:
         self.places[self.output] = place_of(node.result)
         letters = [*c.images, *c.groups, *c.rows, *c.columns, *c.free, TILE, STRIP]
         self.variable = {x: loop_name(k) for k, x in enumerate(letters)} | {CHUNKS: CHUNK}
-        self.per_chunk = self._per_chunk()
-        memory = sum(self.per_chunk) * self.dtype.itemsize
+        self.areas = [(-(-count // 16) * 16, dtype) for count, dtype in self._areas()]
+        memory = sum(count for count, _ in self.areas) * self.dtype.itemsize
         self.split = choose_split(c, self.tiling, memory)
         self.scratch = self._scratch()
         self.w = KernelWriter((), {place_of(node.result), *self.scratch}, self.split)
         self._outer = list(self._outer_loops())
 
-    def _per_chunk(self) -> list[int]:
-        """Elements of scratch memory: windows, packed columns; a sum of tiles and the sum of all.
-        Those of chunks do not share a line of the cache."""
-        sums = self.node.result.type.size if self.c.kind == "weights" else 0
-        counts = [self.r * self.width, self.packs * self.m * self.width, sums, sums]
-        return [-(-count // 16) * 16 for count in counts]
+    def _tiling(self) -> Tiling:
+        return choose_tiling(self.c, self.dtype)
+
+    def _sums(self) -> int:
+        """How many numbers the weights' gradient is summed up in."""
+        return self.node.result.type.size if self.c.kind == "weights" else 0
+
+    def _areas(self) -> list[tuple[int, np.dtype]]:
+        """Elements of a chunk's scratch memory: windows, packed columns; a sum of tiles and the sum
+        of all."""
+        counts = self.r * self.width, self.packs * self.m * self.width, self._sums(), self._sums()
+        return list(zip(counts, (*[self.dtype] * 3, F64), strict=True))
 
     def _scratch(self) -> list[str]:
-        """The places of the areas, each with a part for every chunk."""
+        """The places of the areas, each with a part for every chunk; those of chunks do not share a
+        line of the cache."""
         places, offset = [], 0
         chunks = self.split.chunks if self.split is not None else 1
-        for k, count in enumerate(self.per_chunk):
+        for count, dtype in self.areas:
             places.append(f"scratch+{offset}")
-            offset += count * chunks * (8 if k == TOTAL else self.dtype.itemsize)
+            offset += count * chunks * dtype.itemsize
         self.module.scratch = max(self.module.scratch, offset)
         return places
 
     def emit(self) -> None:
         kinds = {"forward": self._forward, "weights": self._weights, "input": self._input}
-        self.module.call(self.node, self.w.finish(kinds[self.c.kind]()))
+        lines = kinds[self.c.kind]()
+        self.module.call(self.node, self.w.finish([*self._prepared(), *lines]))
         if self.c.kind == "weights" and self.split is not None:
             self._join(self.split.chunks)
+
+    def _prepared(self) -> list[str]:
+        """What a chunk does first."""
+        return []
 
     # The three kinds
 
@@ -135,7 +146,7 @@ class _Emitter:
 
     def _weights(self) -> list[str]:
         """`part` is the sum of some tiles, `total` of all; without `total` if that is exact."""
-        c, size = self.c, self.node.result.type.size
+        c, size = self.c, self._sums()
         lines = [*self._pack_windows(), *self._pack_right(), self._weights_product()]
         every, sums = c.count(c.images) * self.size, self.tiling.sums
         steps = self._outer[0].count if self._outer else 1
@@ -175,16 +186,21 @@ class _Emitter:
         w = KernelWriter((), {place_of(self.node.result)})
         dtype = F64 if self.sums == TOTAL else self.dtype
         found = w.buffer(self.scratch[self.sums], dtype)
-        found = f"{found}[{self.per_chunk[self.sums]} * {CHUNK} + {ELEMENT}]"
+        found = f"{found}[{self.areas[self.sums][0]} * {CHUNK} + {ELEMENT}]"
         add = [f"for {CHUNK} in range({chunks}):", f"    s0 = s0 + f64({found})"]
         self.sums = TOTAL
-        loop, store = self._stored(w, "s0")
-        self.module.call(self.node, w.finish([loop, "    s0 = 0.0", *indent(add), store]))
+        self.module.call(self.node, w.finish(self._stored(w, "s0", ["s0 = 0.0", *add])))
 
-    def _stored(self, w: KernelWriter, value: str) -> list[str]:
-        """The sum as the result, or added to it."""
-        dot, size = self.c.dot, self.node.result.type.size
-        result = f"{w.buffer(place_of(self.node.result), self.dtype)}[{ELEMENT}]"
+    def _stored(self, w: KernelWriter, value: str, before: Sequence[str] = ()) -> list[str]:
+        """The sums as the result, or added to it, each after the lines before."""
+        stored = self._store(w, ELEMENT, value)
+        loop = f"for {ELEMENT} in range({self.node.result.type.size}):"
+        return [loop, *indent([*before, stored])]
+
+    def _store(self, w: KernelWriter, index: str, value: str) -> str:
+        """A sum as an element of the result, or added to it."""
+        dot = self.c.dot
+        result = f"{w.buffer(place_of(self.node.result), self.dtype)}[{index}]"
         if dot.op.name == "dot_acc":
             alpha = f"{w.buffer(self.places[dot.operands[3]], self.dtype)}[0]"
             wide = self.sums == TOTAL
@@ -193,9 +209,7 @@ class _Emitter:
                 if wide
                 else f"{result} + {alpha} * {value}"
             )
-        if self.dtype == F32:
-            value = f"f32({value})"
-        return [f"for {ELEMENT} in range({size}):", f"    {result} = {value}"]
+        return f"{result} = {f'f32({value})' if self.dtype == F32 else value}"
 
     # Loops around the tiles
 
@@ -342,13 +356,13 @@ class _Emitter:
         return self.w.buffer(self.places[value], value.type.dtype)
 
     def _scratch_buffer(self, k: int) -> str:
-        return self.w.buffer(self.scratch[k], F64 if k == TOTAL else self.dtype)
+        return self.w.buffer(self.scratch[k], self.areas[k][1])
 
     def _window_matrix(self) -> str:
         return f"{self._area(WINDOWS)}, {self.width}"
 
     def _chunk_steps(self, area: int) -> dict[str, int]:
-        return {CHUNKS: self.per_chunk[area]} if self.split is not None else {}
+        return {CHUNKS: self.areas[area][0]} if self.split is not None else {}
 
     def _area(self, area: int, offset: str = "0") -> str:
         """The chunk's part of an area of scratch memory, as a buffer."""

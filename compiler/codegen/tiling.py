@@ -26,6 +26,9 @@ FEWEST: Final = 64
 LONG: Final = 256
 """Columns of a tile whose columns are summed."""
 
+POSITIONS: Final = 1024
+"""Columns of a tile whose windows are not copied."""
+
 PER_NANOSECOND: Final = 40
 """Multiplications of a thread."""
 
@@ -63,6 +66,18 @@ def choose_tiling(c: Convolution, dtype: np.dtype) -> Tiling:
     wanted = -(-(LONG if c.kind == "weights" else FEWEST) // size)
     images = min(wanted, fitting // size, c.count(c.images)) if _are_joinable(c) else 1
     return Tiling(max(1, images), first, sums)
+
+
+def indirect_tiling(c: Convolution, dtype: np.dtype) -> Tiling:
+    """Strips of an image whose windows are not copied: those of one image alone may be chunks."""
+    size, step, first = c.count(c.columns), c.count(c.columns[1:]), c.extents[c.columns[0]]
+    if c.kind == "input":
+        return Tiling(1, first, size)
+    whole = Matmul(c.count(c.free), c.count(c.rows), c.count(c.images) * size, False, True, False)
+    sums = longest_sum(whole, dtype) if c.kind == "weights" else size
+    most = POSITIONS if c.images or c.groups else min(POSITIONS, max(FEWEST, -(-size // 4)))
+    strips = -(-first // max(1, min(most, sums) // step))
+    return Tiling(1, -(-first // strips), sums)
 
 
 def _are_joinable(c: Convolution) -> bool:

@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 import pytest
 from llvmlite import binding as llvm
+from processors import PROCESSORS, RUNNABLE, machine_for
 from tapeless.ir.types import DTYPES
-from tapeless.runtime.host import host_features
 from tapeless.runtime.kernel import ROUTINES
 from tapeless.runtime.loading import assemble, link
 from tapeless.runtime.matvec import GEMV
@@ -21,29 +21,6 @@ COLUMNS = (1, 2, 7, 10, 17, 33, 70)
 SUMMED = (1, 2, 5, 17, BLOCK + 44)
 TALL = ((INNER_AREA // 400 + 7, 7, 400), (4, 15, INNER_BLOCK))
 FLAGS = list(itertools.product([False, True], repeat=2))
-PROCESSORS = {
-    "avx512": (AVX512, "x86_64-unknown-linux-gnu", "znver4", r"vfmadd\w+ps.*zmm"),
-    "avx2": (AVX2, "x86_64-unknown-linux-gnu", "haswell", r"vfmadd\w+ps.*ymm"),
-    "plain": (PLAIN, "x86_64-unknown-linux-gnu", "x86-64", r"mulps.*xmm"),
-    "neon": (NEON, "aarch64-unknown-linux-gnu", "generic", r"fmla\s+v\d+\.4s"),
-}
-HOST = registers(host_features())
-RUNNABLE = {"host": HOST}
-if HOST in (AVX512, AVX2):
-    RUNNABLE |= {"avx2": AVX2, "plain": PLAIN}
-
-
-def machine_for(name):
-    """LLVM's machine that makes code for the processor; None if this LLVM cannot."""
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
-    try:
-        target = llvm.Target.from_triple(PROCESSORS[name][1])
-    except RuntimeError:
-        return None
-    return target.create_target_machine(
-        cpu=PROCESSORS[name][2], opt=3, reloc="pic", codemodel="small"
-    )
 
 
 @cache
