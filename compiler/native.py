@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..ir.record import dataclass
 from ..runtime import engine
+from ..runtime.callpath_native import native_ahead
 from ..runtime.clock import Clock
 from ..runtime.executable import Executable, Prepare, make_executable
 from ..runtime.modes import DEFAULTS, RunOptions
 from ..runtime.module import NativeModule, load_source
+from ..runtime.pool import pool_ahead, thread_count
 from ..runtime.store import Store, open_store, recall
 from . import checker, codegen, memory
 from .product import Product, pack, unpack
@@ -67,6 +69,14 @@ def is_planned(graph: Graph) -> bool:
     return all(v.place is not None for node in graph.nodes for v in node.results) and all(
         v.place is not None for v in graph.inputs
     )
+
+
+def build_ahead(*, keep: bool = True) -> None:
+    """Say that a step is going to be compiled: other threads may begin with what all steps share,
+    if nothing was compiled here before."""
+    store = open_store() if keep else None
+    if native_ahead(store) and thread_count() > 1:
+        pool_ahead(store)
 
 
 def build(

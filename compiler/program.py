@@ -38,7 +38,7 @@ from . import (
 from .call import Call, Step, copied, copy_arrays, difference
 from .callplan import CallPlan, Fast, plan_call
 from .early import Early, look
-from .native import NativeProgram, build, find, restore
+from .native import NativeProgram, build, build_ahead, find, restore
 from .objects import NONE, Hidden
 from .outline import Finish, Outline
 from .signature import ArraySpec, Described
@@ -81,6 +81,8 @@ class Program:
         with undisturbed():
             self._early = look(self._step, call)
             found = None if self._early is None else self._early.find()
+        if found is None:
+            build_ahead(keep=self._step.options.cache)
         self._find_seconds = time.perf_counter() - start
         if found is None:
             return False
@@ -191,21 +193,17 @@ class Program:
 
     def timings(self) -> reports.TimingReport:
         """Where compilation spent its time; native phases once there is native code. A program from
-        the cache has a phase of that name in the place of the passes."""
+        the cache has a phase of that name in the place of the passes. All is wall time."""
         phase = reports.Phase
         phases = [] if self._traced is None else [phase("trace", "trace", self._trace_seconds)]
         fired: Mapping[str, int] = {}
-        if self._product is not None:
-            phases.append(phase("trace", "cache", self._find_seconds))
-        else:
+        name = "find" if self._product is None else "cache"
+        phases.append(phase("trace", name, self._find_seconds))
+        if self._product is None:
             passes, fired = self._lowered.timings, self._lowered.fired
-            phases += [
-                reports.Phase(t.stage, t.name, t.seconds, (t.before, t.after)) for t in passes
-            ]
+            phases += [phase(t.stage, t.name, t.seconds, (t.before, t.after)) for t in passes]
         if self.compiled:
-            phases += [
-                reports.Phase("native", name, seconds) for name, seconds in self.native.timings
-            ]
+            phases += [phase("native", *timing) for timing in self.native.timings]
         return reports.TimingReport(self.name, tuple(phases), dict(fired))
 
     def profile(self, *args: Any, seconds: float = 0.5, **kwargs: Any) -> profile.ProfileReport:
@@ -262,13 +260,12 @@ class Program:
         return made
 
     def _log(self, native: float) -> None:
-        before = self._trace_seconds + self._find_seconds
-        if self._product is None:
-            before += sum(t.seconds for t in self._lowered.timings)
+        passes = self._lowered.timings if self._product is None else ()
+        before = self._trace_seconds + self._find_seconds + sum(t.seconds for t in passes)
         verb = "compiled" if self._product is None else "loaded from the cache"
-        total, own = table.seconds_text(before + native), table.seconds_text(native)
-        took = f"{total}, {own} of it native code"
-        print(f"tapeless: {self.name} {verb} in {took} ({self._reason})", file=sys.stderr)
+        total, own = map(table.seconds_text, (before + native, native))
+        took = f"{verb} in {total}, {own} of it native code"
+        print(f"tapeless: {self.name} {took} ({self._reason})", file=sys.stderr)
 
     def run_native(self, leaves: Sequence[Any], prepare: Prepare | None = None) -> Sequence[Array]:
         """The executor that runs native code."""

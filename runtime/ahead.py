@@ -82,7 +82,10 @@ class Crew:
         if len(self._busy) < min(wanted_threads() - 1, len(self._left)):
             lock = allocate_lock()
             self._busy.append(lock)
-            import threading  # lazily: a step from the cache does without
+            # lazily: llvmlite. Here, since threads that both import hinder each other.
+            import threading
+
+            from . import link  # noqa: F401
 
             try:
                 threading.Thread(target=self._work, args=(lock,), name="tapeless compiler").start()

@@ -30,7 +30,7 @@ from .callpath import (
     Number,
     Returns,
 )
-from .loading import assemble, link
+from .loading import assemble, assemble_ahead, is_assembled, link
 from .store import Store, recall
 
 if TYPE_CHECKING:
@@ -191,12 +191,26 @@ def _read(name: str) -> str:
         return file.read()
 
 
+def native_ahead(store: Store | None) -> bool:
+    """Say that `native_form` will be called: another thread may compile the functions. Whether they
+    are to be compiled: they were not before, and may work here."""
+    if _methods.cache_info().currsize or is_assembled(_text(), store) or not _layout_is_known():
+        return False
+    assemble_ahead(_text(), store)
+    return True
+
+
+@cache
+def _text() -> str:
+    return "\n".join(map(_read, _TEXTS))
+
+
 @cache
 def _methods(store: Store | None = None) -> tuple[Method, ...] | None:
     """The compiled functions, or None where they do not work."""
     if not _layout_is_known():
         return None
-    text = "\n".join(map(_read, _TEXTS))
+    text = _text()
     symbols = tuple(f"tapeless_{name}" for name in _FUNCTIONS)
     imports = {name: _address(name) for name in _PYTHON}
     imports["PyArray_NewFromDescr"] = _numpy_address(_NEW_FROM_DESCR)

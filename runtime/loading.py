@@ -61,8 +61,13 @@ def assemble_ahead(text: str, store: Store | None, form: Form = "loops") -> None
     """Say that `assemble` will be called: another thread may begin."""
     from .ahead import ahead  # lazily: see above
 
-    if store is None or not store.has(store.key(*_parts(text, form))):
+    if not is_assembled(text, store, form):
         ahead(text, form)
+
+
+def is_assembled(text: str, store: Store | None, form: Form = "loops") -> bool:
+    """Whether it seems to be in the store."""
+    return store is not None and store.has(store.key(*_parts(text, form)))
 
 
 def _parts(text: str, form: Form) -> tuple[str, ...]:
