@@ -42,6 +42,7 @@ from ..passes.reassociate import reassociate
 from ..passes.recompute import recompute
 from ..passes.rewriting.rules import RulePass
 from ..passes.simplify import simplify
+from ..passes.split_pieces import split_pieces
 from ..passes.stable import stable
 from ..passes.transposes import absorb_transposes
 from ..passes.update_fusion import fuse_updates
@@ -94,6 +95,7 @@ STEPS: Final = (
     Step("fused", recompute, "loading a cheap value costs more than computing it again"),
     Step("fused", assemble, "parts of an array are computed where they belong"),
     Step("fused", join_convolutions, "windows are used up as they are made"),
+    Step("fused", split_pieces, "what is joined for a loop to read need not be written"),
     Step("fused", copy_once, "what is left of moves takes one copy"),
     Step("planned", plan_memory, "order, places in one arena, updates in place", required=True),
 )

@@ -11,6 +11,7 @@ from ...ir.assembly import assembled_region, part_axes
 from ...ir.builder import Builder
 from ...ir.graph import Graph, Node, Value
 from ...ir.ops.move import SliceSpec
+from ...ir.pieces import pieces
 from ...ir.region import Axis, Region, body_operands, node_body, view_axes
 from .module import Module, place_of
 from .nest import emit_region, needs_scratch
@@ -120,14 +121,29 @@ def _write_part(
 
 
 def emit_fused(module: Module, graph: Graph, node: Node) -> None:
-    """A region, moves of what `windows_add` adds up, or parts that make up an array."""
+    """A region, pieces that are joined, moves of what `windows_add` adds up, or parts that make up
+    an array."""
     names = {inside.op.name for inside in node.attrs["body"].nodes}
-    if "windows_add" in names:
+    if "concatenate" in names:
+        _emit_pieces(module, node)
+    elif "windows_add" in names:
         emit_windows_add(module, graph, node)
     elif "add_at" in names:
         _emit_assembled(module, node)
     else:
         emit_nest(module, graph, node)
+
+
+def _emit_pieces(module: Module, node: Node) -> None:
+    """A nest for each piece, which stores its part of the results where it belongs."""
+    body: Graph = node.attrs["body"]
+    found = pieces(body)
+    assert found is not None, "only nests are joined"
+    places = dict(zip(body.inputs, map(place_of, node.operands), strict=True))
+    places.update(zip(body.outputs, map(place_of, node.results), strict=True))
+    for piece in found:
+        parts = {part: places[whole] for part, whole in piece.whole.items()}
+        emit(module, node, piece.region, places | parts)
 
 
 def _emit_assembled(module: Module, node: Node) -> None:
