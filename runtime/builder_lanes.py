@@ -15,6 +15,10 @@ from .sharing import call_shared
 WIDE: Final = '"prefer-vector-width"="512"'
 """The attribute of functions that gain from the widest registers."""
 
+NARROW: Final = '"prefer-vector-width"="256"'
+"""That of the others, which wait for memory: arrays rarely start at a multiple of 64 bytes, and
+then every access of a 512-bit register is to two cache lines."""
+
 _PATTERNS: Final = {"f32": "i32", "f64": "i64"}
 _FLOATS: Final = {"i32": "f32", "i64": "f64"}
 

@@ -96,3 +96,19 @@ def test_both_parts_have_full_vectors(capfd: pytest.CaptureFixture[str]) -> None
     assert "<16 x double>" in after and "<8 x float>" not in after
     assert object_code(text, "optimised")
     assert "remark" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("statement", "width"),
+    [
+        ("y0[i] = x0[i] + x0[i]", "256"),
+        ("y0[i] = exp_f32(x0[i])", "512"),
+        ("s = add_reassoc_f64(s, f64(x0[i]))", None),
+    ],
+)
+def test_loops_that_wait_for_memory_use_half_of_the_widest_registers(statement, width):
+    body = f"def k(x0, y0, n):\n    s = 0.0\n    for i in range(n):\n        {statement}\n"
+    (function,) = ast.parse(body).body
+    text = lower(function, ("f32*", "f32*", "i64"), "k").text
+    found = re.search('@"k".*prefer-vector-width"="(\\d+)"', text)
+    assert (found and found[1]) == width
