@@ -34,9 +34,10 @@ VIEWS: Final = frozenset({"transpose", "broadcast", "slice", "windows", "reshape
 REDUCTIONS: Final = frozenset({"reduce", "argreduce"})
 EXPENSIVE: Final = frozenset(
     {
-        "exp", "log", "log1p", "expm1", "sqrt", "tanh", "sin", "cos", "sinh", "cosh", "sigmoid",
-        "softplus", "erf", "arcsinh", "arccosh", "arctanh", "cbrt", "power", "arctan2", "div",
-        "floor_divide", "remainder", "fmod",
+        "exp", "exp2", "log", "log2", "log10", "log1p", "expm1", "sqrt", "tanh", "sin", "cos",
+        "tan", "arcsin", "arccos", "sinh", "cosh", "sigmoid", "softplus", "erf", "arcsinh",
+        "arccosh", "arctanh", "cbrt", "power", "arctan2", "div", "floor_divide", "remainder",
+        "fmod",
     }
 )  # fmt: skip
 """Elementwise ops that are not worth computing twice."""

@@ -1,4 +1,4 @@
-"""Sine, cosine, and the angle of a point.
+"""Sine, cosine, tangent and their inverses, and the angle of a point.
 
 The reduction by multiples of pi/2 is that of Cody and Waite (1980): pi/2 is cut into parts whose
 products with n are exact. The polynomials are Chebyshev fits.
@@ -56,6 +56,30 @@ RIGHT_ANGLE = {
 }
 """pi/2 as the sum of two numbers."""
 
+TAN_TAIL = {
+    "f32": [
+        0.333333343, 0.133331671, 0.0540078804, 0.021519186, 0.0103072524, 0.000652945717,
+        0.00414828723,
+    ],
+    "f64": [
+        0.33333333333333315, 0.13333333333344657, 0.05396825395714088, 0.021869488964484325,
+        0.00886322694378018, 0.003592230735139463, 0.001455042377216036,
+        0.0005941480471699557, 0.00022431139135469706, 0.0001340151897108107,
+        -2.4746276466512152e-05, 8.953540241750375e-05, -4.569940280376567e-05,
+        2.122987371662585e-05,
+    ],
+}  # fmt: skip
+"""A Chebyshev fit to (tan(r) / r - 1) / z in z = r*r, a little beyond pi/4."""
+ASIN_TAIL = {
+    "f32": [0.166666657, 0.0750009492, 0.0445993915, 0.0311007686, 0.0171486866, 0.0336918347],
+    "f64": [
+        0.1666666666666665, 0.07500000000020775, 0.04464285710340527, 0.030381947368342346,
+        0.02237204758881928, 0.017355260815388678, 0.01392964222031815, 0.011875579284505212,
+        0.007802517548198804, 0.016036874427024065, -0.010751463593282391, 0.02817106234849569,
+    ],
+}  # fmt: skip
+"""A Chebyshev fit to (arcsin(s) / s - 1) / z in z = s*s on [0, 1/4]."""
+
 
 def _reduce_angle(m: Lanes, x: Lane) -> tuple[Lane, Lane]:
     """The integer n as a bit pattern and r with x = n pi/2 + r, |r| <= pi/4 or hardly more; in f32
@@ -92,6 +116,42 @@ def sin(m: Lanes, x: Lane) -> Lane:
 def cos(m: Lanes, x: Lane) -> Lane:
     """Cosine."""
     return m.within(SPAN[m.format.name], x, _wave(m, x, 1), "cos", x)
+
+
+def tan(m: Lanes, x: Lane) -> Lane:
+    """Tangent."""
+    pattern, r = _reduce_angle(m, x)
+    z = r * r
+    t = r + r * (z * polynomial(TAN_TAIL[m.format.name], z))
+    even = (pattern & 1) == 0
+    value = m.select(even, t, -1.0) / m.select(even, 1.0, t)
+    return m.within(SPAN[m.format.name], x, value, "tan", x)
+
+
+def _arcsin_parts(m: Lanes, a: Lane) -> tuple[Lane, Lane, Lane]:
+    """Whether a >= 0 is large; s, and what arcsin(s) is more than s. The arcsine of a is that of s,
+    or if it is large pi/2 less twice that."""
+    large = a > 0.5
+    z = m.select(large, 0.5 - 0.5 * a, a * a)
+    s = m.select(large, m.sqrt(z), a)
+    return large, s, s * (z * polynomial(ASIN_TAIL[m.format.name], z))
+
+
+def arcsin(m: Lanes, x: Lane) -> Lane:
+    """Inverse of the sine."""
+    large, s, more = _arcsin_parts(m, m.abs(x))
+    high, low = RIGHT_ANGLE[m.format.name]
+    complement = (high - (s + s)) - (more + more - low)
+    return m.copysign(m.select(large, complement, s + more), x)
+
+
+def arccos(m: Lanes, x: Lane) -> Lane:
+    """Inverse of the cosine."""
+    large, s, more = _arcsin_parts(m, m.abs(x))
+    high, low = RIGHT_ANGLE[m.format.name]
+    angle = m.copysign(s + more, x)
+    far = m.select(x < 0.0, 2.0 * high, 0.0)
+    return m.select(large, far + (angle + angle), (high - angle) + low)
 
 
 def arctan2(m: Lanes, y: Lane, x: Lane) -> Lane:

@@ -4,12 +4,13 @@
 
 The function returns `value` where |size| <= limit and the platform's sin(x) beyond. It has variants
 for vectors, named in an attribute by which LLVM's loop vectoriser finds them: they look at all
-elements at once, so that the platform's function costs nothing where no element needs it.
+elements at once, so that the platform's function costs nothing where no element needs it, and
+become part of the loop once it is vectorised.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Final
 
@@ -76,34 +77,52 @@ within:
 
     def vector(self, width: int) -> str:
         """The last operand says which elements there are; the others may be anything."""
-        kind, scalar = llvm_type(self.dtype), symbol(self.name, self.dtype)
+        kind, own = llvm_type(self.dtype), symbol(self.name, self.dtype, width)
         vector, mask = f"<{width} x {kind}>", f"<{width} x i1>"
-        xs = [f"x{k}" for k in range(self.arity)]
-        given = ", ".join(f"{vector} %{x}.given" for x in ["size", *xs, "value"])
-        frozen = [f"  %{x} = freeze {vector} %{x}.given" for x in ["size", *xs, "value"]]
-        parts = [f"  %{x}.k = extractelement {vector} %{x}, i32 %k" for x in ["size", *xs]]
-        one = ", ".join(f"{kind} %{x}.k" for x in ["size", *xs, "value"])
-        head = f"@{quoted(symbol(self.name, self.dtype, width))}({given}, {mask} %there)"
-        return f"""define internal {vector} {head} {_PURE} {{
+        names = ["size", *(f"x{k}" for k in range(self.arity)), "value"]
+        given = ", ".join(f"{vector} %{x}.given" for x in names)
+        frozen = [f"  %{x} = freeze {vector} %{x}.given" for x in names]
+        taken = ", ".join(f"{vector} %{x}" for x in names)
+        far = quoted(own.removeprefix(KEPT) + ".far")
+        head = f"@{quoted(own)}({given}, {mask} %there)"
+        return f"""define internal {vector} {head} alwaysinline {_PURE} {{
 start:
 {chr(10).join(frozen)}
   %absolute = call {vector} @llvm.fabs.v{width}{self.dtype}({vector} %size)
   %far = fcmp ogt {vector} %absolute, splat ({kind} {self.bound})
   %wanted = select {mask} %there, {mask} %far, {mask} zeroinitializer
   %any = call i1 @llvm.vector.reduce.or.v{width}i1({mask} %wanted)
-  br i1 %any, label %beyond, label %within
+  br i1 %any, label %beyond, label %within, !prof !{{!"branch_weights", i32 1, i32 1000}}
 beyond:
-  %k = phi i32 [ 0, %start ], [ %next, %beyond ]
-  %old = phi {vector} [ %value, %start ], [ %new, %beyond ]
-{chr(10).join(parts)}
-  %value.k = extractelement {vector} %old, i32 %k
-  %exact = call {kind} @{quoted(scalar)}({one})
-  %new = insertelement {vector} %old, {kind} %exact, i32 %k
-  %next = add i32 %k, 1
-  %more = icmp ult i32 %next, {width}
-  br i1 %more, label %beyond, label %within
+  %exact = call {vector} @{far}({taken})
+  br label %within
 within:
-  %result = phi {vector} [ %value, %start ], [ %new, %beyond ]
+  %result = phi {vector} [ %value, %start ], [ %exact, %beyond ]
   ret {vector} %result
+}}
+{self._one_by_one(far, width, names)}"""
+
+    def _one_by_one(self, own: str, width: int, names: Sequence[str]) -> str:
+        """The scalar function of each element of a vector."""
+        kind, scalar = llvm_type(self.dtype), quoted(symbol(self.name, self.dtype))
+        vector = f"<{width} x {kind}>"
+        parts = [f"  %{x}.k = extractelement {vector} %{x}, i32 %k" for x in names[:-1]]
+        one = ", ".join(f"{kind} %{x}.k" for x in names)
+        taken = ", ".join(f"{vector} %{x}" for x in names)
+        return f"""define internal {vector} @{own}({taken}) noinline cold optsize minsize {_PURE} {{
+start:
+  br label %next
+next:
+  %k = phi i32 [ 0, %start ], [ %after, %next ]
+  %old = phi {vector} [ %value, %start ], [ %new, %next ]
+{chr(10).join(parts)}
+  %value.k = extractelement {vector} %value, i32 %k
+  %exact = call {kind} @{scalar}({one})
+  %new = insertelement {vector} %old, {kind} %exact, i32 %k
+  %after = add i32 %k, 1
+  %more = icmp ult i32 %after, {width}
+  br i1 %more, label %next, label %done
+done:
+  ret {vector} %new
 }}
 """

@@ -77,10 +77,18 @@ def float_literal(value: float, kind: str) -> str:
 class Builder:
     """Instructions of one function. `symbols` are the declarations and definitions they need
     beside it, by name; `attributes` those of the function. `shares` says that elementary functions
-    are called where they lie (`runtime/sharing.py`), not made part of it."""
+    are called where they lie (`runtime/sharing.py`), not made part of it; `avx512` that they may
+    use its instructions."""
 
-    def __init__(self, symbols: dict[str, str] | None = None, *, shares: bool = False) -> None:
+    def __init__(
+        self,
+        symbols: dict[str, str] | None = None,
+        *,
+        shares: bool = False,
+        avx512: bool = False,
+    ) -> None:
         self.shares = shares
+        self.avx512 = avx512
         self.lines: list[str] = []
         self.symbols: dict[str, str] = {} if symbols is None else symbols
         self.attributes: dict[str, None] = {"nounwind": None}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
+from . import avx512
 from .beyond import definitions, symbol
 from .builder import Builder, Value, constant, llvm_type
 from .kernel import VECMATH, arity
@@ -110,12 +111,28 @@ class BuilderLanes:
     def __init__(self, builder: Builder, name: str) -> None:
         self.builder = builder
         self.format = FORMATS[name]
+        self.avx512 = builder.avx512
 
     def _lane(self, value: Value) -> BuilderLane:
         return BuilderLane(self.builder, value)
 
     def _intrinsic(self, name: str, *operands: Lane) -> BuilderLane:
         return self._lane(self.builder.intrinsic(name, *(x.value for x in operands)))
+
+    def exponent(self, x: Lane) -> Lane:
+        return self._instruction("exponent", x)
+
+    def mantissa(self, x: Lane) -> Lane:
+        return self._instruction("mantissa", x)
+
+    def scale(self, x: Lane, n: Lane) -> Lane:
+        return self._instruction("scale", x, n)
+
+    def _instruction(self, name: str, *operands: Lane) -> BuilderLane:
+        values = [x.value for x in operands]
+        dtype, lanes = values[0].kind, values[0].lanes
+        self.builder.symbols |= avx512.definitions(name, dtype)
+        return self._lane(self.builder.call(dtype, avx512.symbol(name, dtype, lanes), *values))
 
     def select(self, condition: Lane, x: Lane | float, y: Lane | float) -> Lane:
         lane = x if isinstance(x, BuilderLane) else y
@@ -180,7 +197,7 @@ def call_vector_function(op: str, b: Builder, *operands: Value) -> Value:
     dtype = operands[0].kind
     if b.shares:
         return call_shared(op, b, operands)
-    b.symbols |= _definition(op, dtype)
+    b.symbols |= _definition(op, dtype, b.avx512)
     return b.call(dtype, _symbol(op, dtype), *operands)
 
 
@@ -189,9 +206,9 @@ def _symbol(op: str, dtype: str) -> str:
 
 
 @cache
-def _definition(op: str, dtype: str) -> Mapping[str, str]:
+def _definition(op: str, dtype: str, avx512: bool) -> Mapping[str, str]:
     """What a function needs in a module, itself included."""
-    b = Builder()
+    b = Builder(avx512=avx512)
     b.attributes["alwaysinline"] = None
     operands = [Value(dtype, f"%x{i}") for i in range(arity(op))]
     emit(op, b, operands)

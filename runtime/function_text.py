@@ -34,7 +34,7 @@ def function_text(op: str, dtype: str) -> str:
 
 
 def _body(symbols: dict[str, str], op: str, dtype: str, lanes: int) -> tuple[Builder, list[Value]]:
-    b = Builder(symbols)
+    b = Builder(symbols, avx512=True)  # `shares_functions` asks for its registers
     b.attributes[WIDE] = None
     return b, [Value(dtype, f"%x{i}", lanes) for i in range(arity(op))]
 

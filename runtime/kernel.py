@@ -39,9 +39,9 @@ Values (t is a dtype name: bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64)
     integers     floor_divide remainder fmod shift_left shift_right: NumPy's values, nothing raises
                  (x // 0 = x % 0 = 0, INT_MIN // -1 = INT_MIN, x << 64 = 0); & | ^ ~ as +
     order        maximum minimum (NaN wins, they vectorise in reductions), sign abs, select(c, a, b)
-    floats       exp log log1p expm1 sqrt cbrt tanh arcsinh arccosh arctanh erf sin cos sigmoid
-                 softplus sinh cosh power arctan2 copysign floor ceil rint floor_divide remainder
-                 fmod, isnan isinf isfinite (bool results)
+    floats       exp exp2 log log2 log10 log1p expm1 sqrt cbrt tanh arcsinh arccosh arctanh erf sin
+                 cos tan arcsin arccos sigmoid softplus sinh cosh power arctan2 copysign floor ceil
+                 rint floor_divide remainder fmod, isnan isinf isfinite (bool results)
     Booleans     not_bool; & | ^ between them
     reductions   `acc = add_reassoc_f64(acc, x)` may be reordered, hence vectorises: use it for sums
                  and only for them. Sum f32 in f64: `acc = add_reassoc_f64(acc, f64(x0[i]))` and
@@ -112,6 +112,12 @@ VECMATH: dict[str, Callable[..., Any]] = {
     "cos": angles.cos,
     "sinh": vecmath.sinh,
     "cosh": vecmath.cosh,
+    "exp2": vecmath.exp2,
+    "log2": logarithms.log2,
+    "log10": logarithms.log10,
+    "tan": angles.tan,
+    "arcsin": angles.arcsin,
+    "arccos": angles.arccos,
 }
 """The functions of `runtime/vecmath.py` and its kin, evaluated here on NumPy scalars."""
 

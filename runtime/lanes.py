@@ -29,7 +29,7 @@ class Format:
     magic: float  # adding it rounds to an integer, which then sits in the low bits
     magic_bits: int
     ln2_high: float  # n * ln2_high is exact for every exponent n
-    ln2_low: float
+    ln2_low: float  # positive, so that infinity times both is infinity
     exp_low: float  # exp(exp_low) rounds to 0, exp(exp_high) to inf
     exp_high: float
     expm1_low: float  # expm1(expm1_low) rounds to -1
@@ -42,7 +42,7 @@ class Format:
 
 F32 = Format(
     name="f32", fraction_bits=23, bias=127, magic=1.5 * 2.0**23, magic_bits=0x4B400000,
-    ln2_high=0.693359375, ln2_low=-2.12194440054690583e-4, exp_low=-105.0, exp_high=89.0,
+    ln2_high=0.693115234375, ln2_low=3.1946184945309414e-05, exp_low=-105.0, exp_high=89.0,
     expm1_low=-20.0, tiny=2.0**-30, huge=2.0**30, smallest_normal=2.0**-126,
     sqrt_half_bits=0x3F3504F3, one_bits=0x3F800000,
 )  # fmt: skip
@@ -63,6 +63,17 @@ class Lanes(Protocol):
     """What an arithmetic offers besides operators."""
 
     format: Format
+    avx512: bool
+    """Whether there are `exponent`, `mantissa` and `scale` (`runtime/avx512.py`)."""
+
+    def exponent(self, x: Lane) -> Lane:
+        """floor(log2|x|) as a float; -inf of 0, inf of infinity."""
+
+    def mantissa(self, x: Lane) -> Lane:
+        """x / 2**exponent(x), from 1 to 2; 1 of 0 and infinity, NaN below 0."""
+
+    def scale(self, x: Lane, n: Lane) -> Lane:
+        """x * 2**n for a whole n, with a single rounding."""
 
     def select(self, condition: Lane, x: Lane | float, y: Lane | float) -> Lane:
         """x where the condition holds, else y; two Python numbers are floats of the format."""
@@ -109,8 +120,19 @@ _PATTERN = {float_: integer for integer, float_ in _FLOAT.items()}
 class ArrayLanes:
     """The arithmetic on NumPy arrays; `name` is "f32" or "f64"."""
 
+    avx512 = False
+
     def __init__(self, name: str) -> None:
         self.format = FORMATS[name]
+
+    def exponent(self, x: Lane) -> Lane:
+        raise NotImplementedError
+
+    def mantissa(self, x: Lane) -> Lane:
+        raise NotImplementedError
+
+    def scale(self, x: Lane, n: Lane) -> Lane:
+        raise NotImplementedError
 
     def select(self, condition: Lane, x: Lane | float, y: Lane | float) -> Lane:
         dtypes = [v.dtype for v in (x, y) if isinstance(v, np.ndarray | np.generic)]
@@ -163,4 +185,5 @@ class ArrayLanes:
         return np.asarray(x).astype(np.float32)
 
     def within(self, limit: float, size: Lane, value: Lane, name: str, *operands: Lane) -> Lane:
-        return np.where(np.abs(size) > limit, getattr(np, name)(*operands), value)
+        beyond = getattr(np, name)(*map(self.widen, operands))
+        return np.where(np.abs(size) > limit, beyond.astype(value.dtype), value)

@@ -81,10 +81,14 @@ def object_code(text: str, form: Form = "loops") -> bytes:
 
 
 def optimised(text: str) -> Any:
-    """The module of LLVM text after LLVM's passes."""
+    """The module of LLVM text after LLVM's passes. At last, what vectorised loops call becomes part
+    of them if it says so."""
     module = parsed(target_head() + text)
     builder = llvm.create_pass_builder(target_machine(), new_tuning())
     builder.getModulePassManager().run(module, builder)
+    late = llvm.create_new_module_pass_manager()
+    late.add_always_inliner_pass()
+    late.run(module, builder)
     return module
 
 

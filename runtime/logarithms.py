@@ -23,6 +23,26 @@ LOG_TAIL = {
     ],
 }  # fmt: skip
 
+SLOPE = {"log2": 1 / math.log(2), "log10": 1 / math.log(10)}
+LOG10_OF_2 = {
+    "f32": (0.301025390625, 4.605039066518657e-06),
+    "f64": (0.30102999566383914, 1.42050232272661e-13),
+}
+"""As the sum of two numbers; an exponent times the first is exact."""
+BASE_TAIL = {
+    "log2": [
+        -1.80613515e-08, -0.721347451, 0.480910748, -0.360693276, 0.287903249, -0.239169881,
+        0.216078222, -0.205861881, 0.123109683,
+    ],
+    "log10": [
+        -2.13377849e-08, -0.217147231, 0.144768566, -0.108579494, 0.0866675153,
+        -0.0719973072, 0.0650460273, -0.0619706027, 0.0370597094,
+    ],
+}  # fmt: skip
+"""In f32: log(1 + f) = slope f + f (the polynomial in f), where the slope is rounded."""
+
+SQRT_2 = {"f32": 1.4142135381698608, "f64": 1.4142135623730951}
+
 
 def reduce_log(m: Lanes, x: Lane) -> tuple[Lane, Lane]:
     """k and f with x = 2**k (1 + f), sqrt(1/2) <= 1 + f < sqrt(2), for a positive normal x; k is
@@ -34,27 +54,42 @@ def reduce_log(m: Lanes, x: Lane) -> tuple[Lane, Lane]:
     return k, m.from_bits(fraction + fmt.sqrt_half_bits) - 1.0
 
 
-def lifted(m: Lanes, x: Lane) -> tuple[Lane, Lane, Lane]:
-    """k as a float and f, as in `reduce_log`, for any positive x, and whether it is subnormal."""
+def lifted(m: Lanes, x: Lane) -> tuple[Lane, Lane]:
+    """k as a float and f, as in `reduce_log`, for any positive x. The instructions of AVX-512 also
+    give what makes the logarithm right of the other numbers (`_log_corners`)."""
+    if m.avx512:
+        return _normalised(m, x)
     bits = m.format.fraction_bits + 2
     subnormal = x < m.format.smallest_normal
     k, f = reduce_log(m, m.select(subnormal, x * 2.0**bits, x))
     exponent = as_float(m, k)
-    return m.select(subnormal, exponent - float(bits), exponent), f, subnormal
+    return m.select(subnormal, exponent - float(bits), exponent), f
+
+
+def _normalised(m: Lanes, x: Lane) -> tuple[Lane, Lane]:
+    """k and f by the instructions of AVX-512: of 0 and infinity k is infinite and f = 0, of a
+    negative number and NaN f is NaN."""
+    k, u = m.exponent(x), m.mantissa(x)
+    above = u >= SQRT_2[m.format.name]
+    return m.select(above, k + 1.0, k), m.select(above, 0.5 * u, u) - 1.0
 
 
 def _log_sum(m: Lanes, k: Lane, f: Lane) -> Lane:
     """k ln2 + log(1 + f), smallest parts first."""
+    small, half_square = _log_parts(m, f)
+    return ((small + k * m.format.ln2_low - half_square) + f) + k * m.format.ln2_high
+
+
+def _log_parts(m: Lanes, f: Lane) -> tuple[Lane, Lane]:
+    """log(1 + f) - f is the difference of these; the second is half of f**2."""
     square = f * f
     half_square = 0.5 * square
     tail = LOG_TAIL[m.format.name]
     if m.format.name == "f32":
-        small = square * f * polynomial(tail, f) + k * m.format.ln2_low
-    else:
-        s = f / (f + 2.0)
-        z = s * s
-        small = s * (half_square + z * polynomial(tail, z)) + k * m.format.ln2_low
-    return ((small - half_square) + f) + k * m.format.ln2_high
+        return square * f * polynomial(tail, f), half_square
+    s = f / (f + 2.0)
+    z = s * s
+    return s * (half_square + z * polynomial(tail, z)), half_square
 
 
 def _log_corners(m: Lanes, u: Lane, result: Lane) -> Lane:
@@ -64,10 +99,37 @@ def _log_corners(m: Lanes, u: Lane, result: Lane) -> Lane:
     return m.select(u == math.inf, u, result)
 
 
+def _corners(m: Lanes, x: Lane, result: Lane) -> Lane:
+    """The same where `lifted` has not seen to it."""
+    return result if m.avx512 else _log_corners(m, x, result)
+
+
 def log(m: Lanes, x: Lane) -> Lane:
     """Natural logarithm: -inf at 0, NaN below."""
-    k, f, _ = lifted(m, x)
-    return _log_corners(m, x, _log_sum(m, k, f))
+    k, f = lifted(m, x)
+    return _corners(m, x, _log_sum(m, k, f))
+
+
+def log2(m: Lanes, x: Lane) -> Lane:
+    """Logarithm to the base 2; whole at its powers."""
+    k, f = lifted(m, x)
+    return _corners(m, x, k + _log_to_base(m, "log2", f, 0.0))
+
+
+def log10(m: Lanes, x: Lane) -> Lane:
+    """Logarithm to the base 10; whole at its powers."""
+    high, low = LOG10_OF_2[m.format.name]
+    k, f = lifted(m, x)
+    return _corners(m, x, k * high + _log_to_base(m, "log10", f, k * low))
+
+
+def _log_to_base(m: Lanes, name: str, f: Lane, small: Lane | float) -> Lane:
+    """The logarithm of 1 + f, plus something small."""
+    slope = SLOPE[name]
+    if m.format.name == "f32":
+        return f * slope + (f * polynomial(BASE_TAIL[name], f) + small)
+    rest, half_square = _log_parts(m, f)
+    return ((rest - half_square) + f) * slope + small
 
 
 def _one_plus(m: Lanes, x: Lane) -> tuple[Lane, Lane]:
@@ -80,6 +142,10 @@ def _one_plus(m: Lanes, x: Lane) -> tuple[Lane, Lane]:
 def _exponent_and_fraction(m: Lanes, u: Lane, lost: Lane) -> tuple[Lane, Lane]:
     """k as a float and f with u + lost = 2**k (1 + f). Where k = 0, 1 + f is never formed: then f
     has the digits of a small x in 1 + x."""
+    if m.avx512:
+        exponent, f = _normalised(m, u)
+        finite = m.abs(exponent) < math.inf
+        return exponent, f + m.select(finite, m.scale(lost, -exponent), 0.0)
     k, f = reduce_log(m, u)
     inverse_scale = m.from_bits((m.format.bias + 1 - k) << m.format.fraction_bits)
     return as_float(m, k), f + 0.5 * lost * inverse_scale
@@ -94,7 +160,7 @@ def _log1p(m: Lanes, x: Lane, rest: Lane | float) -> Lane:
     """log(1 + x + rest), where `rest` is less than a unit in the last place of x."""
     u, lost = _one_plus(m, x)
     k, f = _exponent_and_fraction(m, u, lost + rest)
-    return _log_corners(m, u, _log_sum(m, k, f))
+    return _corners(m, u, _log_sum(m, k, f))
 
 
 def _log_of_sum(m: Lanes, x: Lane, large: Lane, a: Lane) -> Lane:

@@ -61,7 +61,7 @@ class _Function:
         self, function: ast.FunctionDef, kinds: Sequence[str], registers: Registers
     ) -> None:
         self.shares = shares_functions(function, registers)
-        self.b = Builder(shares=self.shares)
+        self.b = Builder(shares=self.shares, avx512=registers.masked)
         self.registers = registers
         self.body = function.body
         names = [argument.arg for argument in function.args.args]

@@ -47,8 +47,10 @@ def lower_by_numba(function: ast.FunctionDef, spec: KernelSpec, symbol: str, pat
     words = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
     words &= VOCABULARY.keys()
     code = _compile(_define(function, path)[spec.name], spec, words)
-    shares = shares_functions(function, registers(host_features()))
-    texts = (code.llvm, _functions(words, shares=shares), _entry(code, spec, symbol))
+    machine = registers(host_features())
+    shares = shares_functions(function, machine)
+    functions = _functions(words, shares=shares, avx512=machine.masked)
+    texts = (code.llvm, functions, _entry(code, spec, symbol))
     return lowered_text(merged(texts, symbol), code.returns_status)
 
 
@@ -90,15 +92,15 @@ def _flags() -> Any:
     return flags
 
 
-def _functions(words: Collection[str], *, shares: bool) -> str:
-    """The functions that Numba's code calls for words; `shares` as in `Builder`."""
+def _functions(words: Collection[str], *, shares: bool, avx512: bool) -> str:
+    """The functions that Numba's code calls for words; `shares` and `avx512` as in `Builder`."""
     symbols: dict[str, str] = {}
     texts = []
     for name in sorted(words):
         found = word(name)
         if found is None:
             continue
-        b = Builder(symbols, shares=shares)
+        b = Builder(symbols, shares=shares, avx512=avx512)
         b.attributes["alwaysinline"] = None
         parameters = [Value(kind, f"%x{i}") for i, kind in enumerate(found.operands)]
         b.ret(found.emit(b, *parameters))

@@ -10,7 +10,7 @@ import math
 
 from .lanes import Lane, Lanes
 from .logarithms import lifted
-from .vecmath import EXP_TAIL, LN_2, as_float, clamp, polynomial, power_of_two
+from .vecmath import EXP_TAIL, LN_2, as_float, clamp, polynomial, scaled, to_integer
 
 Pair = tuple[Lane, Lane]
 
@@ -91,7 +91,7 @@ def power(m: Lanes, x: Lane, y: Lane) -> Lane:
 def _log2(m: Lanes, a: Lane) -> Pair:
     """log2 of a positive number, as a pair."""
     name = m.format.name
-    k, f, _ = lifted(m, a)
+    k, f = lifted(m, a)
     high, low = _quotient(m, f)
     square, square_low = m.product(high, high)
     cube, cube_low = m.product(square, high)
@@ -127,12 +127,10 @@ def _sum(m: Lanes, k: Lane, linear: Lane, cubic: Lane, small: Lane) -> Pair:
 
 
 def _exp2(m: Lanes, x: Lane, rest: Lane) -> Lane:
-    """2**(x + rest). Scaling in two steps reaches subnormals with a single rounding."""
-    n = m.rint(x)
+    """2**(x + rest)."""
+    n, pattern = to_integer(m, x)
     r = ((x - n) + rest) * LN_2
-    half = m.rint(n * 0.5)
-    value = 1.0 + (r + r * r * polynomial(EXP_TAIL[m.format.name], r))
-    return value * power_of_two(m, half) * power_of_two(m, n - half)
+    return scaled(m, 1.0 + (r + r * r * polynomial(EXP_TAIL[m.format.name], r)), n, pattern)
 
 
 def _power_corners(m: Lanes, x: Lane, y: Lane, result: Lane) -> Lane:

@@ -3,14 +3,14 @@
 LLVM has no SIMD versions of these. Each function is written once over the arithmetic of
 `runtime/lanes.py`: on NumPy arrays it is plain Python's meaning of generated code, and the compiler
 gets the same steps as LLVM instructions, which its loop vectoriser widens. Infinities, NaN, signed
-zeros and subnormals come out as IEEE 754 and NumPy have them; errors stay within 2 ulp in f32 and
-4 ulp in f64 (`tests/runtime/test_vecmath.py` measures them).
+zeros and subnormals come out as IEEE 754 and NumPy have them; errors stay within 2 ulp in f32 (the
+tangent's within 2.5) and 4 ulp in f64 (`tests/runtime/test_vecmath.py` measures them).
 
 Logarithms, powers, angles and divisions stand in `logarithms.py`, `powers.py`, `angles.py` and
 `divisions.py`.
 
 Sources: argument reductions and the coefficients of erf from Cephes (S. Moshier; those in f64 are
-shared with `ir/special.py`); exp is its Taylor polynomial on [-ln2/2, ln2/2].
+shared with `ir/special.py`).
 """
 
 from __future__ import annotations
@@ -26,8 +26,22 @@ LN_2 = math.log(2.0)
 
 EXP_TAIL = {
     "f32": [1 / math.factorial(n) for n in range(2, 8)],  # remainder below 2**-27
-    "f64": [1 / math.factorial(n) for n in range(2, 14)],  # remainder below 2**-57
-}
+    "f64": [
+        0.5, 0.1666666666666667, 0.04166666666666667, 0.008333333333326136, 0.0013888888888883748,
+        0.00019841269874820627, 2.4801587325547743e-05, 2.7557255400206422e-06,
+        2.75572736431103e-07, 2.5105217004720745e-08, 2.0914686968086876e-09,
+    ],
+}  # fmt: skip
+"""(exp(r) - 1 - r) / r**2 on [-ln2/2, ln2/2]: Taylor's coefficients, and a Chebyshev fit."""
+EXP2_TAIL = {
+    "f32": [0.693147182, 0.240226507, 0.0555035695, 0.00961808302, 0.00133908633, 0.000154531634],
+    "f64": [
+        0.6931471805599453, 0.24022650695910097, 0.0555041086648216, 0.009618129107606888,
+        0.0013333558146416936, 0.0001540353044173605, 1.525273382983612e-05, 1.321544258792169e-06,
+        1.0178062445845774e-07, 7.072585949269223e-09, 4.4549605981865186e-10,
+    ],
+}  # fmt: skip
+"""Chebyshev fits to (2**r - 1) / r on [-1/2, 1/2]."""
 LOG_UNIT_TAIL = {
     "f32": [
         6.66666673205274125e-1,
@@ -70,10 +84,25 @@ def polynomial(coefficients: Sequence[float], x: Lane) -> Lane:
     return result
 
 
-def power_of_two(m: Lanes, n: Lane) -> Lane:
-    """2**n for an integer n (as a float) whose power is a normal number."""
-    biased = m.bits(n + m.format.magic) + m.format.bias
-    return m.from_bits(biased << m.format.fraction_bits)
+def to_integer(m: Lanes, x: Lane) -> tuple[Lane, Lane]:
+    """n and its bit pattern, x rounded to an integer; the pattern is that of n + magic, whose low
+    digits are n's."""
+    shifted = x + m.format.magic
+    return shifted - m.format.magic, m.bits(shifted)
+
+
+def power_of_two(m: Lanes, n: Lane, offset: int = 0) -> Lane:
+    """2**(n + offset), a normal number, for the pattern of an integer n."""
+    return m.from_bits((n + (m.format.bias + offset)) << m.format.fraction_bits)
+
+
+def scaled(m: Lanes, x: Lane, n: Lane, pattern: Lane) -> Lane:
+    """2**n x for an integer n and its pattern. In two steps, which reach subnormals with a single
+    rounding."""
+    if m.avx512:
+        return m.scale(x, n)
+    half = pattern >> 1
+    return x * power_of_two(m, half) * power_of_two(m, pattern - half)
 
 
 def as_float(m: Lanes, integer: Lane) -> Lane:
@@ -87,24 +116,31 @@ def clamp(m: Lanes, x: Lane, low: float, high: float) -> Lane:
     return m.select(x > high, high, x)
 
 
-def _reduce_exp(m: Lanes, x: Lane) -> tuple[Lane, Lane]:
-    """n and q with exp(x) = 2**n (1 + q) and |q| < 0.42."""
-    n = m.rint(x * LOG2_E)
+def _reduce_exp(m: Lanes, x: Lane) -> tuple[Lane, Lane, Lane]:
+    """n, its pattern, and q with exp(x) = 2**n (1 + q) and |q| < 0.42."""
+    n, pattern = to_integer(m, x * LOG2_E)
     r = (x - n * m.format.ln2_high) - n * m.format.ln2_low
-    return n, r + r * r * polynomial(EXP_TAIL[m.format.name], r)
+    return n, pattern, r + r * r * polynomial(EXP_TAIL[m.format.name], r)
 
 
 def exp(m: Lanes, x: Lane) -> Lane:
-    """e**x. Scaling in two steps reaches subnormals with a single rounding."""
-    n, q = _reduce_exp(m, clamp(m, x, m.format.exp_low, m.format.exp_high))
-    half = m.rint(n * 0.5)
-    return (1.0 + q) * power_of_two(m, half) * power_of_two(m, n - half)
+    """e**x."""
+    n, pattern, q = _reduce_exp(m, clamp(m, x, m.format.exp_low, m.format.exp_high))
+    return scaled(m, 1.0 + q, n, pattern)
+
+
+def exp2(m: Lanes, x: Lane) -> Lane:
+    """2**x; exact where x is whole."""
+    x = clamp(m, x, 1.5 * m.format.exp_low, 1.5 * m.format.exp_high)
+    n, pattern = to_integer(m, x)
+    r = x - n
+    return scaled(m, 1.0 + r * polynomial(EXP2_TAIL[m.format.name], r), n, pattern)
 
 
 def expm1(m: Lanes, x: Lane) -> Lane:
     """exp(x) - 1 without cancellation near 0."""
-    n, q = _reduce_exp(m, clamp(m, x, m.format.expm1_low, m.format.exp_high))
-    half_scale = power_of_two(m, n - 1.0)  # 2**n itself overflows where the result does not
+    _, n, q = _reduce_exp(m, clamp(m, x, m.format.expm1_low, m.format.exp_high))
+    half_scale = power_of_two(m, n, -1)  # 2**n itself overflows where the result does not
     result = (half_scale * q + (half_scale - 0.5)) * 2.0
     return m.select(m.abs(x) < m.format.tiny, x, result)
 
@@ -112,8 +148,8 @@ def expm1(m: Lanes, x: Lane) -> Lane:
 def _hyperbolic_exp(m: Lanes, a: Lane) -> tuple[Lane, Lane]:
     """s and q with exp(a) = 4 s (1 + q), for a >= 0; s is finite where the hyperbolic sine is."""
     most = m.format.exp_high + 0.6
-    n, q = _reduce_exp(m, m.select(a > most, most, a))
-    return power_of_two(m, n - 2.0), q
+    _, n, q = _reduce_exp(m, m.select(a > most, most, a))
+    return power_of_two(m, n, -2), q
 
 
 def sinh(m: Lanes, x: Lane) -> Lane:
@@ -136,7 +172,7 @@ def tanh(m: Lanes, x: Lane) -> Lane:
     """Hyperbolic tangent: t / (t + 2) for t = exp(2 |x|) - 1."""
     a = m.abs(x)
     double = m.select(a > 22.0, 44.0, a + a)
-    n, q = _reduce_exp(m, double)
+    _, n, q = _reduce_exp(m, double)
     scale = power_of_two(m, n)
     t = scale * q + (scale - 1.0)
     sum_ = t + 2.0

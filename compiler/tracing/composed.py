@@ -43,14 +43,6 @@ def _reciprocal(x: Array) -> Array:
     return 1.0 / x
 
 
-def _arcsin(x: Array) -> Array:
-    return np.arctan2(x, np.sqrt((1.0 - x) * (1.0 + x)))
-
-
-def _arccos(x: Array) -> Array:
-    return np.arctan2(np.sqrt((1.0 - x) * (1.0 + x)), x)
-
-
 def truncate(x: Array) -> Array:
     """Round towards zero."""
     return x if not x.type.is_float else select(x < 0, np.ceil(x), np.floor(x))
@@ -87,13 +79,7 @@ COMPOSED |= {
     np.square: lambda x: x * x,
     np.positive: copied,
     np.reciprocal: _reciprocal,
-    np.log2: lambda x: np.log(x) / float(np.log(2)),
-    np.log10: lambda x: np.log(x) / float(np.log(10)),
-    np.exp2: lambda x: 2.0**x,
-    np.tan: lambda x: np.sin(x) / np.cos(x),
     np.arctan: lambda x: np.arctan2(x, 1.0),
-    np.arcsin: _arcsin,
-    np.arccos: _arccos,
     np.hypot: _hypot,
     np.logaddexp: _logaddexp,
     np.conjugate: copied,

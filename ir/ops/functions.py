@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..builder import Builder
+from ..graph import Value
 from ..op import define
 from ..special import erf
 from .elementwise import elementwise
@@ -21,11 +23,27 @@ def _softplus(x: Any) -> Any:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
+def _cosine_of(b: Builder, x: Value) -> Value:
+    """The cosine of arcsin(x)."""
+    return b.sqrt(b.mul(b.sub(1.0, x), b.add(1.0, x)))
+
+
 for _op in (
     elementwise("exp", np.exp, "exp_{t}({0})", [lambda b, x, y: y], "e ** x"),
     elementwise(
         "log", np.log, "log_{t}({0})", [lambda b, x, y: b.div(1.0, x)],
         "natural logarithm", low=0.1, high=4.0,
+    ),
+    elementwise(
+        "exp2", np.exp2, "exp2_{t}({0})", [lambda b, x, y: b.mul(y, math.log(2))], "2 ** x",
+    ),
+    elementwise(
+        "log2", np.log2, "log2_{t}({0})", [lambda b, x, y: b.div(1 / math.log(2), x)],
+        "logarithm to the base 2", low=0.1, high=4.0,
+    ),
+    elementwise(
+        "log10", np.log10, "log10_{t}({0})", [lambda b, x, y: b.div(1 / math.log(10), x)],
+        "logarithm to the base 10", low=0.1, high=4.0,
     ),
     elementwise(
         "log1p", np.log1p, "log1p_{t}({0})", [lambda b, x, y: b.div(1.0, b.add(1.0, x))],
@@ -68,6 +86,18 @@ for _op in (
     ),
     elementwise("sin", np.sin, "sin_{t}({0})", [lambda b, x, y: b.cos(x)], "sine"),
     elementwise("cos", np.cos, "cos_{t}({0})", [lambda b, x, y: b.neg(b.sin(x))], "cosine"),
+    elementwise(
+        "tan", np.tan, "tan_{t}({0})", [lambda b, x, y: b.add(b.mul(y, y), 1.0)],
+        "tangent", low=-1.2, high=1.2,
+    ),
+    elementwise(
+        "arcsin", np.arcsin, "arcsin_{t}({0})", [lambda b, x, y: b.div(1.0, _cosine_of(b, x))],
+        "inverse of the sine, between -1 and 1", low=-0.9, high=0.9,
+    ),
+    elementwise(
+        "arccos", np.arccos, "arccos_{t}({0})", [lambda b, x, y: b.div(-1.0, _cosine_of(b, x))],
+        "inverse of the cosine, between -1 and 1", low=-0.9, high=0.9,
+    ),
     elementwise(
         "sinh", np.sinh, "sinh_{t}({0})", [lambda b, x, y: b.cosh(x)], "hyperbolic sine",
     ),

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tapeless.ir.types import DTYPES
-from tapeless.runtime import vecmath
+from tapeless.runtime import engine, kernels, vecmath, vector_text
+from tapeless.runtime import module as making
 from tapeless.runtime.engine import compile_source
 from tapeless.runtime.kernel import VECMATH, KernelSpec, arity
 from tapeless.runtime.lanes import ArrayLanes
 
 Array = NDArray[Any]
 LIMIT = {"f32": 2.0, "f64": 4.0}
+WIDER_LIMIT = {("tan", "f32"): 2.5}
 DIVISIONS = ("fmod", "remainder", "floor_divide")
 EVERY = [(name, dtype) for name in VECMATH for dtype in LIMIT]
 CASES = [(name, dtype) for name, dtype in EVERY if name not in DIVISIONS]
@@ -78,6 +80,7 @@ def _numbers(dtype: str) -> tuple[list[Array]]:
     spans = [(-760, 760), (-110, 110), (-20, 20), (-2, 2), (-0.7, 0.7)]
     regular = [rng.uniform(low, high, 30000) for low, high in spans]
     near = [1 + rng.normal(size=20000) * 1e-3, rng.normal(size=20000) * 1e-6]
+    near += [sign * (1 - np.abs(x)) for sign in (1, -1) for x in near[1:]]
     turns = np.append(np.arange(1, 5000), rng.integers(5000, 660_000, 20000)) * (np.pi / 2)
     return ([*regular, *near, turns],)
 
@@ -179,13 +182,26 @@ def ulp_error(actual: Array, exact: Array) -> Array:
 @pytest.mark.parametrize(("name", "dtype"), CASES)
 def test_error_stays_within_the_bound(run, name, dtype):
     operands = arguments(name, dtype)
-    if dtype == "f64" and name in ("sin", "cos"):
+    if dtype == "f64" and name in ("sin", "cos", "tan"):
         (x,) = operands
         operands = (x[np.abs(x) < 1e15],)  # beyond, long double itself loses digits
     error = ulp_error(run(name, *operands), reference(name, *operands))
     worst = int(np.argmax(error))
     where = ", ".join(repr(x[worst]) for x in operands)
-    assert error[worst] <= LIMIT[dtype], f"{name}({where}) is off by {error[worst]:.2f} ulp"
+    limit = WIDER_LIMIT.get((name, dtype), LIMIT[dtype])
+    assert error[worst] <= limit, f"{name}({where}) is off by {error[worst]:.2f} ulp"
+
+
+@pytest.mark.parametrize("dtype", LIMIT)
+@pytest.mark.parametrize("name", ["exp", "exp2", "log", "log2", "log1p", "arctanh", "power"])
+def test_processors_without_avx512_keep_the_bounds(name, dtype, monkeypatch):
+    monkeypatch.setattr(vector_text, "registers", lambda features: vector_text.AVX2)
+    table = kernels.KernelTable()
+    for user in (engine, making):
+        monkeypatch.setattr(user, "kernel_table", lambda: table)
+    assert "avx512" not in module(name, dtype, 8).llvm()
+    test_error_stays_within_the_bound(native, name, dtype)
+    test_special_values(native, name, dtype)
 
 
 @pytest.mark.parametrize("run", [plain, native])
@@ -201,6 +217,20 @@ def test_special_values(run, name, dtype):
     np.testing.assert_array_equal(np.signbit(actual[zero]), np.signbit(expected[zero]))
 
 
+@pytest.mark.parametrize("run", [plain, native])
+@pytest.mark.parametrize("dtype", LIMIT)
+def test_whole_logarithms_are_exact(run, dtype):
+    t, info = DTYPES[dtype].type, np.finfo(DTYPES[dtype])
+    n = np.arange(info.minexp - info.nmant, info.maxexp + 20)
+    with np.errstate(over="ignore"):
+        powers = np.ldexp(t(1), n)
+    np.testing.assert_array_equal(run("exp2", n.astype(t)), powers)
+    finite = np.isfinite(powers)
+    np.testing.assert_array_equal(run("log2", powers[finite]), n[finite].astype(t))
+    tens = t(10) ** np.arange(11 if dtype == "f32" else 23, dtype=t)
+    np.testing.assert_array_equal(run("log10", tens), np.arange(tens.size, dtype=t))
+
+
 def test_case_table_values():
     m = ArrayLanes("f64")
     with np.errstate(all="ignore"):
@@ -211,15 +241,17 @@ def test_case_table_values():
 
 
 @pytest.mark.parametrize("run", [plain, native])
-@pytest.mark.parametrize("name", ["sin", "cos"])
+@pytest.mark.parametrize("name", ["sin", "cos", "tan"])
 def test_angles_of_any_size_beside_small_ones(run, name):
     """Whole vectors without large ones, with some, and large ones in the remainder of the loop."""
     x = np.random.default_rng(0).uniform(-10, 10, 1003)
     x[[17, 18, 200, 1002]] = [1.7976931348623157e308, -1e22, 6381956970095103 * 2.0**797, 2.0**21]
-    np.testing.assert_allclose(run(name, x), getattr(np, name)(x), rtol=1e-15)
+    rtol = 2e-15 if name == "tan" else 1e-15  # NumPy's own tangent is off by 8 ulp
+    np.testing.assert_allclose(run(name, x), getattr(np, name)(x), rtol=rtol)
     x[17], x[200] = 3.4028235e38, 16367173 * 2.0**72
     exact = getattr(np, name)(x.astype(np.float32).astype(np.float64))  # libm reduces exactly
-    np.testing.assert_allclose(run(name, x.astype(np.float32)), exact, rtol=2e-7)
+    rtol = 3e-7 if name == "tan" else 2e-7
+    np.testing.assert_allclose(run(name, x.astype(np.float32)), exact, rtol=rtol)
 
 
 def _dividends(dtype: str) -> tuple[Array, Array]:

@@ -1,0 +1,101 @@
+"""What AVX-512 does in one instruction, and arithmetic in five to ten.
+
+    k = tapeless.avx512.exponent.f32(x)     in a loop, of vectors once that is vectorised
+
+Each is a function of numbers; its variants for vectors, named in an attribute by which LLVM's loop
+vectoriser finds them, become part of the loop. All forms are the same instruction, so that an
+element has the same bits wherever it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Final
+
+from .beyond import WIDTHS
+from .builder import BITS, KEPT, llvm_type, quoted
+
+INTRINSICS: Final = {"exponent": ("getexp", 1), "mantissa": ("getmant", 1), "scale": ("scalef", 2)}
+"""LLVM's name, and the number of operands.
+
+exponent(x)     floor(log2|x|), also of a subnormal number; -inf of 0, inf of infinity
+mantissa(x)     x / 2**exponent(x), from 1 to 2; 1 of 0 and infinity, NaN below 0
+scale(x, n)     x * 2**n for a whole n of any size, with a single rounding
+"""
+
+_MODE: Final = {"getmant": ["i32 12"]}
+"""From 1 to 2, of numbers that are not negative."""
+
+LETTER: Final = {"f32": "s", "f64": "d"}
+
+_PURE: Final = "nounwind willreturn memory(none) speculatable"
+
+
+def symbol(name: str, dtype: str, lanes: int = 0) -> str:
+    """The function of numbers, or of vectors."""
+    return f"{KEPT}{name}_{dtype}.{lanes}" if lanes else f"tapeless.avx512.{name}.{dtype}"
+
+
+@cache
+def definitions(name: str, dtype: str) -> Mapping[str, str]:
+    """LLVM text of a function and its variants, and what they need, by symbol."""
+    found = _scalar(name, dtype)
+    for lanes in WIDTHS[dtype]:
+        found |= _vector(name, dtype, lanes)
+    return found
+
+
+def _scalar(name: str, dtype: str) -> dict[str, str]:
+    """By the instruction for the first elements of vectors; one of a single operand takes it in the
+    second, and in the first what the other elements shall be."""
+    verb, arity = INTRINSICS[name]
+    own, kind, lanes = symbol(name, dtype), llvm_type(dtype), 128 // BITS[dtype]
+    vector = f"<{lanes} x {kind}>"
+    put = [
+        f"  %v{i} = insertelement {vector} zeroinitializer, {kind} %x{i}, i32 0"
+        for i in range(arity)
+    ]
+    taken = [f"{vector} %v0", f"{vector} %v{arity - 1}"]
+    operands = [*taken, *_MODE.get(verb, []), f"{vector} zeroinitializer", "i8 -1", "i32 4"]
+    intrinsic = f"llvm.x86.avx512.mask.{verb}.s{LETTER[dtype]}"
+    forms = ",".join(
+        f"_ZGV_LLVM_N{n}{'v' * arity}_{own}({symbol(name, dtype, n)})" for n in WIDTHS[dtype]
+    )
+    head = f"{kind} @{quoted(own)}({', '.join(f'{kind} %x{i}' for i in range(arity))})"
+    text = f"""define internal {head} noinline {_PURE} "vector-function-abi-variant"="{forms}" {{
+{chr(10).join(put)}
+  %found = call {vector} @{intrinsic}({", ".join(operands)})
+  %x = extractelement {vector} %found, i32 0
+  ret {kind} %x
+}}
+"""
+    return _declared(intrinsic, vector, operands) | {own: text}
+
+
+def _vector(name: str, dtype: str, lanes: int) -> dict[str, str]:
+    verb, arity = INTRINSICS[name]
+    own, kind = symbol(name, dtype, lanes), llvm_type(dtype)
+    vector, bits = f"<{lanes} x {kind}>", lanes * BITS[dtype]
+    given = [f"{vector} %x{i}" for i in range(arity)]
+    operands = [*given, *_MODE.get(verb, []), f"{vector} zeroinitializer", f"i{max(lanes, 8)} -1"]
+    if bits == 512:
+        operands.append("i32 4")  # no rounding mode of its own
+    intrinsic = f"llvm.x86.avx512.mask.{verb}.p{LETTER[dtype]}.{bits}"
+    text = f"""define internal {vector} @{quoted(own)}({", ".join(given)}) alwaysinline {_PURE} {{
+  %x = call {vector} @{intrinsic}({", ".join(operands)})
+  ret {vector} %x
+}}
+"""
+    return _declared(intrinsic, vector, operands) | {own: text}
+
+
+def _declared(intrinsic: str, result: str, operands: list[str]) -> dict[str, str]:
+    kinds = ", ".join(_kind(x) for x in operands)
+    return {intrinsic: f"declare {result} @{intrinsic}({kinds})"}
+
+
+def _kind(operand: str) -> str:
+    """The type of a typed operand, a number among which must be a literal."""
+    kind = operand.rpartition(" ")[0]
+    return f"{kind} immarg" if kind == "i32" else kind
