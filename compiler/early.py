@@ -22,22 +22,24 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FunctionType
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from ..runtime.store import Store, open_store
+from . import native
 from .call import Call, Step
 from .codes import ImpenetrableError
 from .content import Content
 from .entry import UnpackableError, pack, unpack
-from .native import find
 from .objects import Hidden
 from .outline import Outline
-from .product import Product
 from .signature import ArraySpec, Described, RefusedSpec, ScalarSpec
 from .tree import Shared, TreeDef
 from .trust import PACKAGE, check_package, class_name, is_trusted, trusted_function
+
+if TYPE_CHECKING:
+    from .product import Product
 
 _VERSIONS: Final = ((3, 11), (3, 15))
 """The versions of Python whose code `codes.py` reads."""
@@ -128,13 +130,14 @@ def _add_spec(content: Content, spec: Any) -> None:
 
 
 class Found(NamedTuple):
-    """A program of an earlier process: its outline, what is hidden from it, and its product with
-    the key that the traced graph would have."""
+    """A program of an earlier process: its outline, what is hidden from it, the key that the traced
+    graph would have, and the native code in one piece, or else what says where its parts are."""
 
     outline: Outline
     hidden: Hidden
     key: str
-    product: Product
+    bundle: list[Any] | None
+    product: Product | None
 
 
 class Early:
@@ -184,8 +187,9 @@ class Early:
         except _OBSCURE:
             return False
 
-    def leave(self, outline: Outline, hidden: Hidden, key: str) -> None:
-        """Make the program one that later processes find. Its native code is in the store."""
+    def leave(self, outline: Outline, hidden: Hidden, key: str, bundle: list[Any] | None) -> None:
+        """Make the program one that later processes find, with its native code in one piece. The
+        parts of that are in the store."""
         if not self._quiet or self._store is None:
             return
         try:
@@ -194,7 +198,7 @@ class Early:
         except UnpackableError:
             return
         asked = tuple(outline.asked)
-        program = [key, packed]
+        program = [key, packed, bundle]
         self._put([names, asked, None if asked else program])
         if asked:
             self._put(program, *_pins(outline.described, asked))
@@ -210,10 +214,12 @@ class Early:
             program = self._get(*_pins(described, asked))
         if program is None:
             return None
-        key, packed = program
+        key, packed, bundle = program
         outline = unpack(packed, described, self._content)
-        product = find(key) if tuple(outline.asked) == tuple(asked) else None
-        return None if product is None else Found(outline, hidden, key, product)
+        if tuple(outline.asked) != tuple(asked):
+            return None
+        product = None if bundle else native.find(key)
+        return Found(outline, hidden, key, bundle, product) if bundle or product else None
 
     def _number(self, kind: type) -> int:
         number = self._content.number(kind)

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..ir.record import dataclass
 from ..runtime import engine
+from ..runtime.bundle import bundled
 from ..runtime.callpath_native import native_ahead
 from ..runtime.clock import Clock
-from ..runtime.executable import Executable, Prepare, make_executable
+from ..runtime.executable import Executable, Prepare
 from ..runtime.modes import DEFAULTS, RunOptions
 from ..runtime.module import NativeModule, load_source
 from ..runtime.pool import pool_ahead, thread_count
 from ..runtime.store import Store, open_store, recall
-from . import checker, codegen, memory
+from . import checker, codegen, manifest, memory
 from .product import Product, pack, unpack
 
 if TYPE_CHECKING:
@@ -56,6 +57,13 @@ class NativeProgram:
     def asm(self) -> str:
         """Their assembly for this machine."""
         return self.module.asm()
+
+    def bundle(self) -> list[Any] | None:
+        """What `restored.py` makes it of again; None where that cannot be said."""
+        store = open_store()
+        kernels = self.module.kernels.values()
+        code = None if store is None else bundled(self.module.driver_text, kernels, store)
+        return None if code is None else [manifest.pack(self.product.manifest), code]
 
     def call(
         self, leaves: tuple[Any, ...], prepare: Prepare | None = None
@@ -133,6 +141,6 @@ def _bound(
     store: Store | None,
     clock: Clock,
 ) -> NativeProgram:
-    executable = make_executable(module, product.layout, product.scratch, product.failed, store)
+    executable = product.manifest.executable(module, store)
     clock.done("bind")
     return NativeProgram(graph, product, module, executable, tuple(clock.phases.items()))

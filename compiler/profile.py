@@ -23,8 +23,8 @@ from ..runtime.engine import compile_source
 from ..runtime.executable import Executable
 from ..runtime.modes import RunOptions
 from .codegen import Call, generate
+from .manifest import Manifest
 from .peaks import Peaks
-from .product import Failure
 from .reports import flops, traffic
 from .table import Table, bytes_text, seconds_text
 
@@ -106,13 +106,8 @@ def profile(
     ticks = np.zeros(len(generated.calls) + 1, np.uint64)
     noting = replace(options, ticks=ticks.ctypes.data)
     module = compile_source(generated.source, generated.specs, noting, keep=False)
-    failures = [Failure.of(check) for check in generated.checks]
-    executable = Executable(
-        module,
-        generated.layout,
-        generated.scratch,
-        lambda status: failures[status - 1].exception(),
-    )
+    failed = Manifest.of(generated).failed
+    executable = Executable(module, generated.layout, generated.scratch, failed)
     rounds = _rounds(executable, tuple(leaves), ticks, seconds)
     costs = _costs(graph, generated.calls, np.median(rounds, axis=0), peaks)
     return ProfileReport(name, costs, len(rounds), peaks)

@@ -25,10 +25,12 @@ from . import (
     arguments,
     fingerprint,
     interpret,
+    native,
     peaks,
     pipeline,
     profile,
     reports,
+    restored,
     table,
     trace,
     tracing,
@@ -38,8 +40,6 @@ from . import (
 from .call import Call, Step, copied, copy_arrays, difference
 from .callplan import CallPlan, Fast, plan_call
 from .early import Early, look
-from .native import NativeProgram, build, build_ahead, find, restore
-from .objects import NONE, Hidden
 from .outline import Finish, Outline
 from .signature import ArraySpec, Described
 from .stages import STAGES
@@ -48,7 +48,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..ir.graph import Graph
+    from .native import NativeProgram
     from .product import Product
+    from .restored import RestoredProgram
     from .trace import Traced
 
     Array = NDArray[Any]
@@ -66,7 +68,8 @@ class Program:
         """`early`: the step need not be traced, if that is not needed for a call."""
         self._step = step
         self._reason = reason
-        self._native: NativeProgram | None = None
+        self._native: NativeProgram | RestoredProgram | None = None
+        self._bundle: list[Any] | None = None
         self.name = step.name
         self._find_seconds = self._trace_seconds = 0.0
         self._early: Early | None = None
@@ -82,7 +85,7 @@ class Program:
             self._early = look(self._step, call)
             found = None if self._early is None else self._early.find()
         if found is None:
-            build_ahead(keep=self._step.options.cache)
+            native.build_ahead(keep=self._step.options.cache)
         self._find_seconds = time.perf_counter() - start
         if found is None:
             return False
@@ -90,8 +93,8 @@ class Program:
         self.outline: Outline
         self._key: str | None
         self._product: Product | None
-        self.outline, self.hidden, self._key, self._product = found
-        self._early = None
+        self.outline, self.hidden, self._key, self._bundle, self._product = found
+        self._early, self._found = None, True
         return True
 
     def _take_traced(self, call: Call) -> None:
@@ -100,14 +103,21 @@ class Program:
         start = time.perf_counter()
         unseen = nullcontext() if self._early is None else self._early.watching()
         with unseen, tracing.reachable.constants_unchanged(self._step.function):
-            self._traced, self.hidden = self._trace(call)
+            self._traced, self.hidden = trace.trace_without_unread(
+                self._step.function,
+                call.bound.args,
+                call.bound.kwargs,
+                name=self.name,
+                static_argnames=self._step.options.static_argnames,
+            )
         self.outline = self._traced
         self._trace_seconds = time.perf_counter() - start
         start = time.perf_counter()
         self._key = fingerprint.program_key(self._traced.graph, self._step.options)
-        self._product = None if self._key is None else find(self._key)
+        self._product = None if self._key is None else native.find(self._key)
         self._find_seconds += time.perf_counter() - start
-        if self._product is None:
+        self._found = self._product is not None
+        if not self._found:
             self.graph()
 
     @property
@@ -135,31 +145,6 @@ class Program:
     def _lowered(self) -> pipeline.Lowered:
         options = self._step.options
         return pipeline.lower(self.traced.graph, optimize=options.optimize, verify=options.check)
-
-    def _trace(self, call: Call) -> tuple[Traced, Hidden]:
-        """The step traced, once more where something can be hidden from the program; the second
-        trace shows that it does without."""
-        options, bound = self._step.options, call.bound
-
-        def traced(hidden: Hidden) -> Traced:
-            return trace.trace(
-                self._step.function,
-                bound.args,
-                bound.kwargs,
-                name=self.name,
-                static_argnames=options.static_argnames,
-                hidden=hidden,
-                watch=True,
-            )
-
-        first = traced(NONE)
-        if not first.unread:
-            return first, NONE
-        try:
-            second = traced(first.unread)
-        except Exception:  # a read that went past Python's ways
-            return first, NONE
-        return (first, NONE) if first.unread & second.read else (second, first.unread)
 
     # --- inspection ----------------------------------------------------------------------
 
@@ -197,9 +182,8 @@ class Program:
         phase = reports.Phase
         phases = [] if self._traced is None else [phase("trace", "trace", self._trace_seconds)]
         fired: Mapping[str, int] = {}
-        name = "find" if self._product is None else "cache"
-        phases.append(phase("trace", name, self._find_seconds))
-        if self._product is None:
+        phases.append(phase("trace", "cache" if self._found else "find", self._find_seconds))
+        if not self._found:
             passes, fired = self._lowered.timings, self._lowered.fired
             phases += [phase(t.stage, t.name, t.seconds, (t.before, t.after)) for t in passes]
         if self.compiled:
@@ -236,7 +220,7 @@ class Program:
         return self._native is not None
 
     @property
-    def native(self) -> NativeProgram:
+    def native(self) -> NativeProgram | RestoredProgram:
         """The native step, compiled on first use."""
         if self._native is None:
             with MAKING:
@@ -244,26 +228,39 @@ class Program:
                     self._native = self._build()
         return self._native
 
-    def _build(self) -> NativeProgram:
-        options = self._step.options
-        if self._product is not None:
+    def _build(self) -> NativeProgram | RestoredProgram:
+        made: NativeProgram | RestoredProgram | None = None
+        if self._bundle is not None:
             with undisturbed():
-                made = restore(self._product, options.run)
-        else:
-            graph = self.graph("planned")
-            made = build(graph, options.run, keep=options.cache, key=self._key)
-        if self._early is not None and self._key is not None:
-            self._early.leave(self.outline, self.hidden, self._key)
-        self._early = None  # it holds what the step reaches
+                made = restored.restored(self._bundle, self._step.options.run, self._build_whole)
+            self._bundle = None
+        if made is None:
+            made = self._build_whole()
         if os.environ.get("TAPELESS_LOG", "").lower() not in ("", "0", "off"):
             self._log(sum(seconds for _, seconds in made.timings))
         return made
 
-    def _log(self, native: float) -> None:
-        passes = self._lowered.timings if self._product is None else ()
+    def _build_whole(self) -> NativeProgram:
+        """The native step with all that can be asked about it."""
+        options = self._step.options
+        if self._found and self._product is None and self._key is not None:
+            self._product = native.find(self._key)
+        if self._product is not None:
+            with undisturbed():
+                made = native.restore(self._product, options.run)
+        else:
+            graph = self.graph("planned")
+            made = native.build(graph, options.run, keep=options.cache, key=self._key)
+        if self._early is not None and self._key is not None:
+            self._early.leave(self.outline, self.hidden, self._key, made.bundle())
+        self._early = None  # it holds what the step reaches
+        return made
+
+    def _log(self, seconds: float) -> None:
+        passes = () if self._found else self._lowered.timings
         before = self._trace_seconds + self._find_seconds + sum(t.seconds for t in passes)
-        verb = "compiled" if self._product is None else "loaded from the cache"
-        total, own = map(table.seconds_text, (before + native, native))
+        verb = "loaded from the cache" if self._found else "compiled"
+        total, own = map(table.seconds_text, (before + seconds, seconds))
         took = f"{verb} in {total}, {own} of it native code"
         print(f"tapeless: {self.name} {took} ({self._reason})", file=sys.stderr)
 

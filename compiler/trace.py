@@ -82,6 +82,38 @@ def trace(
     return _record(fn, bound, described, guard, name, watch)
 
 
+def trace_without_unread(
+    fn: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    name: str,
+    static_argnames: Collection[str] = (),
+) -> tuple[Traced, Hidden]:
+    """`trace`, once more where attributes can be hidden from the program; the second trace shows
+    that it does without. Needs the lock `MAKING`."""
+
+    def traced(hidden: Hidden) -> Traced:
+        return trace(
+            fn,
+            args,
+            kwargs,
+            name=name,
+            static_argnames=static_argnames,
+            hidden=hidden,
+            watch=True,
+        )
+
+    first = traced(NONE)
+    if not first.unread:
+        return first, NONE
+    try:
+        second = traced(first.unread)
+    except Exception:  # a read that went past Python's ways
+        return first, NONE
+    return (first, NONE) if first.unread & second.read else (second, first.unread)
+
+
 def retrace(fn: Callable[..., Any], described: Described, name: str) -> Traced:
     """Record one run of `fn` on arguments of which no more than this is left."""
     bound = inspect.BoundArguments(parameters(fn), OrderedDict())

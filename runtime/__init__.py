@@ -5,4 +5,6 @@ Only this package imports llvmlite, when something is compiled, and numba, when 
 
 from ..ir import late
 
-late.modules(__name__, "engine", "functions", "poison")  # a step from the cache does without
+late.modules(
+    __name__, "blas", "blas_threads", "elf", "engine", "functions", "matrix", "poison"
+)  # a step from the cache does without

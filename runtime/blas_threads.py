@@ -9,8 +9,6 @@ a module of their own, loaded once.
 
 from typing import Final
 
-THREAD_FUNCTIONS: Final = ("lower_threads", "restore_threads")
-
 WITHOUT_THREADS: Final = """
 define i1 @lower_threads(i1 %lowers) { ret i1 0 }
 define void @restore_threads(i1 %lowered) { ret void }

@@ -30,7 +30,8 @@ from .callpath import (
     Number,
     Returns,
 )
-from .loading import assemble, assemble_ahead, is_assembled, link
+from .loading import Made, assemble, assemble_ahead, is_assembled, shared
+from .needs import CALL_PATH
 from .store import Store, recall
 
 if TYPE_CHECKING:
@@ -210,20 +211,31 @@ def _methods(store: Store | None = None) -> tuple[Method, ...] | None:
     """The compiled functions, or None where they do not work."""
     if not _layout_is_known():
         return None
-    text = _text()
-    symbols = tuple(f"tapeless_{name}" for name in _FUNCTIONS)
     imports = {name: _address(name) for name in _PYTHON}
     imports["PyArray_NewFromDescr"] = _numpy_address(_NEW_FROM_DESCR)
+    known = store is not None and CALL_PATH in store.shared  # hence proven
     try:
-        linked = link([assemble(text, store)], symbols, imports)
+        linked = shared(CALL_PATH, store, lambda: _made(store), lambda symbols: imports)
     except ImportError:
         return None
     methods = tuple(
-        Method(name.encode(), linked.addresses[symbol], flags, None)
-        for symbol, (name, flags) in zip(symbols, _FUNCTIONS.items(), strict=True)
+        Method(name.encode(), linked.addresses[_symbol(name)], flags, None)
+        for name, flags in _FUNCTIONS.items()
     )
     methods[0].keep_alive = linked
-    return methods if _is_proven(methods, text, store) else None
+    if known or _is_proven(methods, store):
+        return methods
+    if store is not None:
+        store.shared.pop(CALL_PATH, None)
+    return None
+
+
+def _made(store: Store | None) -> Made:
+    return Made([assemble(_text(), store)], map(_symbol, _FUNCTIONS))
+
+
+def _symbol(name: str) -> str:
+    return f"tapeless_{name}"
 
 
 def _address(name: str) -> int:
@@ -285,9 +297,10 @@ def _samples() -> Iterator[Any]:
         yield np.dtype(code).type(1.7)
 
 
-def _is_proven(methods: Sequence[Method], text: str, store: Store | None) -> bool:
+def _is_proven(methods: Sequence[Method], store: Store | None) -> bool:
     """Whether the native form agrees with the Python form: tried now, or by an earlier process of
     the same Python, NumPy and machine that kept it."""
+    text = _text()
     if recall(store, "call path agrees", text) is not None:
         return True
     from .callpath_proof import agree  # lazily: it imports this module, and runs once per machine

@@ -1,11 +1,12 @@
-"""Object code into memory, without LLVM: ELF for x86-64, as LLVM emits it for generated code.
+"""Object code linked without LLVM: ELF for x86-64, as LLVM emits it for generated code.
 
     image = load([object_code, ...], ("step",), {"blas_sgemm": address})
     image.addresses["step"]
+    prelinked = prelink([object_code, ...], ("step",))      the same in two steps
 
-Sections go into one private mapping, code first, then what is only read, then what is written;
-relocations are applied, and only then is the code made executable and no longer writable. A
-function from elsewhere is reached through a stub, `jmp *slot`, since it may be far away.
+Sections are laid out code first, then what is only read, then what is written; relocations are
+applied as far as they do not depend on the process (`runtime/image.py` does the rest). A function
+from elsewhere is reached through a stub, `jmp *slot`, since it may be far away.
 
 What LLVM emits for position-independent code is known; whatever is not (thread-local data,
 constructors, other relocations) raises UnsuitedError before anything runs, and so does a system
@@ -15,15 +16,12 @@ of the arithmetic: System V Application Binary Interface, AMD64 Architecture Pro
 
 from __future__ import annotations
 
-import ctypes
 import mmap
-import os
 import struct
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from ..ir.record import dataclass
+from .image import Image, Prelinked, UnsuitedError
 
 _HEADER: Final = struct.Struct("<16sHHIQQQIHHHHHH")
 _SECTION: Final = struct.Struct("<IIQQQQIIQQ")
@@ -49,31 +47,21 @@ _STUB: Final = struct.Struct("<HIH")  # jmp *slot(%rip), padded to 8 bytes
 _JMP: Final = 0x25FF
 
 
-class UnsuitedError(Exception):
-    """Object code, or a system, that is not for this loader."""
-
-
-@dataclass(frozen=True)
-class Image:
-    """Code in memory, as long as this object lives."""
-
-    addresses: Mapping[str, int]
-    memory: mmap.mmap
-
-
-def is_suited() -> bool:
-    """Whether this system can have such code."""
-    return sys.platform == "linux" and os.uname().machine == "x86_64" and sys.maxsize > 2**32
-
-
 def load(images: Iterable[bytes], exports: Iterable[str], imports: Mapping[str, int]) -> Image:
     """Load object code; `imports` are the addresses of symbols from elsewhere, the C library's
     excepted. UnsuitedError if that is not for this loader; nothing was executed then."""
+    return prelink(images, exports).image(lambda symbols: imports)
+
+
+def prelink(
+    images: Iterable[bytes], exports: Iterable[str], absent: Iterable[str] = ()
+) -> Prelinked:
+    """Link object code; UnsuitedError if it is not for this linker. Functions that are `absent` are
+    never reached: `abort` stands in for them."""
     try:
         objects = [_Object(image) for image in images]
-        layout = _Layout(objects)
-        return _Loading(objects, layout, _map(layout.size)).image(exports, imports)
-    except (struct.error, IndexError, ValueError, OSError) as error:
+        return _Linking(objects, _Layout(objects)).prelinked(exports, frozenset(absent))
+    except (struct.error, IndexError, ValueError) as error:
         raise UnsuitedError(str(error)) from error
 
 
@@ -191,21 +179,23 @@ class _Layout:
         self.bounds.append(self.size)
 
 
-class _Loading:
-    """The objects on their way into memory."""
+class _Linking:
+    """The objects on their way into one image. An address is the offset in it."""
 
-    def __init__(self, objects: list[_Object], layout: _Layout, memory: mmap.mmap) -> None:
-        self.objects, self.layout, self.memory = objects, layout, memory
-        self.base = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    def __init__(self, objects: list[_Object], layout: _Layout) -> None:
+        self.objects, self.layout = objects, layout
+        self.memory = bytearray(layout.size)
+        self.based: list[int] = []
+        self.slots: list[tuple[int, str]] = []
         self.defined = self._definitions()
 
-    def image(self, exports: Iterable[str], imports: Mapping[str, int]) -> Image:
+    def prelinked(self, exports: Iterable[str], absent: Collection[str]) -> Prelinked:
         for (i, k), place in self.layout.places.items():
             section = self.objects[i].sections[k]
             if section.kind == _PROGBITS:
                 self.memory[place : place + section.size] = self.objects[i].content(section)
         for name, link in self.layout.links.items():
-            self._link(name, link, imports)
+            self._link(name, link)
         for i, found in enumerate(self.objects):
             for k, relocations in found.relocations():
                 if (i, k) in self.layout.places:
@@ -213,8 +203,14 @@ class _Loading:
                         self._relocate(i, k, *relocation)
         missing = [name for name in exports if name not in self.defined]
         _expect(not missing, f"no {', '.join(missing)}")
-        self._protect()
-        return Image({name: self.defined[name] for name in exports}, self.memory)
+        _, code, read, size = self.layout.bounds
+        return Prelinked(
+            bytes(self.memory.rstrip(b"\0")),
+            (code, read, size),
+            {name: self.defined[name] for name in exports},
+            tuple(self.based),
+            tuple((place, "abort" if s in absent else s) for place, s in self.slots),
+        )
 
     def _definitions(self) -> dict[str, int]:
         """The addresses of the symbols that are seen from outside their object."""
@@ -232,29 +228,42 @@ class _Loading:
         return found
 
     def _address(self, i: int, symbol: _Symbol) -> int:
-        if symbol.section == _ABSOLUTE:
-            return symbol.value
         place = self.layout.places.get((i, symbol.section))
         if place is None:
             raise UnsuitedError(f"{symbol.name or 'a symbol'} is nowhere")
-        return self.base + place + symbol.value
+        return place + symbol.value
 
-    def _link(self, name: str, link: int, imports: Mapping[str, int]) -> None:
+    def _link(self, name: str, link: int) -> None:
         """Fill the slot of a symbol, and write the stub that jumps to one from elsewhere."""
         stub, slot = self.layout.stubs + link, self.layout.slots + link
         address = self.defined.get(name)
         if address is None:
-            address = imports.get(name) or _process_symbol(name)
+            self.slots.append((slot, name))
             _STUB.pack_into(self.memory, stub, _JMP, slot - (stub + 6), 0)
-        struct.pack_into("<Q", self.memory, slot, address)
+        else:
+            self.based.append(slot)
+            struct.pack_into("<Q", self.memory, slot, address)
 
     def _relocate(self, i: int, k: int, offset: int, kind: int, index: int, addend: int) -> None:
         width, form = _FIELDS.get(kind, (4, "<i"))
         _expect(offset + width <= self.objects[i].sections[k].size, "a relocation beyond the end")
         place = self.layout.places[i, k] + offset
-        value = self._value(i, self.objects[i].symbols[index], kind) + addend
-        relative = 0 if kind == _ABS64 else self.base + place
-        struct.pack_into(form, self.memory, place, value - relative)
+        symbol = self.objects[i].symbols[index]
+        if kind == _ABS64:
+            value = self._absolute(i, symbol, place) + addend
+            struct.pack_into(form, self.memory, place, value % 2**64)
+        else:
+            value = self._value(i, symbol, kind) + addend
+            struct.pack_into(form, self.memory, place, value - place)
+
+    def _absolute(self, i: int, symbol: _Symbol, place: int) -> int:
+        """What the address of a symbol is before that of the image, or of a symbol from elsewhere,
+        is added to it."""
+        if symbol.binding != _LOCAL and symbol.name not in self.defined:
+            self.slots.append((place, symbol.name))
+            return 0
+        self.based.append(place)
+        return self._address(i, symbol) if symbol.binding == _LOCAL else self.defined[symbol.name]
 
     def _value(self, i: int, symbol: _Symbol, kind: int) -> int:
         """What a relocation of a kind refers to: the symbol, its slot, or its stub."""
@@ -263,46 +272,11 @@ class _Loading:
             return self._address(i, symbol)
         link = self.layout.links[symbol.name]
         if kind in _GOT:
-            return self.base + self.layout.slots + link
+            return self.layout.slots + link
         if symbol.name in self.defined and kind in _DIRECT:
             return self.defined[symbol.name]
-        if kind == _ABS64:
-            return int(struct.unpack_from("<Q", self.memory, self.layout.slots + link)[0])
         _expect(kind == _PLT32, f"a relocation of type {kind} to {symbol.name}")
-        return self.base + self.layout.stubs + link
-
-    def _protect(self) -> None:
-        start, code, read, _ = self.layout.bounds
-        _protect(self.base + start, code - start, mmap.PROT_READ | mmap.PROT_EXEC)
-        _protect(self.base + code, read - code, mmap.PROT_READ)
-
-
-def _map(size: int) -> mmap.mmap:
-    """Private memory on pages of its own; it is given back with the object."""
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-    return mmap.mmap(-1, max(size, 1), flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
-
-
-def _protect(address: int, size: int, protection: int) -> None:
-    if not size:
-        return
-    function = _process().mprotect
-    function.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    if function(address, size, protection) != 0:
-        raise OSError(ctypes.get_errno(), "the system refuses executable memory")
-
-
-def _process_symbol(name: str) -> int:
-    """The address of a function of this process, the C library's among them."""
-    try:
-        function = getattr(_process(), name)
-    except AttributeError:
-        raise UnsuitedError(f"{name} is not defined") from None
-    return ctypes.cast(function, ctypes.c_void_p).value or 0
-
-
-def _process() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
+        return self.layout.stubs + link
 
 
 def _expect(condition: object, what: str) -> None:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +24,13 @@ import numpy as np
 
 from ..ir.record import dataclass
 from .ahead import ahead, dropping
+from .bundle import DRIVER
 from .clock import Clock
 from .driver import Callee, translate
 from .kernels import Kernel, Origin, compiled, engine, kernel_symbol, kernel_table, lowered
 from .making import MAKING
 from .modes import DEFAULTS, RunOptions
-from .module import DRIVER, NativeModule, load, load_ahead, remembered, written
+from .module import NativeModule, load, load_ahead, remembered, written
 from .spec import ROUTINES, KernelSpec, routine_symbol
 from .store import Store, warn_once
 
@@ -62,7 +62,7 @@ def compile_source(
             if store is None:
                 raise
             warn_once(f"{store.folder}: {error}; compiled again and replaced")
-            return making.module(replace(store, reads=False))
+            return making.module(store.without_reading())
 
 
 @dataclass

@@ -16,7 +16,7 @@ from functools import cache
 from typing import Final
 
 from .builder import BITS, KEPT
-from .loading import Linked, link
+from .loading import Linked, Made, no_imports, shared
 from .store import Store, kept
 
 _REGISTER_BITS: Final = 512
@@ -41,6 +41,11 @@ def export_functions(words: Iterable[str], store: Store | None) -> dict[str, int
     for word in words:
         addresses |= _linked(word, store).addresses
     return addresses
+
+
+def shared_name(word: str) -> str:
+    """The name of a function's code among what programs share."""
+    return f"function {word}"
 
 
 def functions_ahead(words: Iterable[str], store: Store | None) -> None:
@@ -73,5 +78,10 @@ def _linked(word: str, store: Store | None) -> Linked:
 
         return made(_text(word), "optimised")
 
-    image = kept(store, _parts(word), make)
-    return link([image], [function_symbol(op, dtype, n) for n in (0, *lane_counts(dtype))], {})
+    names = [function_symbol(op, dtype, n) for n in (0, *lane_counts(dtype))]
+    return shared(
+        shared_name(word),
+        store,
+        lambda: Made([kept(store, _parts(word), make)], names),
+        no_imports,
+    )

@@ -3,19 +3,22 @@
     image = assemble(text, store)            object code, from the store if it was made before
     image = assemble(text, store, "straight")           of code that runs once, made quickly
     linked = link([image], ("step",), {"k0": address})
+    linked = shared("pool", store, lambda: ([image], ("split",)))        of code all programs share
 
-On Linux and x86-64 `runtime/elf.py` loads it; LLVM does elsewhere, and whatever that loader does
+On Linux and x86-64 `runtime/elf.py` links it; LLVM does elsewhere, and whatever that linker does
 not know. What runs always comes from object code, so it has the same bits fresh and from the store.
 Importing this module does not import llvmlite; what is not in the store does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+import contextlib
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Literal, NamedTuple
 
 from ..ir.record import dataclass
 from . import elf
+from .image import Image, Imports, UnsuitedError, is_suited, process_symbol, unpack
 from .store import Store, kept
 
 Form = Literal["optimised", "loops", "straight"]
@@ -35,15 +38,53 @@ def link(images: Iterable[bytes], exports: Iterable[str], imports: Mapping[str, 
     """Load object code; `imports` gives the addresses of the symbols it takes from elsewhere, the
     C library's excepted. RuntimeError if it cannot be loaded."""
     found, names = tuple(images), tuple(exports)
-    if elf.is_suited():
+    if is_suited():
         try:
-            image = elf.load(found, names, imports)
-            return Linked(image.addresses, image.memory)
-        except elf.UnsuitedError:  # LLVM loads it, or says what is wrong
+            return loaded(elf.prelink(found, names).image(lambda symbols: imports))
+        except UnsuitedError:  # LLVM loads it, or says what is wrong
             pass
     from .link import link_by_llvm  # lazily: llvmlite
 
     return link_by_llvm(found, names, imports)
+
+
+class Made(NamedTuple):
+    """Object code, the symbols it is for, and the functions it declares but never reaches."""
+
+    images: Iterable[bytes]
+    exports: Iterable[str]
+    absent: Iterable[str] = ()
+
+
+def shared(name: str, store: Store | None, make: Callable[[], Made], imports: Imports) -> Linked:
+    """Code that programs share, known by a name to this package on this machine: what a program of
+    an earlier process brought along in `store.shared`; else it is made, and left there for programs
+    that are left to later processes. Where LLVM links it, nothing is."""
+    packed = None if store is None else store.shared.get(name)
+    if packed is not None:
+        with contextlib.suppress(UnsuitedError):  # it is made as if it were not there
+            return loaded(unpack(packed).image(imports))
+    made = make()
+    images, exports, absent = tuple(made.images), tuple(made.exports), tuple(made.absent)
+    if is_suited():
+        with contextlib.suppress(UnsuitedError):
+            prelinked = elf.prelink(images, exports, absent)
+            linked = loaded(prelinked.image(imports))
+            if store is not None:
+                store.shared[name] = prelinked.pack()
+            return linked
+    unreached = dict.fromkeys(absent, process_symbol("abort") if absent else 0)
+    return link(images, exports, {**imports(None), **unreached})
+
+
+def no_imports(symbols: Collection[str] | None) -> Mapping[str, int]:
+    """The imports of code that takes nothing but the C library's."""
+    return {}
+
+
+def loaded(image: Image) -> Linked:
+    """An image as any other machine code."""
+    return Linked(image.addresses, image.memory)
 
 
 def assemble(text: str, store: Store | None, form: Form = "loops") -> bytes:

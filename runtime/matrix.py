@@ -9,20 +9,21 @@ later process needs no text and no llvmlite.
 
 from __future__ import annotations
 
-import ctypes
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING
 
-from .blas import Blas, find, find_address, platform_functions
-from .blas_threads import THREAD_FUNCTIONS, WITH_THREADS, WITHOUT_THREADS
-from .loading import Linked, assemble, link
+from . import blas, blas_threads
+from .image import unpack
+from .loading import Linked, Made, assemble, no_imports, shared
+from .pool import SHARED as POOL
 from .pool import export_pool
-from .spec import ROUTINES, WINDOW_ROUTINES, routine_symbol
+from .spec import ROUTINES, THREAD_FUNCTIONS, WINDOW_ROUTINES, routine_symbol
 from .store import Store, kept, recall
 
-_WINDOW_PARTS: Final = ("window routines",)
+if TYPE_CHECKING:
+    from .blas import Blas
 
 Products = frozenset[tuple[str, tuple[int, ...]]]
 """Calls of routines with their integer operands: flags, extents and strides."""
@@ -54,17 +55,53 @@ def export_routines(
 ) -> dict[str, int]:
     """The C functions for "f32" or "f64", symbol to address; they stay loaded. With `products` they
     are good for those alone, and consist of what those run through."""
-    blas = find(store)
-    imports = {**export_pool(store), **_thread_functions(store).addresses, **platform_functions()}
-    if blas is not None:
-        imports |= {f"blas_{name}": address for name, address in blas.addresses.items()}
-    images = _images(dtype, blas, products, store)
-    absent = images.pop().decode().split()
-    imports |= dict.fromkeys(absent, find_address(ctypes.CDLL(None), "abort") if absent else 0)
-    names = ROUTINES if products is None else {name for name, _ in products}
-    linked = link(images, [routine_symbol(name, dtype) for name in names], imports)
+
+    def make() -> Made:
+        *images, absent = _images(dtype, blas.find(store), products, store)
+        names = ROUTINES if products is None else {name for name, _ in products}
+        symbols = [routine_symbol(name, dtype) for name in names]
+        return Made(images, symbols, absent.decode().split())
+
+    alone = _name(dtype, store, products)
+    known = store is not None and alone in store.shared
+    name = alone if known else _name(dtype, store, products, blas.find(store))
+    linked = shared(name, store, make, lambda symbols: _imports(symbols, store))
+    packed = None if store is None else store.shared.get(name)
+    if store is not None and packed and not any(map(_is_of_blas, unpack(packed).symbols)):
+        store.shared[alone] = packed
     _keep().append(linked)
     return dict(linked.addresses)
+
+
+def shared_names(dtype: str, store: Store, products: Products | None) -> list[str]:
+    """The names under which this code and what it calls are among what programs share. Code that
+    does without the BLAS goes by one that does not depend on it, and nobody looks for one."""
+    alone = _name(dtype, store, products)
+    if alone in store.shared:
+        return [POOL, alone]
+    found = blas.find(store)
+    return [POOL, _threads_name(found), _name(dtype, store, products, found)]
+
+
+def _name(dtype: str, store: Store | None, products: Products | None, *bound: Blas | None) -> str:
+    choice = measured_choice(dtype, store)
+    form = (part for found in bound for part in _form(found))
+    return ", ".join([f"routines {dtype}", f"tiles below {choice}", _wanted(products), *form])
+
+
+def _is_of_blas(symbol: str) -> bool:
+    return symbol.startswith("blas_") or symbol in THREAD_FUNCTIONS
+
+
+def _imports(symbols: Collection[str] | None, store: Store | None) -> dict[str, int]:
+    """What the routines call."""
+    imports = export_pool(store)
+    if symbols is None or any(map(_is_of_blas, symbols)):
+        imports = {**imports, **blas.platform_functions(), **_thread_functions(store).addresses}
+        found = blas.find(store)
+        if found is not None:
+            imports |= {f"blas_{name}": address for name, address in found.addresses.items()}
+    return imports
 
 
 @cache
@@ -76,17 +113,31 @@ def export_window_routines(dtype: str, store: Store | None) -> dict[str, int]:
 
         return made(_window_text(dtype), "loops")
 
-    image = kept(store, (*_WINDOW_PARTS, dtype), make)
-    linked = link([image], [routine_symbol(name, dtype) for name in WINDOW_ROUTINES], {})
+    symbols = [routine_symbol(name, dtype) for name in WINDOW_ROUTINES]
+    linked = shared(
+        window_name(dtype),
+        store,
+        lambda: Made([kept(store, _window_parts(dtype), make)], symbols),
+        no_imports,
+    )
     _keep().append(linked)
     return dict(linked.addresses)
+
+
+def window_name(dtype: str) -> str:
+    """The name of this code among what programs share."""
+    return f"window routines {dtype}"
+
+
+def _window_parts(dtype: str) -> tuple[str, ...]:
+    return "window routines", dtype
 
 
 def window_routines_ahead(dtype: str, store: Store | None) -> None:
     """Say that they will be exported: another thread may begin to make them."""
     from .ahead import ahead  # lazily: see above
 
-    if store is None or not store.has(store.key(*_WINDOW_PARTS, dtype)):
+    if store is None or not store.has(store.key(*_window_parts(dtype))):
         ahead(_window_text(dtype), "loops")
 
 
@@ -112,39 +163,52 @@ def measured_choice(dtype: str, store: Store | None) -> int | None:
 
 @cache
 def _thread_functions(store: Store | None) -> Linked:
-    blas = find(store)
-    if blas is None or not blas.has_threads:
-        return link([assemble(WITHOUT_THREADS, store)], THREAD_FUNCTIONS, {})
-    imports = {"get_threads": blas.get_threads, "set_threads": blas.set_threads}
-    return link([assemble(WITH_THREADS, store)], THREAD_FUNCTIONS, imports)
+    found, text = blas.find(store), blas_threads.WITHOUT_THREADS
+    imports: dict[str, int] = {}
+    if found is not None and found.has_threads:
+        text = blas_threads.WITH_THREADS
+        imports = {"get_threads": found.get_threads, "set_threads": found.set_threads}
+
+    def make() -> Made:
+        return Made([assemble(text, store)], THREAD_FUNCTIONS)
+
+    return shared(_threads_name(found), store, make, lambda symbols: imports)
+
+
+def _threads_name(found: Blas | None) -> str:
+    """The name of that code among what programs share."""
+    return f"thread functions: {', '.join(_form(found))}"
 
 
 def _images(
-    dtype: str, blas: Blas | None, products: Products | None, store: Store | None
+    dtype: str, found: Blas | None, products: Products | None, store: Store | None
 ) -> list[bytes]:
     """The object code, from the store or made now; the last one lists the functions that it
     declares and lacks, since they are never reached."""
-    choice = None if blas is None else measured_choice(dtype, store)
+    choice = None if found is None else measured_choice(dtype, store)
 
     def make() -> bytes:
         from .product_parts import host_parts  # lazily: llvmlite
         from .routines import routine_images
 
         if products is None:
-            return _pack([*routine_images(dtype, blas, choice), b""])
+            return _pack([*routine_images(dtype, found, choice), b""])
         images, absent = host_parts(dtype, choice, store).images(products)
         return _pack([*images, " ".join(absent).encode()])
 
-    wanted = "all" if products is None else repr(sorted(products))
-    parts = ("routines", dtype, *_form(blas), f"tiles below {choice}", wanted)
+    parts = ("routines", dtype, *_form(found), f"tiles below {choice}", _wanted(products))
     return _unpack(kept(store, parts, make))
 
 
-def _form(blas: Blas | None) -> tuple[str, ...]:
+def _wanted(products: Products | None) -> str:
+    return "all" if products is None else repr(sorted(products))
+
+
+def _form(found: Blas | None) -> tuple[str, ...]:
     """What the code depends on besides this machine and this package."""
-    if blas is None:
+    if found is None:
         return ("tiles",)
-    return "blas", f"{blas.int_bits} bits", f"threads={blas.has_threads}"
+    return "blas", f"{found.int_bits} bits", f"threads={found.has_threads}"
 
 
 def _pack(images: Sequence[bytes]) -> bytes:

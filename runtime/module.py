@@ -16,34 +16,25 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ..ir.record import dataclass
-from . import functions
+from . import functions, matrix
+from .bundle import DRIVER
 from .clock import Clock
 from .files import keep
 from .identity import sha256
 from .kernels import Kernel, Origin, kernel_table
 from .loading import Linked, assemble, assemble_ahead, link
 from .making import MAKING
-from .matrix import (
-    Products,
-    called_products,
-    export_routines,
-    export_window_routines,
-    window_routines_ahead,
-)
 from .modes import DEFAULTS, RunOptions
+from .needs import addresses, needs_of
 from .places import source_directory
-from .pool import export_pool, pool_ahead, thread_cell, thread_count
-from .spec import WINDOWS
+from .pool import pool_ahead
 from .store import Store
 
 if TYPE_CHECKING:
     from .lowering import Lowered
-
-DRIVER: Final = "step"
-"""The function of generated source that calls the others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,23 +124,15 @@ def load(
 ) -> Linked:
     """Load a driver with the kernels it calls that are not loaded yet. RuntimeError if the object
     code cannot be loaded."""
-    threads, table = thread_count(options.threads), kernel_table()
+    table = kernel_table()
     distinct = {kernel.symbol: kernel for kernel in kernels}
-    addresses = {symbol: table.address(symbol) for symbol in distinct}
-    imports = {symbol: address for symbol, address in addresses.items() if address is not None}
+    found = {symbol: table.address(symbol) for symbol in distinct}
+    imports = {symbol: address for symbol, address in found.items() if address is not None}
     new = [kernel for symbol, kernel in distinct.items() if symbol not in imports]
-    products, windows, words = _calls(text, new)
-    if products or windows or words:
-        clock.done("link")
-        for dtype, called in products.items():
-            imports |= export_routines(dtype, store, called)
-        for dtype in windows:
-            imports |= export_window_routines(dtype, store)
-        imports |= functions.export_functions(words, store) if words else {}
-        clock.done("routines")
-    if _uses_pool(text):
-        imports |= export_pool(store)
-        imports["tapeless_threads"] = ctypes.addressof(thread_cell(threads))
+    needs = needs_of(text, new)
+    clock.done("link")
+    imports |= addresses(needs, store, options)
+    clock.done("routines" if needs.calls else "link")
     images = [*(kernel.image for kernel in new), assemble(text, store, "straight")]
     linked = link(images, (DRIVER, *(kernel.symbol for kernel in new)), imports)
     table.add(new, linked)
@@ -165,35 +148,17 @@ def load_ahead(
     table = kernel_table()
     new = [kernel for symbol, kernel in kernels.items() if table.address(symbol) is None]
     assemble_ahead(text, store, "straight")
-    if _uses_pool(text):
+    needs = needs_of(text, new)
+    if needs.pool:
         pool_ahead(store)
-    products, windows, words = _calls(text, new)
-    if words:
-        functions.functions_ahead(words, store)
-    for dtype in windows:
-        window_routines_ahead(dtype, store)
-    for dtype, called in products.items():
-        export_routines(dtype, store, called)
-    if products:
+    if needs.functions:
+        functions.functions_ahead(needs.functions, store)
+    for dtype in needs.windows:
+        matrix.window_routines_ahead(dtype, store)
+    for dtype, products in needs.products.items():
+        matrix.export_routines(dtype, store, products)
+    if needs.products:
         clock.done("routines")
-
-
-def _calls(
-    text: str, kernels: Iterable[Kernel | Lowered]
-) -> tuple[dict[str, Products | None], list[str], list[str]]:
-    """The matrix products, by dtype, the dtypes of routines for windows, and the elementary
-    functions that a driver and its kernels call."""
-    products, windows = called_products(text), list[str]()
-    for name in dict.fromkeys(name for kernel in kernels for name in kernel.routines):
-        if name.startswith(WINDOWS):
-            windows.append(name.removeprefix(WINDOWS))
-        else:
-            products[name] = None
-    return products, windows, [*dict.fromkeys(x for kernel in kernels for x in kernel.functions)]
-
-
-def _uses_pool(text: str) -> bool:
-    return "@tapeless_threads" in text
 
 
 def written(source: str) -> str:

@@ -41,7 +41,7 @@ from functools import cache
 from typing import Final
 
 from .cores import wanted_threads
-from .loading import Linked, assemble, assemble_ahead, link
+from .loading import Linked, Made, assemble, assemble_ahead, no_imports, shared
 from .modes import MODES_TEXT
 from .store import Store
 
@@ -61,6 +61,9 @@ LONG: Final = 10_000_000
 at 24 MHz to 1 GHz, 10 ms or more."""
 
 TRIAL_WORDS: Final = 5
+
+SHARED: Final = "pool"
+"""The name of its code among what programs share."""
 
 EXPORTS: Final = ("tapeless_use_threads", "tapeless_split", "tapeless_begin", "tapeless_end")
 _OWN: Final = ("tapeless_reset_pool", "tapeless_close_pool")
@@ -167,12 +170,16 @@ def pool_ahead(store: Store | None) -> None:
 
 def _link(store: Store | None) -> Linked:
     if not has_pool():
-        return link([assemble(ALONE, store)], EXPORTS, {})
-    linked = link([assemble(pool_text(platform.machine()), store)], (*EXPORTS, *_OWN), {})
+        return shared(SHARED, store, lambda: Made([assemble(ALONE, store)], EXPORTS), no_imports)
+    linked = shared(SHARED, store, lambda: _made(store), no_imports)
     reset, close = (ctypes.CFUNCTYPE(None)(linked.addresses[symbol]) for symbol in _OWN)
     os.register_at_fork(after_in_child=reset)
     atexit.register(close)
     return linked
+
+
+def _made(store: Store | None) -> Made:
+    return Made([assemble(pool_text(platform.machine()), store)], (*EXPORTS, *_OWN))
 
 
 @cache

@@ -38,6 +38,10 @@ WINDOWS = "windows_"
 """Before a dtype: the library of these."""
 
 
+THREAD_FUNCTIONS = ("lower_threads", "restore_threads")
+"""What routines call around the BLAS (`runtime/blas_threads.py`)."""
+
+
 def routine_symbol(routine: str, dtype: str) -> str:
     """The C function behind `gemm_f32` and its kin."""
     return f"tapeless_{routine}_{dtype}"

@@ -28,7 +28,6 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Final
 
-from ..ir.record import dataclass
 from .files import (
     TEMPORARY,
     DefectError,
@@ -52,19 +51,32 @@ LIMIT: Final = 512 * 2**20
 _STALE_SECONDS: Final = 3600
 
 
-@dataclass(eq=False)
 class Store:
     """A folder of entries. `secret` is the key of the MAC, `identity` what every key depends on
     (`runtime/identity.py`), `sources` the digest of all sources of this package. With `reads=False`
-    it finds nothing, and only writes."""
+    it finds nothing, and only writes. `shared` is code that programs share, by name, as far as this
+    process came by it (`loading.shared`)."""
 
-    folder: str
-    secret: bytes
-    identity: str
-    sources: str = ""
-    limit: int = LIMIT
-    reads: bool = True
-    _held: int | None = None
+    def __init__(
+        self,
+        folder: str,
+        secret: bytes,
+        identity: str,
+        sources: str = "",
+        *,
+        limit: int = LIMIT,
+        reads: bool = True,
+    ) -> None:
+        self.folder, self.secret, self.identity, self.sources = folder, secret, identity, sources
+        self.limit, self.reads = limit, reads
+        self.shared: dict[str, bytes] = {}
+        self._held: int | None = None
+
+    def without_reading(self) -> Store:
+        """This store, to write into only."""
+        return Store(
+            self.folder, self.secret, self.identity, self.sources, limit=self.limit, reads=False
+        )
 
     def key(self, *parts: str) -> str:
         """The key of what is made of these parts here: by this package on this machine."""

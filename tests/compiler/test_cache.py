@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 import os
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from soak.children import HANGS
-from tapeless.runtime.store import open_store
+from tapeless.runtime.store import Store, open_store
 
 STEP = """
 import sys
@@ -95,6 +96,24 @@ def objects(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("objects/*") if path.name != "key")
 
 
+def contents(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Store, dict[str, bytes]]:
+    """The store in a folder, and its entries by name."""
+    monkeypatch.setenv("TAPELESS_CACHE", str(folder))
+    store = open_store()
+    assert store is not None
+    found = {path.name: store.get(path.name) for path in objects(folder)}
+    return store, {name: payload for name, payload in found.items() if payload is not None}
+
+
+def is_program(payload: bytes) -> bool:
+    """Whether an entry is a program that is found without a trace."""
+    return payload[:1] in (b"[", b"\xdb")  # a list of `marshal`'s
+
+
+def name_of(entries: dict[str, bytes], payload: bytes) -> str:
+    return next(name for name, other in entries.items() if other == payload)
+
+
 def test_a_second_process_takes_what_the_first_compiled(first, run, tmp_path):
     cold, compiled, warned = first[1]
     assert compiled and not warned
@@ -151,19 +170,37 @@ def test_damaged_entries_are_compiled_again_with_one_warning(cold, run, tmp_path
 
 def test_code_that_cannot_be_loaded_is_compiled_again(cold, run, tmp_path, monkeypatch):
     """The MAC is right, what it guards is not: object code of something else."""
-    monkeypatch.setenv("TAPELESS_CACHE", str(tmp_path))
-    store = open_store()
-    assert store is not None
-    entries = [path.name for path in objects(tmp_path)]
-    for name in entries:
-        payload = store.get(name)
-        assert payload is not None
+    store, entries = contents(tmp_path, monkeypatch)
+    for name, payload in entries.items():
         if b"kernel_" in payload[:100]:
-            at = payload.index(b"\x7fELF") if b"\x7fELF" in payload else len(payload) // 2
+            at = payload.index(b"\x7fELF")
             store.put(name, payload[:at] + bytes(64) + payload[at + 64 :])
+    assert run() == (cold, False, "")  # all code of the program is in one entry, too
+    (whole,) = filter(is_program, entries.values())
+    (tmp_path / "objects" / name_of(entries, whole)).unlink()
     bits, _, warned = run()
     assert bits == cold
     assert warned.count("tapeless cache:") == 1
+    assert run() == (cold, False, "")
+
+
+@pytest.mark.parametrize("code", [b"", b"nonsense", [b"nonsense", [{}, (), False], {}]])
+def test_a_program_whose_code_is_of_another_form_is_put_together(
+    cold, run, tmp_path, monkeypatch, code
+):
+    store, entries = contents(tmp_path, monkeypatch)
+    (whole,) = filter(is_program, entries.values())
+    names, asked, (key, outline, (manifest, _)) = marshal.loads(whole)
+    changed = [names, asked, [key, outline, [manifest, code]]]
+    store.put(name_of(entries, whole), marshal.dumps(changed))
+    assert run() == (cold, False, "")
+
+
+def test_a_program_is_one_entry(cold, run, tmp_path, monkeypatch):
+    _, entries = contents(tmp_path, monkeypatch)
+    for name, payload in entries.items():
+        if not is_program(payload):
+            (tmp_path / "objects" / name).unlink()
     assert run() == (cold, False, "")
 
 
@@ -210,10 +247,10 @@ modules = dict(sys.modules)
 assert not [n for n in modules if n.startswith(("numba", "llvmlite", "tapeless.passes."))]
 assert "tapeless.ir.graph" not in modules and "tapeless.compiler.tracing.recorder" not in modules
 late = [n for n, module in modules.items() if type(module).__name__ == "_Late"]
-unused = "checker codegen eager fingerprint interpret memory open_jacobians peaks pipeline profile"
-unused += " reports retracing table trace tracing verification zeros"
+unused = "checker codegen eager fingerprint interpret memory native open_jacobians peaks pipeline"
+unused += " profile reports retracing table trace tracing verification zeros"
 unused = ["tapeless.compiler." + n for n in unused.split()]
-unused += ["tapeless.runtime.engine", "tapeless.runtime.functions"]  # poison: the tests' own
+unused += ["tapeless.runtime." + n for n in "elf engine functions".split()]
 assert sorted(late) == unused, late
 """
 
@@ -243,13 +280,13 @@ def test_a_second_process_runs_no_pass(cold, run):
 
 
 def test_a_program_whose_kernels_are_gone_is_compiled_again(cold, run, tmp_path, monkeypatch):
-    monkeypatch.setenv("TAPELESS_CACHE", str(tmp_path))
-    store = open_store()
-    assert store is not None
-    payloads = {path: store.get(path.name) for path in objects(tmp_path)}
-    for path, payload in payloads.items():
-        if payload is not None and b"kernel_" in payload[:16]:
-            path.unlink()
+    _, entries = contents(tmp_path, monkeypatch)
+    for name, payload in entries.items():
+        if b"kernel_" in payload[:16]:
+            (tmp_path / "objects" / name).unlink()
+    assert run() == (cold, False, "")  # all code of the program is in one entry, too
+    (whole,) = filter(is_program, entries.values())
+    (tmp_path / "objects" / name_of(entries, whole)).unlink()
     assert run() == (cold, True, "")
     assert run() == (cold, False, "")
 

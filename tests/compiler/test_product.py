@@ -159,15 +159,16 @@ PRODUCTS = [
 def test_a_product_survives_packing(text: str) -> None:
     product = build(plan_memory(parse(text)), keep=False).product
     again = unpack(pack(product))
-    constants = product.layout.constants
-    assert len(constants) == len(again.layout.constants)
-    for a, b in zip(constants, again.layout.constants, strict=True):
+    layout, constants = again.manifest.layout, product.manifest.layout.constants
+    assert len(constants) == len(layout.constants)
+    for a, b in zip(constants, layout.constants, strict=True):
         assert (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
-    assert replace(again.layout, constants=constants) == product.layout
-    assert replace(again, layout=product.layout) == product
+    assert replace(layout, constants=constants) == product.manifest.layout
+    manifest = replace(again.manifest, layout=product.manifest.layout)
+    assert replace(again, manifest=manifest) == product
 
 
 def test_a_failure_is_the_error_it_was() -> None:
     product = unpack(pack(build(plan_memory(parse(PRODUCTS[-1])), keep=False).product))
-    error = product.failed(1)
+    error = product.manifest.failed(1)
     assert type(error) is BoundsError and "nothing was written" in str(error)

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 
 import pytest
 from soak.children import in_child
-from tapeless.runtime import elf, loading
+from tapeless.runtime import elf, image, loading
 from tapeless.runtime.link import link_by_llvm, object_code
 
-pytestmark = pytest.mark.skipif(not elf.is_suited(), reason="for Linux on x86-64")
+pytestmark = pytest.mark.skipif(not image.is_suited(), reason="for Linux on x86-64")
 
 CONSTANTS = """
 define double @polynomial(double %x) {
@@ -249,7 +249,7 @@ def object_file(
 TARGET = 0x123456789ABC
 
 
-def word(image: elf.Image, offset: int, form: str) -> int:
+def word(image: image.Image, offset: int, form: str) -> int:
     return int(struct.unpack("<" + form, ctypes.string_at(image.addresses["f"] + offset, 4))[0])
 
 
@@ -306,16 +306,17 @@ def test_a_truncated_object_is_refused_wherever_it_ends() -> None:
 # --- the route through LLVM ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("refusal", ["load", "_protect", "is_suited"])
+@pytest.mark.parametrize("refusal", ["prelink", "_protect", "is_suited"])
 def test_llvm_loads_what_is_refused(monkeypatch: pytest.MonkeyPatch, refusal: str) -> None:
     def refuse(*_: object) -> bool:
         if refusal == "is_suited":
             return False
-        raise elf.UnsuitedError("not here") if refusal == "load" else OSError("hardened")
+        raise elf.UnsuitedError("not here")
 
-    monkeypatch.setattr(elf, refusal, refuse)
+    places = {"prelink": elf, "_protect": image, "is_suited": loading}
+    monkeypatch.setattr(places[refusal], refusal, refuse)
     linked = loading.link([object_code(SWITCH)], ["chosen"], {})
-    assert not isinstance(linked.tracker, elf.mmap.mmap)
+    assert not isinstance(linked.tracker, image.mmap.mmap)
     assert [function(linked, "chosen")(k) for k in (1, 2, 9)] == [11, 4, -1]
 
 

@@ -165,7 +165,7 @@ def test_threads_do_not_mix_their_calls(native: bool) -> None:
   %s:f64[] = sum %b [axes=(0)]
 } -> %s""")
     )
-    executable = Executable(program.module, program.product.layout, native=native)
+    executable = Executable(program.module, program.product.manifest.layout, native=native)
     wrong: list[float] = []
 
     def work(k: float) -> None:
@@ -186,7 +186,7 @@ def test_a_call_from_within_the_garbage_collector_does_no_harm(native: bool) -> 
     program = build(
         parse("f(%x:i64[1], %n:i64[]) {\n  %y:i64[1] = add %x, %n\n  %x <- %y\n} -> %y, %x")
     )
-    executable = Executable(program.module, program.product.layout, native=native)
+    executable = Executable(program.module, program.product.manifest.layout, native=native)
     entry = executable.entry([Array(0), Number(1, int)])
     other, running = np.zeros(1, np.int64), []
 
