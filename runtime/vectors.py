@@ -14,6 +14,8 @@ LLVM can vectorise for certain: it complains about others.
 Where a kernel has many functions, it calls them (`runtime/sharing.py`), and a loop of few consists
 of the second part alone: the processor overlaps the calls of one vector with those of the next, and
 the first part, the second and the numbers one by one would be three times as much to compile.
+So does a loop over rows of few numbers, all of which its text names: the functions of one row
+overlap.
 """
 
 from __future__ import annotations
@@ -113,6 +115,7 @@ class _Loop:
         words = [node.id for node in self.names]
         self.functions = [word.rpartition("_")[2] for word in words if word in VECTOR_WORDS]
         others = [word for word in words if word not in VECTOR_WORDS]
+        self.tabular = any(_row(place.slice)[1] for place in self.places)
         self.slow = any(word.rpartition("_")[0] in DIVISIONS for word in others)
 
 
@@ -123,6 +126,8 @@ def _vectors(loop: _Loop, registers: Registers, *, shared: bool) -> Vectors | No
     width = min((registers.lanes(dtype) for dtype in functions), default=registers.lanes("f32"))
     if shared and len(functions) <= OVERLAPPED:
         return Vectors(width, 0, 2 if len(functions) > 1 else 1)
+    if loop.tabular:
+        return Vectors(width, 0, 2 if len(functions) <= OVERLAPPED else 1)
     return Vectors(width, 4 if len(functions) >= LONG_CHAIN else 2)
 
 
@@ -165,12 +170,26 @@ def _is_fold(value: ast.expr) -> bool:
 def _writes_apart(loop: _Loop, counter: str) -> bool:
     """Whether every iteration writes elements of its own, and reads those alone of what it
     writes."""
-    places = [(ast.dump(p.value), ast.dump(p.slice), p) for p in loop.places]
+    places = [(ast.dump(p.value), *_row(p.slice), p) for p in loop.places]
     written: dict[str, str] = {}
-    for buffer, index, place in places:
+    stored: set[tuple[str, int]] = set()
+    for buffer, row, column, place in places:
         if isinstance(place.ctx, ast.Store):
             names = {n.id for n in ast.walk(place.slice) if isinstance(n, ast.Name)}
-            if counter not in names or buffer in written:
+            if counter not in names or (buffer, column) in stored:
                 return False
-            written[buffer] = index
-    return all(written.get(buffer, index) == index for buffer, index, _ in places)
+            if written.setdefault(buffer, row) != row:
+                return False
+            stored.add((buffer, column))
+    return all(written.get(buffer, row) == row for buffer, row, _, _ in places)
+
+
+def _row(index: ast.expr) -> tuple[str, int]:
+    """The row of a table and the column in it, of an index `row * 4 + 3`; other indices are rows
+    of one number."""
+    match index:
+        case ast.BinOp(
+            ast.BinOp(_, ast.Mult(), ast.Constant(length)), ast.Add(), ast.Constant(column)
+        ) if isinstance(column, int) and isinstance(length, int) and 0 <= column < length:
+            return ast.dump(index.left), column
+    return ast.dump(index), 0

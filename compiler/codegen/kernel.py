@@ -7,6 +7,7 @@ out as equal text and are compiled once.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -100,18 +101,24 @@ def literal(value: Any, dtype: np.dtype) -> str:
 
 class KernelWriter:
     """Collects the parameters of a kernel. `written` are the places it writes: their parameters
-    are called y0, y1 .., those only read x0, x1 .. With `split` it is for one chunk."""
+    are called y0, y1 .., those only read x0, x1 .. With `split` it is for one chunk. The loop
+    `unrolled` is written out: its extent is part of the text."""
 
     def __init__(
-        self, extents: Sequence[int], written: Collection[str], split: Split | None = None
+        self,
+        extents: Sequence[int],
+        written: Collection[str],
+        split: Split | None = None,
+        unrolled: int | None = None,
     ) -> None:
         self.extents = tuple(extents)
+        self.unrolled = unrolled
         self._written = frozenset(written)
         self._buffers: dict[Buffer, str] = {}
         self._numbers: dict[str, int] = {}
         self._axes: dict[tuple[str, int, int], str] = {}
         self._extent_names: Mapping[int, str] = {
-            k: self._number("n", n) for k, n in enumerate(self.extents)
+            k: str(n) if k == unrolled else self._number("n", n) for k, n in enumerate(self.extents)
         }
         self.split = split
 
@@ -142,6 +149,13 @@ class KernelWriter:
         if self.split is not None and k == self.split.loop:
             bounds = _chunk(bounds)
         return f"for {loop_name(k)} in range({bounds}):"
+
+    def around(self, k: int, lines: Sequence[str]) -> list[str]:
+        """Loop `k` around statements."""
+        if k != self.unrolled:
+            return [self.loop(k), *indent(lines)] if lines else []
+        counter = re.compile(rf"\b{loop_name(k)}\b")
+        return [counter.sub(str(n), line) for n in range(self.extents[k]) for line in lines]
 
     def index(self, axes: Sequence[Axis], buffer: str = "") -> str:
         """The flat index of an element. Accesses to one `buffer` share the extents of its axes, or

@@ -14,7 +14,8 @@ depth, so a result may lie in the buffer of an operand that is read at the same 
 are accumulated in f64; a column sum of many rows in an f64 scratch buffer.
 
 A large kernel is for one chunk of one loop (`splitting.py`). Where that loop is summed, a chunk's
-total goes into scratch memory; `partials.py` has the kernel that joins them.
+total goes into scratch memory; `partials.py` has the kernel that joins them. Rows of few numbers
+are written out (`unrolling.py`).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from ...ir.record import dataclass
 from ...ir.region import Axis, Reduction, Region, is_view
 from ...ir.types import F32, F64, I64, dtype_name
 from .kernel import CHUNK, Kernel, KernelWriter, Split, indent, literal, loop_name
+from .unrolling import unrolled_loop
 
 DIRECT_ROWS: Final = 64
 """A column sum of f32 over more rows than this is accumulated in f64."""
@@ -62,7 +64,7 @@ class _Loops:
             level = self.levels[k - self.first]
             lines = [*level.before, *level.stores, *lines, *level.after]
             if k > self.first:
-                lines = [w.loop(k - 1), *indent(lines)] if lines else []
+                lines = w.around(k - 1, lines)
         return lines
 
 
@@ -115,7 +117,7 @@ class RegionEmitter:
         late = late_values(region, partials)
         self.outputs = dict.fromkeys(v for v in region.body.outputs if v not in late)
         written = {places[v] for v in self.outputs} | {*scratch, *partials.values()}
-        self.w = KernelWriter(region.extents, written, split)
+        self.w = KernelWriter(region.extents, written, split, unrolled_loop(region))
         self.scratch = list(scratch)
         self.rows = _Loops(0, region.rows)
         self.between: list[Level] = [Level() for _ in range(region.phases + 1)]

@@ -52,6 +52,10 @@ LOOPS = {
     "y0[i + 1] = exp_f32(y0[i])": None,
     "y0[3] = exp_f32(x0[i])": None,
     "y0[i] = exp_f32(x0[i])\ny0[i + 1] = v": None,
+    "y0[i * 3 + 0] = exp_f32(x0[i * 3 + 1])\ny0[i * 3 + 2] = y0[i * 3 + 0]": Vectors(16, 0, 2),
+    "y0[i * 3 + 0] = exp_f32(x0[i])\ny0[i * 3 + 3] = 0.0": None,  # of the next row
+    "y0[i * 3 + 1] = exp_f32(x0[i])\ny0[i * 3 + 1] = 0.0": None,
+    "y0[i * 3 + 1] = exp_f32(y0[i * 4 + 1])": None,
     "s = exp_f32(s)": None,
     "v = exp_f32(s)\ns = add_reassoc_f64(s, x0[i])": None,
     "y0[i] = s\ns = exp_f32(x0[i])": None,

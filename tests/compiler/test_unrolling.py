@@ -1,0 +1,61 @@
+"""Rows of few numbers: which are written out, and the same values in every way of running them."""
+
+from __future__ import annotations
+
+import pytest
+from running import assert_runs_alike, random_arguments
+from tapeless.compiler.codegen import generate
+from tapeless.compiler.memory import plan_memory
+from tapeless.ir.graph import Graph
+from tapeless.ir.parse import parse
+from tapeless.passes.fuse import fuse
+
+SOFTMAX = """f(%x:DTYPE[ROWS,COLS], %y:i64[ROWS]) {
+  %m:DTYPE[ROWS] = max %x [axes=(1)]
+  %k:DTYPE[ROWS,1] = reshape %m [shape=(ROWS,1)]
+  %d:DTYPE[ROWS,COLS] = sub %x, %k
+  %e:DTYPE[ROWS,COLS] = exp %d
+  %s:DTYPE[ROWS] = sum %e [axes=(1)]
+  %r:DTYPE[ROWS,1] = reshape %s [shape=(ROWS,1)]
+  %p:DTYPE[ROWS,COLS] = div %e, %r
+  %n:i64[COLS] = iota [n=COLS]
+  %c:i64[ROWS,1] = reshape %y [shape=(ROWS,1)]
+  %h:bool[ROWS,COLS] = eq %c, %n
+  %o:DTYPE[ROWS,COLS] = cast %h [dtype=DTYPE]
+  %g:DTYPE[ROWS,COLS] = sub %p, %o
+  %q:DTYPE[ROWS,COLS] = mul %o, %d
+  %t:DTYPE[] = sum %q [axes=(0,1)]
+  %l:DTYPE[ROWS] = log %s
+  %z:DTYPE[] = sum %l [axes=(0)]
+  %loss:DTYPE[] = sub %z, %t
+} -> %loss, %g"""
+
+
+def softmax(rows: int, columns: int, dtype: str = "f32") -> Graph:
+    text = SOFTMAX.replace("ROWS", str(rows)).replace("COLS", str(columns))
+    return fuse(parse(text.replace("DTYPE", dtype)))
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+@pytest.mark.parametrize(("rows", "columns"), [(16, 2), (37, 5), (150, 16)])
+def test_values(rows: int, columns: int, dtype: str) -> None:
+    graph = softmax(rows, columns, dtype)
+    assert_runs_alike(graph, random_arguments(graph, high=columns))
+
+
+def written_out(graph: Graph) -> bool:
+    return " + 1]" in generate(plan_memory(graph)).source
+
+
+def test_which_rows() -> None:
+    assert written_out(softmax(16, 3))
+    assert not written_out(softmax(15, 3)), "too few to fill a vector"
+    assert not written_out(softmax(16, 17)), "rows fill vectors themselves"
+    across = """f(%x:f32[3,40]) {
+  %t:f32[40,3] = transpose %x [perm=(1,0)]
+  %e:f32[40,3] = exp %t
+  %s:f32[40] = sum %e [axes=(1)]
+} -> %s"""
+    assert not written_out(fuse(parse(across))), "memory does not hold rows one after the other"
+    sums = "f(%x:f32[40,3]) {\n  %s:f32[40] = sum %x [axes=(1)]\n} -> %s"
+    assert not written_out(parse(sums)), "nothing but a sum"
