@@ -30,6 +30,10 @@ SMALL: Final = 512
 SMALL_BATCH: Final = 4096
 """The same for products in loops, which are started one by one: for all of them together."""
 
+SMALL_EACH: Final = 256
+"""Products of fewer multiplications are no better than loops, each with a result of its own, when
+there are many."""
+
 MAX_SMALL: Final = 64
 """Most products of fewer multiplications than that which one contraction may become."""
 
@@ -106,7 +110,7 @@ def as_matmul(spec: DotSpec, extents: Mapping[str, int]) -> Matmul | None:
         return None
     shared = all(loop.a and loop.b and loop.c for loop in found.loops)
     few = found.products <= MAX_SMALL and (shared or found.work >= SMALL_BATCH // MAX_SMALL)
-    return found if few or found.work >= SMALL_BATCH else None
+    return found if few or found.work >= (SMALL_BATCH if found.adding else SMALL_EACH) else None
 
 
 Place = dict[str, int]

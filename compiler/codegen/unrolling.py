@@ -27,12 +27,10 @@ FEWEST_ROWS: Final = 16
 
 
 def unrolled_loop(region: Region) -> int | None:
-    """The one inner loop of many short rows that are reduced, where there is more to compute than
-    the reductions; else None. Memory must hold whole rows one after the other."""
-    inner, extents = region.rows, region.extents
-    if inner != len(extents) - 1 or not inner or not 1 < extents[inner] <= SHORT_ROW:
-        return None
-    if extents[inner - 1] < FEWEST_ROWS or not region.reductions:
+    """The innermost loop, along short rows of which there are many, where something takes long to
+    compute; else None. Memory must hold whole rows one after the other."""
+    inner, extents = len(region.extents) - 1, region.extents
+    if inner < 1 or not 1 < extents[inner] <= SHORT_ROW or extents[inner - 1] < FEWEST_ROWS:
         return None
     if any(n.op.kind == "argreduce" or r.kind == "column" for n, r in region.reductions.items()):
         return None

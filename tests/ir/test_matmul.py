@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from tapeless.ir.dotspec import parse_spec
-from tapeless.ir.matmul import SMALL_BATCH, Loop, Matmul, as_matmul
+from tapeless.ir.matmul import SMALL_BATCH, SMALL_EACH, Loop, Matmul, as_matmul
 
 EXTENTS = {"n": 3, "g": 2, "o": 4, "c": 5, "w": 6, "u": 1}
 
@@ -65,7 +65,9 @@ def test_a_letter_of_one_operand_in_the_middle_is_a_loop_too() -> None:
 
 def test_many_small_products_are_better_loops() -> None:
     assert product("noc,ncw->now", n=1000) is None
-    assert product("noc,ncw->now", n=1000, c=SMALL_BATCH) is not None
+    assert product("noc,ncw->now", n=1000, c=SMALL_EACH) is not None
+    assert product("now,ncw->oc", n=1000, w=20) is None  # their sum
+    assert product("now,ncw->oc", n=1000, w=SMALL_BATCH) is not None
 
 
 def matrix(flat: np.ndarray, start: int, shape: tuple[int, ...], rows: int) -> np.ndarray:
