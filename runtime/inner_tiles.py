@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Final
 
-from .vector_text import Target, Writer, parameters
+from .vector_text import SIZE, Target, Writer, parameters
 
 INNER: Final = parameters(
     "i %m, i %k, p %a, i %lda, p %b, i %ldb, f %alpha, f %beta, p %c, i %row, i %column"
@@ -62,7 +62,15 @@ def _tile(t: Target, rows: int, columns: int) -> str:
         a = w.at("%a", w.integer("mul", below.index, "%lda"))
         c = w.at("%c", w.integer("mul", below.index, "%row"))
         left, right = _rows(w, a, "%lda", rows), _rows(w, "%b", "%ldb", columns)
-        _store(w, _sums(w, left, right), c, rows, columns)
+        sums = _sums(w, left, right)
+        if rows > 1 and columns == 1:
+            beside = w.compare("%row == 1")
+            with w.when(beside):
+                _store_beside(w, sums, c)
+            with w.when(w.negated(beside)):
+                _store(w, sums, c, rows, columns)
+        else:
+            _store(w, sums, c, rows, columns)
     return w.define(f"inner_{rows}x{columns}", INNER)
 
 
@@ -155,6 +163,17 @@ def _scalar_rest(
             for factor in factors:
                 along.nexts.append(w.multiply_add(number, factor, next(each), w.t.float))
     return along.values
+
+
+def _store_beside(w: Writer, numbers: list[str], c: str) -> None:
+    """Numbers of C one beside the other."""
+    t, count = w.t, len(numbers)
+    (old,) = w.unless_zero("%beta", (c, "@zeros", "ptr"))
+    kind, align = f"<{count} x {t.float}>", SIZE[t.dtype]
+    before = w.new(f"load {kind}, ptr {old}, align {align}")
+    sums, alpha, beta = map(w.gathered, (numbers, ["%alpha"] * count, ["%beta"] * count))
+    news = w.multiply_add(sums, alpha, w.new(f"fmul {kind} {before}, {beta}"), kind)
+    w.put(f"store {kind} {news}, ptr {c}, align {align}")
 
 
 def _store(w: Writer, numbers: list[str], c: str, rows: int, columns: int) -> None:

@@ -34,9 +34,9 @@ def matrix_vector(t: Target) -> Iterator[str]:
 
 def _gemv(t: Target) -> str:
     w = Writer(t)
-    for name, condition in (("turned", "%ta != 0"), ("straight", "%ta == 0")):
-        with w.when(w.compare(condition)):
-            w.call(f"gemv_{name}", GEMV, *GEMV.names)
+    with w.when(w.compare("%ta != 0")):
+        w.become("gemv_turned", GEMV)
+    w.become("gemv_straight", GEMV)
     return w.define(f"tiles_gemv_{t.dtype}", GEMV, linkage="")
 
 

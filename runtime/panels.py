@@ -54,8 +54,8 @@ keep the processor from reading ahead."""
 _GIVEN: Final = {"gemm": GEMM, "gemv": GEMV}
 _TASK: Final = parameters("p %context, i %chunk")
 
-Cut = tuple[str, str, str]
-"""Whether columns are cut (an i1), into how many panels, and the multiplications."""
+Cut = tuple[str, str]
+"""Whether columns are cut (an i1), and into how many panels."""
 
 
 def panels_text(t: Target, least: int, names: Iterable[str]) -> str:
@@ -68,12 +68,17 @@ def panels_text(t: Target, least: int, names: Iterable[str]) -> str:
     return "\n".join(texts)
 
 
-def _routine(t: Target, routine: str, cut: Callable[[Writer, int], Cut], least: int) -> str:
+def _routine(t: Target, routine: str, cut: Callable[[Writer, str, int], Cut], least: int) -> str:
     """Choose the panels; make them in a region of the pool, or the product at once."""
     w = Writer(t)
     given = _GIVEN[routine]
+    grain = LEAST_WORK[routine] - (t.dtype == "f64")
+    work = _work(w, routine)
+    if short := min(1 << grain, least):
+        with w.when(w.compare(f"{work} < {short}")):  # which is one panel, and made by tiles
+            w.become(f"tiles_{routine}_{t.dtype}", given)
     context = w.new(f"alloca [{len(given.names) + 2} x i64]")
-    columns, panels, work = cut(w, LEAST_WORK[routine] - (t.dtype == "f64"))
+    columns, panels = cut(w, work, grain)
     with w.when(w.compare(f"{panels} < 2")):
         lowered = _lower_threads(w, work, least)
         w.call(f"whole_{routine}_{t.dtype}", given, *given.names)
@@ -170,7 +175,13 @@ def _length(w: Writer, x: Operands) -> str:
     return w.choose(w.compare(f"{x['%ta']} != 0"), x["%n"], x["%m"])
 
 
-def _gemm_cut(w: Writer, grain: int) -> Cut:
+def _work(w: Writer, routine: str) -> str:
+    """The number of multiplications."""
+    area = w.integer("mul", "%m", "%n")
+    return w.integer("mul", area, "%k") if routine == "gemm" else area
+
+
+def _gemm_cut(w: Writer, work: str, grain: int) -> Cut:
     padded = w.integer("mul", _units(w, "%n", COLUMNS), COLUMNS)
     more = w.choose(w.compare("%tb != 0"), TURNED_ROWS, 0)
     rows, columns = _half(w, "%m", ROWS), _half(w, padded, COLUMNS)
@@ -182,11 +193,10 @@ def _gemm_cut(w: Writer, grain: int) -> Cut:
         w.compare(f"{by_columns} < {by_rows}"),
         w.both(low, w.compare(f"{by_columns} == {by_rows}")),
     )
-    work = w.integer("mul", w.integer("mul", "%m", "%n"), "%k")
     repeats = w.either(w.compare("%tb != 0"), w.compare(f"%n < {COLUMNS}"))
     height = w.choose(large, 2 * REPEATING_ROWS, w.choose(repeats, REPEATING_ROWS, ROWS))
     extent, unit = w.choose(wide, "%n", "%m"), w.choose(wide, 2 * COLUMNS, height)
-    return wide, _count(w, work, extent, (unit, COLUMNS), grain), work
+    return wide, _count(w, work, extent, (unit, COLUMNS), grain)
 
 
 def _half(w: Writer, extent: str, unit: int) -> str:
@@ -196,11 +206,10 @@ def _half(w: Writer, extent: str, unit: int) -> str:
     return w.choose(w.compare(f"{lower} < {upper}"), upper, lower)
 
 
-def _gemv_cut(w: Writer, grain: int) -> Cut:
+def _gemv_cut(w: Writer, work: str, grain: int) -> Cut:
     turned = w.compare("%ta != 0")
-    work = w.integer("mul", "%m", "%n")
     extent, unit = w.choose(turned, "%n", "%m"), w.choose(turned, LONG_ROWS, ROWS)
-    return turned, _count(w, work, extent, (unit, unit), grain), work
+    return turned, _count(w, work, extent, (unit, unit), grain)
 
 
 def _count(w: Writer, work: str, extent: str, units: tuple[str, str | int], grain: int) -> str:

@@ -311,6 +311,14 @@ class Writer:
             f"<{lanes} x i32> zeroinitializer"
         )
 
+    def gathered(self, numbers: Sequence[str]) -> str:
+        """The vector of so many numbers."""
+        kind, vector = f"<{len(numbers)} x {self.t.float}>", "poison"
+        for lane, number in enumerate(numbers):
+            place = f"{self.t.float} {number}, i64 {lane}"
+            vector = self.new(f"insertelement {kind} {vector}, {place}")
+        return vector
+
     def mask(self, count: str) -> str:
         """Which lanes are below `count`."""
         kind = f"<{self.t.lanes} x i32>"
@@ -336,6 +344,12 @@ class Writer:
         kinds = parameters.kinds(self.t)
         pairs = zip(kinds, arguments, strict=True)
         self.put(f"call void @{function}({', '.join(f'{kind} {x}' for kind, x in pairs)})")
+
+    def become(self, function: str, parameters: Parameters) -> None:
+        """Go on as another function with the same parameters."""
+        self.call(function, parameters, *parameters.names)
+        self.lines[-1] = self.lines[-1].replace("call", "musttail call", 1)
+        self.leave()
 
     def define(self, name: str, parameters: Parameters, linkage: str = "internal ") -> str:
         """The function of which this is the body."""

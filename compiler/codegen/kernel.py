@@ -23,6 +23,9 @@ CHUNK: Final = "c"
 CHUNK_SIZE: Final = "g"
 NAME: Final = "KERNEL"
 
+UNKNOWN: Final = 2**62
+"""Iterations of a kernel whose extents are not those of its loops."""
+
 
 @dataclass(frozen=True, slots=True)
 class Split:
@@ -49,12 +52,14 @@ class Buffer:
 @dataclass(frozen=True, slots=True)
 class Kernel:
     """A finished kernel and the arguments of one call, but for the size of a chunk and its number,
-    which come last, if it has a `split`. `text` says NAME where its name goes."""
+    which come last, if it has a `split`. `text` says NAME where its name goes; `iterations` are
+    those of its loops, all together."""
 
     text: str
     buffers: tuple[Buffer, ...]
     numbers: tuple[int, ...]
     split: Split | None = None
+    iterations: int = UNKNOWN
 
     @property
     def key(self) -> tuple[str, tuple[str, ...]]:
@@ -76,6 +81,17 @@ class Kernel:
         assert other.split is not None
         loop = other.split.loop
         return replace(self, text=other.text, split=Split(loop, 1, self.numbers[loop]))
+
+    def with_literals(self) -> Kernel:
+        """The kernel for its numbers alone: they are part of its text, so that its loops are
+        unrolled."""
+        head, _, body = self.text.partition("):\n")
+        start, _, names = head.partition("(")
+        parameters, count = names.split(", "), len(self.buffers)
+        buffers, integers = parameters[:count], zip(parameters[count:], self.numbers, strict=True)
+        lines = "".join(f"    {name} = {number}\n" for name, number in integers)
+        text = f"{start}({', '.join(buffers)}):\n{lines}{body}"
+        return replace(self, text=text, numbers=())
 
 
 def loop_name(k: int) -> str:
@@ -202,7 +218,10 @@ class KernelWriter:
         parameters = ", ".join([*self._buffers.values(), *self._numbers, *chunk])
         lines = "\n".join("    " + line for line in body or ["pass"])
         text = f"def {NAME}({parameters}):\n{lines}\n"
-        return Kernel(text, tuple(self._buffers), tuple(self._numbers.values()), self.split)
+        known = self.extents or not self._numbers
+        iterations = math.prod(self.extents) if known else UNKNOWN
+        numbers = tuple(self._numbers.values())
+        return Kernel(text, tuple(self._buffers), numbers, self.split, iterations)
 
 
 def _chunk(extent: str) -> str:

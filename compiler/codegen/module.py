@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
+from typing import Final
 
 import numpy as np
 
@@ -13,6 +14,10 @@ from ...ir.record import dataclass
 from ...ir.types import dtype_name
 from ...runtime.kernel import KernelSpec
 from .kernel import NAME, Buffer, Kernel, Split
+
+SHORT: Final = 2**10
+"""Iterations of all loops of a step in which calls and the control of loops take longer than what
+is computed: up to then each kernel is for its extents alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +96,14 @@ class Module:
         A nest that runs in one piece is a call of the kernel that runs it in chunks, where there is
         one: so the parameters of an optimiser share one loop, whatever their sizes.
         """
-        kernels = [s.kernel for s in self._statements if s.kernel is not None]
+        statements = self._statements
+        kernels = [s.kernel for s in statements if s.kernel is not None]
+        if sum(k.iterations for k in kernels) <= SHORT:
+            statements = [_with_literals(s) for s in statements]
         chunked = {k.whole_key: k for k in kernels if k.split is not None}
         found: dict[tuple[str, tuple[str, ...]], KernelSpec] = {}
         calls = []
-        for statement in self._statements:
+        for statement in statements:
             kernel = statement.kernel
             if kernel is None:
                 calls.append(Call(statement.node, statement.text, None))
@@ -137,6 +145,13 @@ class Finished:
         head = f'"""{summary}"""\n\nfrom tapeless.runtime.kernel import *\n'
         lines = ["def step(t):", *("    " + call.statement for call in self.calls), "    return 0"]
         return "\n\n".join([head, *self.kernels, "\n".join(lines) + "\n"])
+
+
+def _with_literals(statement: _Statement) -> _Statement:
+    kernel = statement.kernel
+    if kernel is None or kernel.split is not None:
+        return statement
+    return replace(statement, kernel=kernel.with_literals())
 
 
 def _specified(found: dict[tuple[str, tuple[str, ...]], KernelSpec], kernel: Kernel) -> KernelSpec:

@@ -23,10 +23,10 @@ def generated(text: str) -> Generated:
 
 
 def test_golden_source() -> None:
-    text = """f(%z:f32[32,10], %b:f32[10]) {
-  %a:f32[32,10] = add %z, %b
-  %h:f32[32,10] = maximum %a, 0.0
-  %s:f32[32] = sum %h [axes=(1)]
+    text = """f(%z:f32[128,10], %b:f32[10]) {
+  %a:f32[128,10] = add %z, %b
+  %h:f32[128,10] = maximum %a, 0.0
+  %s:f32[128] = sum %h [axes=(1)]
 } -> %h, %s"""
     source = generate(plan_memory(fuse(parse(text)))).source
     assert (
@@ -51,17 +51,30 @@ def k0(x0, x1, y0, y1, n0, n1):
 
 
 def step(t):
-    k0(f32_at(t, 0), f32_at(t, 1), f32_at(t, 3), f32_at(t, 2), 32, 10)
+    k0(f32_at(t, 0), f32_at(t, 1), f32_at(t, 3), f32_at(t, 2), 128, 10)
     return 0
 '''
     )
 
 
+def test_the_kernels_of_a_short_step_are_for_its_extents() -> None:
+    text = """f(%a:f32[3,4], %b:f32[4], %c:f32[2,2]) {
+  %x:f32[3,4] = mul %a, %b
+  %y:f32[2,2] = add %c, %c
+} -> %x, %y"""
+    graph = parse(text)
+    source = generated(text).source
+    assert "def k0(x0, x1, y0):\n    n0 = 3\n    n1 = 4\n    for i in range(n0):" in source
+    assert "k0(f32_at(t, 0), f32_at(t, 1), f32_at(t, 3))\n" in source
+    assert "def k1(x0, y0):\n    n0 = 4\n" in source
+    assert_runs_alike(graph, random_arguments(graph))
+
+
 def test_equal_structure_is_one_kernel_whatever_the_extents() -> None:
-    made = generated("""f(%a:f32[8,4], %b:f32[3,9], %c:f64[8,4]) {
-  %x:f32[8,4] = tanh %a
-  %y:f32[3,9] = tanh %b
-  %z:f64[8,4] = tanh %c
+    made = generated("""f(%a:f32[80,4], %b:f32[93,9], %c:f64[80,4]) {
+  %x:f32[80,4] = tanh %a
+  %y:f32[93,9] = tanh %b
+  %z:f64[80,4] = tanh %c
 } -> %x, %y, %z""")
     assert [(s.name, s.buffers) for s in made.specs] == [
         ("k0", ("f32", "f32")),
