@@ -63,6 +63,15 @@ class Job:
             return self._image
 
 
+def _threads() -> int:
+    """Those that may compile: one where the variable is no count, which concerns only steps that
+    ask it, and is their error."""
+    try:
+        return wanted_threads()
+    except ValueError:
+        return 1
+
+
 class Crew:
     """The threads, and what they have to do. `busy` are locks, one per thread, each held while its
     thread is at work."""
@@ -75,11 +84,12 @@ class Crew:
         self._entered = 0
 
     def add(self, text: str, form: Form) -> None:
-        if (text, form) in self._jobs or wanted_threads() == 1:
+        threads = _threads()
+        if (text, form) in self._jobs or threads == 1:
             return
         self._jobs[text, form] = job = Job(text, form)
         self._left.append(job)
-        if len(self._busy) < min(wanted_threads() - 1, len(self._left)):
+        if len(self._busy) < min(threads - 1, len(self._left)):
             lock = allocate_lock()
             self._busy.append(lock)
             # lazily: llvmlite. Here, since threads that both import hinder each other.
