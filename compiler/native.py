@@ -95,8 +95,9 @@ def build(
     the graph was made from, the program itself is left, for `restore`.
 
     UnsupportedError for an op without code, naming it and the user's line; VerifyError if the
-    memory plan cannot be proved sound.
+    memory plan cannot be proved sound; ValueError if `TAPELESS_THREADS` is asked and no count.
     """
+    thread_count(options.threads)  # whether or not this step has a use for several
     clock = Clock()
     if not is_planned(graph):
         graph = memory.plan_memory(graph)
