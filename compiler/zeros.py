@@ -193,7 +193,7 @@ def _pairs(link: Map, src: int, dst: int) -> int:
     """Related pairs: every element of `dst` has one source, except where a region is erased, and
     all that came before in a running total."""
     match link.op:
-        case "slice" | "windows" | "reshape" | "gather" | "erase_at":
+        case "slice" | "windows" | "reshape" | "roll" | "gather" | "erase_at":
             return dst
         case "erase":
             region: int = math.prod(len(range(*s)) for s in dict(link.attrs)["spec"])

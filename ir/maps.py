@@ -10,6 +10,7 @@ each taking a value whose *trailing* axes are the map's, all leading ones being 
     gather(axes)    dst indexes src by the operands
     erase(spec)     the identity with zeros in a region
     erase_at(axes)  the identity with zeros where the operands index
+    roll(shift)     dst is src moved along the one axis, from its end to its beginning
     cumsum(reverse) running totals along the one axis
     solve(A)        dst is A^-1 src, A's leading axes being equal in both
     solve_triangular(A)   the same for one triangle of A
@@ -137,6 +138,18 @@ def _erase_at(b: Builder, v: Value, attrs: Any, operands: Any, src: Extents, dst
     return b.scatter(v, _zeros(b, v, index + batch), *operands, axes=axes)
 
 
+def _roll(b: Builder, v: Value, attrs: Any, operands: Any, src: Extents, dst: Extents) -> Value:
+    return b.roll(v, axis=v.type.rank - 1, shift=attrs["shift"])
+
+
+def _unroll(b: Builder, v: Value, attrs: Any, operands: Any, src: Extents, dst: Extents) -> Value:
+    return b.roll(v, axis=v.type.rank - 1, shift=-attrs["shift"])
+
+
+def _roll_fits(attrs: Any, operands: Any, src: Extents, dst: Extents) -> bool:
+    return src == dst and len(src) == 1 and 0 < attrs["shift"] < src[0] and len(attrs) == 1
+
+
 def _cumsum(b: Builder, v: Value, attrs: Any, operands: Any, src: Extents, dst: Extents) -> Value:
     return b.cumsum(v, axis=v.type.rank - 1, reverse=attrs.get("reverse", False))
 
@@ -217,6 +230,7 @@ MAPS: Mapping[str, MapRule] = {
             "erase_at", _erase_at, _erase_at,
             lambda attrs, operands, src, dst: src == dst and len(operands) == len(src),
         ),
+        MapRule("roll", _roll, _unroll, _roll_fits),
         MapRule("cumsum", _cumsum, _uncumsum, _cumsum_fits),
         *(
             MapRule(op, _inverse(op, False), _inverse(op, True), _inverse_fits, partial)

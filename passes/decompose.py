@@ -1,4 +1,4 @@
-"""Spell softmax and log-sum-exp out in primitives, solvers in terms of one factorisation.
+"""Spell softmax, log-sum-exp and rolls out in primitives, solvers in terms of one factorisation.
 
     %p:f64[4,3] = softmax %z [axis=1]
 =>
@@ -27,6 +27,7 @@ from typing import Final
 
 from ..ir.builder import Builder
 from ..ir.graph import Value
+from ..ir.ops.move import full_slice
 from ..ir.ops.reduce import expand_reduced
 from ..ir.types import I64
 from .algebra.products import diagonal
@@ -81,6 +82,25 @@ def eye_parts(site: Site) -> Value:
     position = b.iota(n=n)
     equal = b.eq(b.reshape(position, shape=(n, 1)), position)
     return b.reshape(b.cast(equal, dtype=attrs["dtype"]), shape=site.result.shape)
+
+
+@rule("roll")
+def roll_parts(site: Site) -> Value:
+    """roll(x, s) = concatenate(x[n - s:], x[:n - s]) for 0 < s < n, s taken modulo n; of a
+    transposed x the transpose of a roll, as derivatives have them"""
+    (x,), axis = site.operands, site.node.attrs["axis"]
+    turned = site.producer(x, "transpose")
+    if turned is not None:
+        perm = turned.attrs["perm"]
+        inner = site.b.roll(turned.operands[0], axis=perm[axis], shift=site.node.attrs["shift"])
+        return site.b.transpose(inner, perm=perm)
+    n = x.shape[axis]
+    cut = -site.node.attrs["shift"] % max(n, 1)
+    if not cut:
+        return x
+    whole = [full_slice(extent) for extent in x.shape]
+    parts = ((*whole[:axis], part, *whole[axis + 1 :]) for part in ((cut, n, 1), (0, cut, 1)))
+    return site.b.concatenate(*(site.b.slice(x, spec=spec) for spec in parts), axis=axis)
 
 
 @rule("solve")
@@ -139,6 +159,7 @@ decompose: Final = RulePass(
         logsumexp_parts,
         log_softmax_parts,
         eye_parts,
+        roll_parts,
         solve_factor,
         solve_parts,
         logabsdet_parts,

@@ -42,6 +42,7 @@ WHY = {
     "erase_at": "its places are known only when it runs",
     "erase": "what is left of the axis is many parts",
     "windows": "windows overlap",
+    "roll": "what is moved past the end comes first",
     "cumsum": "every element depends on all before it",
     "slice": "its part does not line up with that of another slice or reshape",
     "reshape": "the old axes and the new ones do not line up",

@@ -95,9 +95,9 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Array:
         return roll(x.reshaped((x.size,)), shift, 0).reshape(x.shape)
     shifts = np.broadcast_to(np.asarray(shift), (len(many(axis)),))
     for k, by in zip(many(axis), shifts, strict=True):
-        k, n = normal_axis(k, x.ndim), x.shape[normal_axis(k, x.ndim)]
-        cut = -int(by) % n if n else 0
-        x = concatenate([part(x, k, slice(cut, n)), part(x, k, slice(0, cut))], k)
+        attrs = {"shift": int(by), "axis": normal_axis(k, x.ndim)}
+        result = recorder_now().builder.emit("roll", (x.value,), attrs).result
+        x = recorder_now().fresh(result, contiguous=x.contiguous)
     return x
 
 

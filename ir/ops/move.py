@@ -176,6 +176,23 @@ def _concatenate_jacobian(b: Builder, node: Node, i: int, axes: Axes) -> Sequenc
     return (Term(1.0, slice_factors(axes, axes.z, axes.a, tuple(spec))),)
 
 
+def _roll_type(types: tuple[Type, ...], attrs: Attrs) -> tuple[Type, ...]:
+    check_arity("roll", types, 1)
+    axis, rank = attrs["axis"], types[0].rank
+    if not 0 <= axis < rank:
+        raise ShapeError(f"roll: axis {axis} is out of range for rank {rank}")
+    return types
+
+
+def _roll_jacobian(b: Builder, node: Node, i: int, axes: Axes) -> Sequence[Term]:
+    axis, pairs = node.attrs["axis"], list(zip(axes.a, axes.z, strict=True))
+    by = node.attrs["shift"] % max(axes.extent[axes.a[axis]], 1)
+    if not by:
+        return (Term(1.0, axes.deltas(pairs)),)
+    a, z = pairs.pop(axis)
+    return (Term(1.0, (*axes.deltas(pairs), Map("roll", (("shift", by),), (), (a,), (z,)))),)
+
+
 def _pad_type(types: tuple[Type, ...], attrs: Attrs) -> tuple[Type, ...]:
     check_arity("pad", types, 1)
     low, high, shape = attrs["low"], attrs["high"], types[0].shape
@@ -289,6 +306,26 @@ define(
             ((3,), {"low": (2,), "high": (0,)}),
             ((2, 3), {"low": (0, 1), "high": (1, 2)}),
             ((), {"low": (), "high": ()}),
+        ),
+    )
+)
+define(
+    Op(
+        "roll",
+        "composite",
+        _roll_type,
+        lambda x, shift, axis: np.roll(x, shift, axis),
+        "move along an axis, from its end to its beginning: result[i] = x[i - shift], as `np.roll`."
+        " Becomes a `concatenate` of two slices once every derivative exists",
+        attrs={"shift": REQUIRED, "axis": REQUIRED},
+        jacobian=_roll_jacobian,
+        samples=_typed(
+            ((5,), {"shift": 2, "axis": 0}),
+            ((4, 3), {"shift": -1, "axis": 0}),
+            ((2, 3), {"shift": 7, "axis": 1}),
+            ((2, 3), {"shift": 3, "axis": 1}),
+            ((1, 3), {"shift": 1, "axis": 0}),
+            ((0, 3), {"shift": 1, "axis": 0}),
         ),
     )
 )

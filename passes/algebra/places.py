@@ -10,7 +10,7 @@ of each value is needed, and how every axis of the result follows from a few fre
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 
 import numpy as np
@@ -44,8 +44,13 @@ def placeable(map_: Map, extent: Mapping[Letter, int]) -> bool:
 
 
 def apart(term: Term, extent: dict[Letter, int]) -> list[Term]:
-    """A term with an erased region as the sum over the regular parts around it; their letters are
-    entered into `extent`."""
+    """A term with an erased region as the sum over the regular parts around it, with a roll as the
+    sum of its two parts; the letters of parts are entered into `extent`."""
+    rolled = next((f for f in term.factors if isinstance(f, Map) and f.op == "roll"), None)
+    if rolled is not None:
+        rest = tuple(f for f in term.factors if f is not rolled)
+        found = (Term(term.coef, (*pair, *rest)) for pair in _rolled(rolled, extent))
+        return [part for each in found for part in apart(each, extent)]
     erased = next((f for f in term.factors if isinstance(f, Map) and f.op == "erase"), None)
     spec = () if erased is None else dict(erased.attrs)["spec"]
     if erased is None or any(abs(step) > MAX_PARTS for _, _, step in spec):
@@ -62,6 +67,16 @@ def apart(term: Term, extent: dict[Letter, int]) -> list[Term]:
             ties: list[Factor] = [*before, *_both(i, j, part, extent), *after]
             found += apart(Term(term.coef, (*ties, *rest)), extent)
     return found
+
+
+def _rolled(map_: Map, extent: dict[Letter, int]) -> Iterator[tuple[Place, Place]]:
+    """The two parts of a roll: what stays in order, and what comes from the end."""
+    (i,), (j,), by = map_.src, map_.dst, dict(map_.attrs)["shift"]
+    rest = extent[i] - by
+    for at_i, at_j, n in ((0, by, rest), (rest, 0, by)):
+        inner = len(extent)
+        extent[inner] = n
+        yield Place(i, at_i, ((inner, 1, n),)), Place(j, at_j, ((inner, 1, n),))
 
 
 def _both(i: Letter, j: Letter, part: range, extent: dict[Letter, int]) -> tuple[Place, Place]:

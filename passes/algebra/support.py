@@ -24,7 +24,7 @@ from .expression import Expression
 from .products import lay
 from .reduced import Reduced
 
-_FOLLOWED = ("slice", "reshape")
+_FOLLOWED = ("slice", "reshape", "roll")
 
 
 def matters(form: Form) -> bool:

@@ -124,6 +124,7 @@ MAP_CASES = {
     ),
     "erase": (Map("erase", (("spec", ((1, 3, 1),)),), (), (0,), (1,)), (4, 4), ()),
     "erase_at": (Map("erase_at", (("axes", (0,)),), (0,), (0,), (1,)), (4, 4), (np.array([1, 3]),)),
+    "roll": (Map("roll", (("shift", 3),), (), (0,), (1,)), (5, 5), ()),
     "cumsum": (Map("cumsum", (), (), (0,), (1,)), (4, 4), ()),
     "cumsum from the end": (Map("cumsum", (("reverse", True),), (), (0,), (1,)), (4, 4), ()),
     "solve": (

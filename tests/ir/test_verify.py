@@ -182,6 +182,7 @@ def test_13_values_are_floats_and_masks_bool():
         (Map("erase", (("spec", "wrong"),), (), (0,), (2,)), "erase does not map"),
         (Map("gather", (("axes", (0,)),), (), (0,), (2,)), "gather does not map"),
         (Map("cumsum", (), (), (0,), (1,)), "cumsum does not map"),
+        (Map("roll", (("shift", 0),), (), (0,), (2,)), "roll does not map"),
         (Map("cumsum", (("reverse", 1.5),), (), (0,), (2,)), "cumsum does not map"),
     ],
     ids=lambda x: getattr(x, "op", ""),
