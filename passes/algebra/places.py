@@ -49,8 +49,8 @@ def apart(term: Term, extent: dict[Letter, int]) -> list[Term]:
     rolled = next((f for f in term.factors if isinstance(f, Map) and f.op == "roll"), None)
     if rolled is not None:
         rest = tuple(f for f in term.factors if f is not rolled)
-        found = (Term(term.coef, (*pair, *rest)) for pair in _rolled(rolled, extent))
-        return [part for each in found for part in apart(each, extent)]
+        both = (Term(term.coef, (*pair, *rest)) for pair in _rolled(rolled, extent))
+        return [part for each in both for part in apart(each, extent)]
     erased = next((f for f in term.factors if isinstance(f, Map) and f.op == "erase"), None)
     spec = () if erased is None else dict(erased.attrs)["spec"]
     if erased is None or any(abs(step) > MAX_PARTS for _, _, step in spec):

@@ -147,9 +147,9 @@ STABLE = {
         %q:f64[3] = sub 2.0, %p
         %y:f64[3] = log %q""",
     "powers a library function computes": """%x:f64[3] ->
-        %a:f64[3] = power %x, 5.0
+        %a:f64[3] = power %x, 13.0
         %b:f64[3] = power %a, 1.5
-        %c:f64[3] = power %b, -2.0
+        %c:f64[3] = power %b, -2.5
         %y:f64[3] = power 2.0, %c""",
 }
 
