@@ -7,8 +7,9 @@
     %W1:f32[784,128]@in0 = dot_acc ..               an update, straight into the argument
 
 Places: `in3` argument 3, `out0` output 0, `const0` a constant or count, `arena+4096` a slot. A slot
-is free again when the last node that reads it, or a view of it, has run. `layout_of` and
-`memory_report` read everything from the planned graph; there is no other record.
+is free again when the last node that reads it, or a view of it, has run, and the rest of the chain
+(`codegen/chains.py`) that this node is in. `memory_report` reads everything from the planned graph;
+there is no other record.
 """
 
 from __future__ import annotations
@@ -21,12 +22,11 @@ import numpy as np
 
 from ..ir.graph import Graph, Loc, Node, Value
 from ..ir.record import dataclass
-from ..ir.types import Type
-from ..runtime.executable import Argument, Layout
+from .codegen.chains import Chain, find_chains
 from .inplace import Arranged, inplace_operands
-from .schedule import ARENA, is_alias, root_of, schedule
-
-ALIGNMENT: Final = 64
+from .layout import ARENA, is_alias, padded, root_of
+from .order import most_memory
+from .schedule import schedule
 
 
 def plan_memory(graph: Graph) -> Graph:
@@ -55,6 +55,14 @@ class _Planner:
         self.last = self._last_uses()
         self.slots: dict[Value, _Slot] = {}
         self.arranged: Arranged = {}
+        self.chains = {node: chain for chain in find_chains(graph) for node in chain.nodes}
+        self.chain_ends = self._chain_ends()
+        self.chain_slots: dict[Chain, list[_Slot]] = {}
+
+    def _chain_ends(self) -> dict[Chain, int]:
+        """The position of the last node of every chain."""
+        positions = enumerate(self.graph.nodes)
+        return {self.chains[node]: k for k, node in positions if node in self.chains}
 
     def _last_uses(self) -> dict[Value, int]:
         last: dict[Value, int] = {}
@@ -69,12 +77,15 @@ class _Planner:
             for value in node.results:
                 if self.root[value] is value and value.place in (None, ARENA):
                     slot = self._dying_operand(node, value, position, taken)
+                    slot = slot or self._freed_in_chain(node, value, position)
                     if slot is None:
                         slot = _Slot(padded(value.type), position, position, [])
+                        if node in self.chains:
+                            self.chain_slots.setdefault(self.chains[node], []).append(slot)
                     slot.last = self.last[value]
                     slot.values.append(value)
                     self.slots[value] = slot
-        for slot, offset in _arrange(list(dict.fromkeys(self.slots.values()))).items():
+        for slot, offset in self._arranged().items():
             for value in slot.values:
                 value.place = f"arena+{offset}"
         for node in self.aliases:
@@ -92,10 +103,49 @@ class _Planner:
             sharing = {v for v in node.operands if self.root[v] is root}
             slot = self.slots.get(root)
             dying = slot is not None and self.last[root] == position and slot not in taken
-            if slot is not None and dying and sharing == {operand}:
+            if slot is None or not dying or sharing != {operand}:
+                continue
+            if self._stays_apart(node, [*slot.values, value]):
                 taken.add(slot)
                 return slot
         return None
+
+    def _freed_in_chain(self, node: Node, value: Value, position: int) -> _Slot | None:
+        """A slot of the same chain that is not needed any more, all of it touched by the rows of
+        each chunk alone: no other chunk is in the way."""
+        if node not in self.chains:
+            return None
+        slots = self.chain_slots.setdefault(self.chains[node], [])
+        for slot in slots:
+            fits = slot.last < position and slot.size == padded(value.type)
+            if fits and self._stays_apart(node, [*slot.values, value]):
+                return slot
+        return None
+
+    def _stays_apart(self, node: Node, values: Sequence[Value]) -> bool:
+        """Whether every chunk of the node's chain touches the same part of these values alone."""
+        chain = self.chains.get(node)
+        return chain is None or (
+            len({v.type.nbytes for v in values}) == 1
+            and all(chain.cuts(v, self.root) for v in values)
+        )
+
+    def _arranged(self) -> dict[_Slot, int]:
+        """An offset for every slot. What is used in a chain is needed to its end: one chunk may be
+        there before others have begun. Where that takes much more memory the chain will be a
+        shorter one."""
+        slots = list(dict.fromkeys(self.slots.values()))
+        least = max(_live(slots), default=0)
+        short = [(slot, slot.last) for slot in slots]
+        for slot in slots:
+            chain = self.chains.get(self.graph.nodes[slot.last])
+            slot.last = slot.last if chain is None else self.chain_ends[chain]
+        found = _arrange(slots)
+        if _peak(found) > most_memory(self.graph, least):
+            for slot, last in short:
+                slot.last = last
+            found = _arrange(slots)
+        return found
 
 
 def _arrange(slots: list[_Slot]) -> dict[_Slot, int]:
@@ -157,53 +207,6 @@ def _first_fit(slots: Sequence[_Slot]) -> dict[_Slot, int]:
         offsets[slot] = offset
         placed[k] = slot.first, slot.last, offset, offset + slot.size
     return offsets
-
-
-def padded(type: Type) -> int:
-    """Bytes of a slot: at least one, a multiple of the alignment."""
-    return max(1, -(-type.nbytes // ALIGNMENT)) * ALIGNMENT
-
-
-def arena_offset(place: str | None) -> int | None:
-    """The offset of a place in the arena, None for another place."""
-    if place is None or not place.startswith("arena+"):
-        return None
-    return int(place.removeprefix("arena+"))
-
-
-def arena_bytes(graph: Graph) -> int:
-    """Size of a planned graph's arena."""
-    placed = ((arena_offset(v.place), padded(v.type)) for v in _values(graph))
-    return max((offset + size for offset, size in placed if offset is not None), default=0)
-
-
-def _values(graph: Graph) -> Iterator[Value]:
-    yield from graph.inputs
-    for node in graph.nodes:
-        yield from node.results
-
-
-def layout_of(graph: Graph) -> Layout:
-    """The layout of a planned graph's pointer table."""
-    updated = {target for target, _ in graph.updates}
-    constants = {
-        n.result.place: n.op.evaluate(**n.attrs) for n in graph.nodes if n.op.kind == "constant"
-    }
-    offsets = {arena_offset(v.place) for v in _values(graph)} - {None}
-    slots = tuple(sorted(x for x in offsets if x is not None))
-    places = [f"in{k}" for k in range(len(graph.inputs))]
-    places += [f"out{k}" for k in range(len(graph.outputs))]
-    places += [f"const{k}" for k in range(len(constants))]
-    places += [f"arena+{offset}" for offset in slots]
-    places.append("scratch")
-    return Layout(
-        tuple(Argument(v.name, v.type, v in updated) for v in graph.inputs),
-        tuple(v.type for v in graph.outputs),
-        tuple(constants[f"const{k}"] for k in range(len(constants))),
-        slots,
-        arena_bytes(graph),
-        {place: k for k, place in enumerate(places)},
-    )
 
 
 @dataclass(frozen=True, slots=True)

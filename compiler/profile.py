@@ -102,7 +102,7 @@ def profile(
 ) -> ProfileReport:
     """Run a graph of the stage `planned` for about `seconds` on `leaves`, which it updates, and
     time its nodes."""
-    generated = generate(graph)
+    generated = generate(graph, chained=False)
     ticks = np.zeros(len(generated.calls) + 1, np.uint64)
     noting = replace(options, ticks=ticks.ctypes.data)
     module = compile_source(generated.source, generated.specs, noting, keep=False)

@@ -11,7 +11,8 @@ from ..ir.graph import Graph, Node, Value
 from ..ir.ops.dot import letter_extents
 from ..ir.record import dataclass
 from ..ir.text import Names
-from .memory import BufferInfo, arena_bytes, arena_offset
+from .layout import arena_bytes, arena_offset
+from .memory import BufferInfo
 from .memory import memory_report as planned_buffers
 from .table import Table, bytes_text, seconds_text
 

@@ -17,14 +17,12 @@ run: nobody outside may see half a step. Several nodes that work on the argument
 under the same terms. These are extra edges of the dependency graph; an update for which they would
 close a cycle is computed in the arena and copied at the very end.
 
-Of two deterministic orders, the given one and a greedy one that frees memory first, the one with
-the smaller peak is taken.
+Of the orders that this allows, `order.py` takes one.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -32,33 +30,18 @@ from ..ir.builder import complete_attrs
 from ..ir.graph import Graph, Node, Value
 from ..ir.op import OPS
 from .inplace import Arranged, inplace_operands, works_on
+from .layout import ARENA, is_alias, root_of
+from .order import ordered
 
 CHECKED: Final = frozenset(
     {"gather", "scatter", "scatter_add", "lu_solve", "solve_triangular", "cholesky"}
 )
 """Ops that stop the step when an index is out of range or a matrix is singular."""
 
-ARENA: Final = "arena"
-"""The place of a value that needs memory of its own before the plan says where."""
-
 
 def schedule(graph: Graph) -> Graph:
     """The graph in execution order, outputs and updates placed. Values are fresh copies."""
     return _Scheduler(graph).run()
-
-
-def root_of(producer: Mapping[Value, Node], value: Value) -> Value:
-    """The value whose memory `value` lies in: itself, or what it is a view of."""
-    node = producer.get(value)
-    while node is not None and is_alias(node):
-        value = node.operands[0]
-        node = producer.get(value)
-    return value
-
-
-def is_alias(node: Node) -> bool:
-    """A reshape (or identity) that shares its operand's memory: no place of its own was asked."""
-    return node.op.name in ("reshape", "arg") and node.result.place is None
 
 
 class _Scheduler:
@@ -232,103 +215,15 @@ class _Scheduler:
                     stack.append(node)
         return False
 
-    # The order
-
     def _ordered(self) -> list[Node]:
-        given = {node: k for k, node in enumerate(self.nodes)}
         kept = [v for commit in self.commits for v in commit.operands]
-        memory = _Memory(self.nodes, [*self.outputs, *kept], self._producers())
-        plain = list(self._topological(lambda node: (given[node],)))
-        memory.reset()
-        greedy = list(
-            self._topological(lambda node: (memory.growth(node), given[node]), memory.run)
-        )
-        return min(plain, greedy, key=memory.peak)
-
-    def _topological(
-        self,
-        key: Callable[[Node], tuple[int, ...]],
-        ran: Callable[[Node], None] = lambda node: None,
-    ) -> Iterator[Node]:
-        """Nodes as their predecessors allow, smallest key first. A key may shrink as others run:
-        it is looked at again when its node comes up."""
-        waiting = dict.fromkeys(self.nodes, 0)
-        for followers in self.edges.values():
-            for node in followers:
-                waiting[node] += 1
-        ready = [(key(n), k, n) for k, n in enumerate(self.nodes) if waiting[n] == 0]
-        number = {n: k for k, n in enumerate(self.nodes)}
-        heapq.heapify(ready)
-        while ready:
-            old, k, node = heapq.heappop(ready)
-            now = key(node)
-            if now != old:
-                heapq.heappush(ready, (now, k, node))
-                continue
-            yield node
-            ran(node)
-            for follower in self.edges[node]:
-                waiting[follower] -= 1
-                if waiting[follower] == 0:
-                    heapq.heappush(ready, (key(follower), number[follower], follower))
+        return ordered(self.graph, self.edges, [*self.outputs, *kept])
 
 
 def _indexed(node: Node, first: int) -> list[tuple[Value, int]]:
     """The index operands of a node, each with the extent of the axis it indexes."""
     extents = (node.operands[0].shape[axis] for axis in node.attrs["axes"])
     return list(zip(node.operands[first:], extents, strict=True))
-
-
-class _Memory:
-    """Live bytes of the arena while nodes run in some order."""
-
-    def __init__(
-        self,
-        nodes: Sequence[Node],
-        leaving: Sequence[Value],
-        producers: Mapping[Value, Node],
-    ) -> None:
-        self.root = {v: root_of(producers, v) for n in nodes for v in (*n.operands, *n.results)}
-        self.kept = {root_of(producers, v) for v in leaving}
-        self.nodes = nodes
-        self.reset()
-
-    def reset(self) -> None:
-        self.left: dict[Value, int] = {}
-        for node in self.nodes:
-            for root in self._reads(node):
-                self.left[root] = self.left.get(root, 0) + 1
-
-    def _reads(self, node: Node) -> set[Value]:
-        return {self.root[v] for v in node.operands}
-
-    def _in_arena(self, value: Value) -> bool:
-        return value.place in (None, ARENA) and self.root[value] is value
-
-    def growth(self, node: Node) -> int:
-        """Bytes that running the node adds."""
-        born = sum(v.type.nbytes for v in node.results if self._in_arena(v))
-        dead = sum(
-            v.type.nbytes
-            for v in self._reads(node)
-            if self._in_arena(v) and v not in self.kept and self.left[v] == 1
-        )
-        return born - dead
-
-    def run(self, node: Node) -> None:
-        for root in self._reads(node):
-            self.left[root] -= 1
-
-    def peak(self, order: Sequence[Node]) -> int:
-        """The most bytes live at once."""
-        self.reset()
-        live = most = 0
-        for node in order:
-            born = sum(v.type.nbytes for v in node.results if self._in_arena(v))
-            most = max(most, live + born)
-            live += self.growth(node)
-            self.run(node)
-        return most
 
 
 def copy_node(value: Value) -> Node:

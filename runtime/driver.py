@@ -3,12 +3,14 @@
     def step(t):                                   define i64 @step(ptr %t) {
         k0(f32_at(t, 1), f32_at(t, 2), 64)   =>      call void @k0(ptr %v1, ptr %v3, i64 64)
         split(k1, 8, f32_at(t, 1))                   call void @tapeless_split(ptr @k1.chunk, ...)
+        split(chain0, 2, t)                          call void @tapeless_split(ptr @chain0, ...)
         return 0                                     ret i64 0
 
 `@k1.chunk` calls the kernel for one chunk, with operands that it reads from an array in the
-driver's frame; `runtime/pool.py` has the function that calls it on several threads. Their count is
-in a cell, `@tapeless_threads`, bound when the driver is loaded: no count is part of the text. Calls
-are timed, for the pool to find out whether threads pay.
+driver's frame; a chain is a function of the table and the chunk. `runtime/pool.py` has the function
+that calls them on several threads. Their count is in a cell, `@tapeless_threads`, bound when the
+driver is loaded: no count is part of the text. Calls are timed, for the pool to find out whether
+threads pay.
 
 The grammar is in `runtime/kernel.py`. A driver has one statement per kernel call of the program.
 """
@@ -18,6 +20,7 @@ from __future__ import annotations
 import ast
 import platform
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -50,15 +53,20 @@ class Callee:
 
 
 def translate(
-    function: ast.FunctionDef, callees: Mapping[str, Callee], options: RunOptions = DEFAULTS
+    function: ast.FunctionDef,
+    callees: Mapping[str, Callee],
+    options: RunOptions = DEFAULTS,
+    chains: Mapping[str, ast.FunctionDef] = MappingProxyType({}),
 ) -> str:
-    """LLVM text that defines `function`; ValueError for a statement outside the grammar. The count
-    of threads is not part of it.
+    """LLVM text that defines `function`, and the chains it splits, by name; ValueError for a
+    statement outside the grammar. The count of threads is not part of it.
 
     A long body becomes several functions that run one after another: code generation takes more
     than linear time in the size of one.
     """
-    emitter = _Emitter(function.args.args[0].arg, callees, options.ticks)
+    emitter = _Emitter(function.args.args[0].arg, callees, options.ticks, chains)
+    for chain in chains.values():
+        emitter.define_chain(chain)
     *body, last = function.body
     if ast.unparse(last) != "return 0":
         raise ValueError(f"line {last.lineno}: the driver must end with `return 0`")
@@ -77,9 +85,17 @@ def translate(
 class _Emitter:
     """Instructions of one driver, in order."""
 
-    def __init__(self, table: str, callees: Mapping[str, Callee], ticks: int | None) -> None:
+    def __init__(
+        self,
+        table: str,
+        callees: Mapping[str, Callee],
+        ticks: int | None,
+        chains: Mapping[str, ast.FunctionDef],
+    ) -> None:
         self.table = table
         self.callees = callees
+        self.chains = chains
+        self.chunk = ""
         self.ticks = ticks
         self.lines: list[str] = []
         self.segments: list[str] = []
@@ -97,6 +113,21 @@ class _Emitter:
         )
         self.lines.clear()
         self.context = 0
+
+    def define_chain(self, function: ast.FunctionDef) -> None:
+        """The task that runs the statements of a chain for one chunk."""
+        table, chunk = (argument.arg for argument in function.args.args)
+        if table != self.table:
+            raise ValueError(f"line {function.lineno}: {table} is not the driver's {self.table}")
+        self.chunk = chunk
+        for statement in function.body:
+            self.statement(statement)
+        body = "\n".join(f"  {line}" for line in self.lines)
+        self.tasks[function.name] = (
+            f"define internal void @{function.name}(ptr %t, i64 %c) {{\n{body}\n  ret void\n}}\n"
+        )
+        self.lines.clear()
+        self.chunk = ""
 
     def text(self, name: str, segments: int) -> str:
         """Everything: declarations, the segments, and the function that runs them in turn."""
@@ -164,7 +195,7 @@ class _Emitter:
         if name in ("copy", "zero"):
             self._memory(name, node)
             return None
-        if name == "split":
+        if name == "split" and not self.chunk:
             self._split(node)
             return None
         callee = self._callee(node, name)
@@ -195,6 +226,9 @@ class _Emitter:
     def _split(self, node: ast.Call) -> None:
         """Call a kernel once per chunk, on any thread; it gets the chunk last."""
         match node.args:
+            case [ast.Name(id=name), ast.Constant(value=int() as count), ast.Name(id=self.table)]:
+                self._split_chain(node, name, count)
+                return
             case [ast.Name(id=name), ast.Constant(value=int() as count), *given]:
                 callee = self._callee(node, name)
             case _:
@@ -212,6 +246,14 @@ class _Emitter:
         task = f'@"{callee.symbol}.chunk"'
         operands = f"ptr {task}, ptr %context, i64 {count}"
         self.lines.append(f"call void @tapeless_split({operands})")
+
+    def _split_chain(self, node: ast.Call, name: str, count: int) -> None:
+        """Run a chain in so many chunks."""
+        if name not in self.chains:
+            raise ValueError(f"line {node.lineno}: {name} is no chain")
+        self.uses_pool = True
+        self._declare("tapeless_split", "void", ["ptr", "ptr", "i64"])
+        self.lines.append(f"call void @tapeless_split(ptr @{name}, ptr %t, i64 {count})")
 
     def _define_task(self, callee: Callee, kinds: Sequence[str]) -> None:
         """The function that calls a kernel for one chunk."""
@@ -253,6 +295,11 @@ class _Emitter:
                 return self._negated(operand, kind)
             case ast.Constant(value=bool() | int() | float() as value) if kind is not None:
                 return _literal(node, value, kind)
+            case ast.Name(id=name) if name == self.chunk:
+                return _checked(node, Value("i64", "%c"), kind)
+            case ast.BinOp(op=ast.Mult(), left=left, right=right) if kind == "i64":
+                factors = self._operand(left, kind), self._operand(right, kind)
+                return Value(kind, self._new(f"mul i64 {factors[0].text}, {factors[1].text}"))
             case ast.Call(func=ast.Name(id="at"), args=[buffer, count]):
                 return _checked(node, self._offset(buffer, count), kind)
             case ast.Call(func=ast.Name(id=name), args=[ast.Name(id=table), k]) if (

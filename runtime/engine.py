@@ -142,7 +142,9 @@ class _Making:
             callees[spec.name] = Callee(
                 symbol, spec.kinds, True, kernel.returns_status, bool(kernel.routines)
             )
-        return translate(self.functions[DRIVER], callees, self.options)
+        others = self.functions.keys() - {DRIVER, *(spec.name for spec in self.specs)}
+        chains = {name: f for name, f in self.functions.items() if name in others}
+        return translate(self.functions[DRIVER], callees, self.options, chains)
 
 
 def _functions(source: str, path: str) -> dict[str, ast.FunctionDef]:

@@ -30,6 +30,9 @@ Driver
     not compiled as Python, so a step of thousands of calls builds in linear time.
     `split` calls a kernel once per chunk, with the number of the chunk as its last operand, in any
     order and on several threads: chunks must not write what another one reads or writes.
+        split(chain0, 2, t)                                        chain0(t, 0), chain0(t, 1)
+    calls a chain, `def chain0(t, c):`, whose statements are calls of kernels, for their chunk `c`,
+    and of routines, on buffers such as `at(f32_at(t, 8), c * 1024)`. It returns nothing.
 
 Values (t is a dtype name: bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64)
     Every function is named `<op>_<t>`; operands are converted to t first.

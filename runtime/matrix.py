@@ -36,7 +36,7 @@ def called_products(driver: str) -> dict[str, Products | None]:
     for line in driver.splitlines():
         _, call, rest = line.partition('call void @"tapeless_')
         name, _, operands = rest.partition('"(')
-        routine, _, dtype = name.partition("_")
+        routine, _, dtype = name.rpartition("_")
         if not call or routine not in ROUTINES:
             continue
         typed = (x.split() for x in operands.rstrip(")").split(", "))

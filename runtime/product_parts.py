@@ -65,7 +65,7 @@ class Parts:
     def images(self, products: Iterable[Product]) -> tuple[list[bytes], list[str]]:
         """The object code of what products need, and the names of the parts that they do not."""
         names = set().union(*map(self.needed, products))
-        routines = dict.fromkeys(routine for routine, _ in sorted(products))
+        routines = dict.fromkeys(routine.removeprefix("whole_") for routine, _ in sorted(products))
         images = [self._routine(routine) for routine in routines]
         parts = [name for name in self.bodies if name in names]
         for name in parts:
@@ -139,7 +139,8 @@ class Parts:
         return found
 
     def _routine(self, routine: str) -> bytes:
-        text = routines_text(self.t, self.blas, self.tiled, paneled=self.paneled, names=(routine,))
+        names = (routine.removeprefix("whole_"),)
+        text = routines_text(self.t, self.blas, self.tiled, paneled=self.paneled, names=names)
         return _assembled(text, self.store, "straight")
 
     def _part(self, name: str) -> bytes:

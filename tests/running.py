@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 from tapeless.compiler.checker import check_plan
 from tapeless.compiler.codegen import generate
@@ -13,6 +14,7 @@ from tapeless.compiler.native import build
 from tapeless.ir.builder import Builder
 from tapeless.ir.graph import Graph, Value
 from tapeless.ir.types import F32, F64, Type
+from tapeless.runtime import kernel
 from tapeless.runtime.engine import run_plain
 from tapeless.runtime.executable import aligned_bytes
 from tapeless.runtime.interpreter import interpret
@@ -86,6 +88,21 @@ def assert_runs_alike(graph: Graph, arrays: Sequence[np.ndarray], *, native: boo
         for actual, wanted in zip(run(graph, arrays), expected, strict=True):
             for a, e in zip(actual, wanted, strict=True):
                 assert_same(a, e)
+
+
+def _backwards(function: Callable[..., None], chunks: int, *operands: object) -> None:
+    for chunk in reversed(range(chunks)):
+        function(*operands, chunk)
+
+
+def assert_order_is_free(graph: Graph, arrays: Sequence[np.ndarray]) -> None:
+    """Chunks in the other order, one by one: one that needs another shows here."""
+    expected = run_source(graph, arrays)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernel, "split", _backwards)
+        found = run_source(graph, arrays)
+    for a, e in zip([*found[0], *found[1]], [*expected[0], *expected[1]], strict=True):
+        np.testing.assert_array_equal(a, e)
 
 
 @st.composite

@@ -18,7 +18,8 @@ from ...ir.graph import Graph, Node
 from ...ir.record import dataclass
 from ...runtime.executable import Layout
 from ...runtime.kernel import KernelSpec
-from ..memory import layout_of
+from ..layout import layout_of
+from .chains import emit_chain, find_chains
 from .contract import emit_dot
 from .convolution import emit_windows
 from .indexed import emit_indexed
@@ -118,12 +119,18 @@ def emitter(node: Node) -> Emit:
     return found
 
 
-def generate(graph: Graph) -> Generated:
-    """Source and manifest of a planned graph. UnsupportedError for an op without an emitter."""
+def generate(graph: Graph, *, chained: bool = True) -> Generated:
+    """Source and manifest of a planned graph, with one statement for every node if not `chained`.
+    UnsupportedError for an op without an emitter."""
     layout = layout_of(graph)
     module = Module(layout.table)
+    chains = {c.nodes[0]: c for c in find_chains(graph)} if chained else {}
+    inside = {node for chain in chains.values() for node in chain.nodes}
     for node in graph.nodes:
-        emitter(node)(module, graph, node)
+        if node in chains:
+            emit_chain(module, graph, chains[node])
+        elif node not in inside:
+            emitter(node)(module, graph, node)
     finished = module.finish()
     return Generated(
         finished.source(),

@@ -120,7 +120,7 @@ def emit_looped(
 def _choose_split(p: Matmul, dtype: np.dtype) -> Split | None:
     """The first loop with enough steps whose products do not add up, on several threads. A few
     large products are rather split one by one, by the routine."""
-    chunks = chunks_of(p.products * p.work * dtype.itemsize * _MULTIPLICATION)
+    chunks = chunks_of(p.products * p.work * dtype.itemsize * MULTIPLICATION)
     for k, loop in enumerate(p.loops):
         count = min(chunks, loop.count)
         if loop.c and count >= (2 if p.work < LARGE else FEWEST_LARGE):
@@ -134,7 +134,7 @@ LARGE: Final = 2**18
 
 FEWEST_LARGE: Final = 4
 
-_MULTIPLICATION: Final = 0.0025
+MULTIPLICATION: Final = 0.0025
 """Nanoseconds for one, per byte of the dtype."""
 
 

@@ -21,7 +21,7 @@ from ...ir.ops.constant import scalar_constant
 from ...ir.ops.dot import letter_extents
 from ...ir.types import dtype_name
 from .blocked import emit_looped, longest_sum, product_call
-from .kernel import literal
+from .kernel import CHUNK, literal
 from .module import Module, place_of
 from .regions import copy_all, emit
 
@@ -32,16 +32,42 @@ with a vector are not (`runtime/panels.py`), and two processors would take it fr
 
 def emit_dot(module: Module, graph: Graph, node: Node) -> None:
     """The code of a `dot` or `dot_acc`."""
-    accumulate = node.op.name == "dot_acc"
-    x, y = node.operands[1:3] if accumulate else node.operands
-    extents = letter_extents(node.attrs["spec"], (x.type, y.type))
-    product = as_matmul(parse_spec(node.attrs["spec"]), extents)
-    work = math.prod(extents.values())
-    small = product is not None and work < (SMALL_BATCH if product.loops else SMALL)
-    if product is None or small or not x.type.is_float or _is_awkward(product, x):
-        _emit_loops(module, graph, node, extents)
+    product = _product(node)
+    if product is None:
+        _emit_loops(module, graph, node)
     else:
         _emit_routine(module, graph, node, product)
+
+
+def _operands(node: Node) -> tuple[Value, Value]:
+    """What is multiplied."""
+    x, y = node.operands[1:3] if node.op.name == "dot_acc" else node.operands
+    return x, y
+
+
+def _product(node: Node) -> Matmul | None:
+    """The matrix product that a contraction is, None if it runs as loops."""
+    x, y = _operands(node)
+    extents = letter_extents(node.attrs["spec"], (x.type, y.type))
+    product = as_matmul(parse_spec(node.attrs["spec"]), extents)
+    if product is None or not x.type.is_float or _is_awkward(product, x):
+        return None
+    work = math.prod(extents.values())
+    return None if work < (SMALL_BATCH if product.loops else SMALL) else product
+
+
+def routine_product(node: Node) -> Matmul | None:
+    """The product that a contraction is one call of a routine for."""
+    p = _product(node)
+    called = p is not None and not p.loops and p.length <= longest_sum(p, node.result.type.dtype)
+    return p if called else None
+
+
+def loops_of_product(node: Node) -> Graph | None:
+    """The contraction as the loops it runs as."""
+    if _product(node) is not None:
+        return None
+    return product_body(node, letter_extents(node.attrs["spec"], [v.type for v in _operands(node)]))
 
 
 def _is_awkward(p: Matmul, x: Value) -> bool:
@@ -52,7 +78,7 @@ def _is_awkward(p: Matmul, x: Value) -> bool:
 
 def _emit_routine(module: Module, graph: Graph, node: Node, p: Matmul) -> None:
     accumulate = node.op.name == "dot_acc"
-    x, y = node.operands[1:3] if accumulate else node.operands
+    x, y = _operands(node)
     scale = node.operands[3] if accumulate else None
     if accumulate:
         copy_all(module, node, node.operands[0])
@@ -60,10 +86,44 @@ def _emit_routine(module: Module, graph: Graph, node: Node, p: Matmul) -> None:
         known = None if scale is None else _number(graph, scale)
         emit_looped(module, node, p, (x, y), known or scale)
         return
+    routine, arguments = _routine_call(module, graph, node, p)
+    module.routine(node, routine, *arguments)
+
+
+def _routine_call(
+    module: Module, graph: Graph, node: Node, p: Matmul
+) -> tuple[str, tuple[object, ...]]:
+    """The routine that makes the product, and its arguments."""
+    scale = node.operands[3] if node.op.name == "dot_acc" else None
     alpha, beta = ("1.0", "0.0") if scale is None else (_scalar(module, graph, scale), "1.0")
-    a, b, c = map(module.value, (x, y, node.result))
+    a, b, c = map(module.value, (*_operands(node), node.result))
     routine, arguments = product_call(p, p.k, alpha, a, b, beta, c)
-    module.routine(node, f"{routine}_{dtype_name(node.result.type.dtype)}", *arguments)
+    return f"{routine}_{dtype_name(node.result.type.dtype)}", arguments
+
+
+def emit_product_rows(module: Module, graph: Graph, node: Node, p: Matmul, rows: int) -> None:
+    """So many rows of a product, those of the present chunk."""
+    width = node.result.type.size // (p.n if p.swap else p.m)
+    if node.op.name == "dot_acc" and place_of(node.operands[0]) != place_of(node.result):
+        ends = (module.value(node.result), module.value(node.operands[0]))
+        parts = (_part(end, rows * width) for end in ends)
+        module.routine(node, "copy", *parts, rows * width)
+    name, arguments = _routine_call(module, graph, node, p)
+    if name.startswith("gemv"):
+        turned, _, n, alpha, a, stride, x, beta, y = arguments
+        a, y = _part(a, rows * int(str(stride))), _part(y, rows)
+        module.routine(node, f"whole_{name}", turned, rows, n, alpha, a, stride, x, beta, y)
+        return
+    ta, tb, _, n, k, alpha, a, lda, b, ldb, beta, c, ldc = arguments
+    a = _part(a, rows * (1 if ta else int(str(lda))))
+    c = _part(c, rows * int(str(ldc)))
+    given = (ta, tb, rows, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+    module.routine(node, f"whole_{name}", *given)
+
+
+def _part(pointer: object, step: int) -> str:
+    """Where the rows of the present chunk begin."""
+    return f"at({pointer}, {CHUNK} * {step})"
 
 
 def _scalar(module: Module, graph: Graph, value: Value) -> str:
@@ -79,7 +139,8 @@ def _number(graph: Graph, value: Value) -> str | None:
     return literal(float(known), value.type.dtype).partition("(")[2][:-1]
 
 
-def _emit_loops(module: Module, graph: Graph, node: Node, extents: Mapping[str, int]) -> None:
+def _emit_loops(module: Module, graph: Graph, node: Node) -> None:
+    extents = letter_extents(node.attrs["spec"], [v.type for v in _operands(node)])
     body = product_body(node, extents)
     places = dict(zip(body.inputs, map(place_of, node.operands), strict=True))
     places[body.outputs[0]] = place_of(node.result)

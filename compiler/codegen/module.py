@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import field, replace
 from typing import Final
 
@@ -13,7 +14,10 @@ from ...ir.graph import Node, Value
 from ...ir.record import dataclass
 from ...ir.types import dtype_name
 from ...runtime.kernel import KernelSpec
-from .kernel import NAME, Buffer, Kernel, Split
+from .kernel import CHUNK, NAME, Buffer, Kernel, Split
+
+Key = tuple[str, tuple[str, ...]]
+"""The text of a kernel and the dtypes of its buffers."""
 
 SHORT: Final = 2**10
 """Iterations of all loops of a step in which calls and the control of loops take longer than what
@@ -48,6 +52,15 @@ class _Statement:
     kernel: Kernel | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    """Statements that run one after another in each of so many chunks of one region."""
+
+    node: Node
+    chunks: int
+    statements: list[_Statement]
+
+
 @dataclass
 class Module:
     """Collects kernels and calls. `table` gives the position of every place in the pointer table;
@@ -57,7 +70,8 @@ class Module:
     scratch: int = 0
     checks: list[Check] = field(default_factory=list)
     checked: set[tuple[Value, object]] = field(default_factory=set)
-    _statements: list[_Statement] = field(default_factory=list)
+    _statements: list[_Statement | _Chain] = field(default_factory=list)
+    _open: list[_Statement] | None = None
 
     def pointer(self, place: str, dtype: np.dtype) -> str:
         """The expression for a buffer in the driver."""
@@ -73,7 +87,7 @@ class Module:
 
     def call(self, node: Node, kernel: Kernel) -> None:
         """Call a kernel."""
-        self._statements.append(_Statement(node, "{}", kernel))
+        self._append(_Statement(node, "{}", kernel))
 
     def check(self, check: Check, kernel: Kernel, value: Value, what: object) -> None:
         """Call a kernel that returns 0 when all is well; otherwise the step ends here. A value is
@@ -88,7 +102,18 @@ class Module:
 
     def routine(self, node: Node, name: str, *arguments: object) -> None:
         """Call one of the routines of the vocabulary."""
-        self._statements.append(_Statement(node, f"{name}({', '.join(map(str, arguments))})"))
+        self._append(_Statement(node, f"{name}({', '.join(map(str, arguments))})"))
+
+    def _append(self, statement: _Statement) -> None:
+        (self._statements if self._open is None else self._open).append(statement)
+
+    @contextmanager
+    def chain(self, node: Node, chunks: int) -> Iterator[None]:
+        """What is called meanwhile runs in one region; `node` is the first it is for."""
+        self._open = []
+        yield
+        self._statements.append(_Chain(node, chunks, self._open))
+        self._open = None
 
     def finish(self) -> Finished:
         """Name the kernels and write the calls.
@@ -96,30 +121,50 @@ class Module:
         A nest that runs in one piece is a call of the kernel that runs it in chunks, where there is
         one: so the parameters of an optimiser share one loop, whatever their sizes.
         """
-        statements = self._statements
-        kernels = [s.kernel for s in statements if s.kernel is not None]
+        parts = [[s] if isinstance(s, _Statement) else s.statements for s in self._statements]
+        kernels = [s.kernel for part in parts for s in part if s.kernel is not None]
         if sum(k.iterations for k in kernels) <= SHORT:
-            statements = [_with_literals(s) for s in statements]
+            parts = [[_with_literals(s) for s in part] for part in parts]
         chunked = {k.whole_key: k for k in kernels if k.split is not None}
-        found: dict[tuple[str, tuple[str, ...]], KernelSpec] = {}
-        calls = []
-        for statement in statements:
-            kernel = statement.kernel
-            if kernel is None:
-                calls.append(Call(statement.node, statement.text, None))
-                continue
-            if kernel.split is None and kernel.key in chunked:
-                kernel = kernel.as_chunk(chunked[kernel.key])
-            name = _specified(found, kernel).name
-            text = statement.text.format(self._expression(name, kernel))
-            calls.append(Call(statement.node, text, name))
+        found: dict[Key, KernelSpec] = {}
+        calls: list[Call] = []
+        chains: list[str] = []
+        for whole, part in zip(self._statements, parts, strict=True):
+            chained = isinstance(whole, _Chain)
+            made = [self._finished(s, chunked, found, chained=chained) for s in part]
+            if isinstance(whole, _Chain):
+                name = f"chain{len(chains)}"
+                lines = "".join(f"    {call.statement}\n" for call in made)
+                chains.append(f"def {name}(t, {CHUNK}):\n{lines}")
+                made = [Call(whole.node, f"split({name}, {whole.chunks}, t)", None)]
+            calls += made
         texts = [text.replace(NAME, spec.name, 1) for (text, _), spec in found.items()]
-        return Finished(tuple(texts), tuple(found.values()), tuple(calls))
+        return Finished(tuple(texts), tuple(found.values()), tuple(chains), tuple(calls))
 
-    def _expression(self, name: str, kernel: Kernel) -> str:
+    def _finished(
+        self,
+        statement: _Statement,
+        chunked: Mapping[Key, Kernel],
+        found: dict[Key, KernelSpec],
+        *,
+        chained: bool,
+    ) -> Call:
+        """The call of a statement, its kernel named."""
+        kernel = statement.kernel
+        if kernel is None:
+            return Call(statement.node, statement.text, None)
+        if kernel.split is None and kernel.key in chunked:
+            kernel = kernel.as_chunk(chunked[kernel.key])
+        name = _specified(found, kernel).name
+        text = statement.text.format(self._expression(name, kernel, chained=chained))
+        return Call(statement.node, text, name)
+
+    def _expression(self, name: str, kernel: Kernel, *, chained: bool) -> str:
         """The call of a kernel."""
         arguments = [*(self._argument(b) for b in kernel.buffers), *map(str, kernel.numbers)]
         match kernel.split:
+            case Split(size=size) if chained:
+                return f"{name}({', '.join([*arguments, str(size), CHUNK])})"
             case None:
                 return f"{name}({', '.join(arguments)})"
             case Split(chunks=1, size=size):
@@ -133,10 +178,12 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The texts of the kernels, a spec for each, and the statements of the driver."""
+    """The texts of the kernels, a spec for each, the texts of the chains, and the statements of the
+    driver."""
 
     kernels: tuple[str, ...]
     specs: tuple[KernelSpec, ...]
+    chains: tuple[str, ...]
     calls: tuple[Call, ...]
 
     def source(self) -> str:
@@ -144,7 +191,7 @@ class Finished:
         summary = f"Generated by tapeless: {len(self.kernels)} kernels, {len(self.calls)} calls."
         head = f'"""{summary}"""\n\nfrom tapeless.runtime.kernel import *\n'
         lines = ["def step(t):", *("    " + call.statement for call in self.calls), "    return 0"]
-        return "\n\n".join([head, *self.kernels, "\n".join(lines) + "\n"])
+        return "\n\n".join([head, *self.kernels, *self.chains, "\n".join(lines) + "\n"])
 
 
 def _with_literals(statement: _Statement) -> _Statement:
@@ -154,7 +201,7 @@ def _with_literals(statement: _Statement) -> _Statement:
     return replace(statement, kernel=kernel.with_literals())
 
 
-def _specified(found: dict[tuple[str, tuple[str, ...]], KernelSpec], kernel: Kernel) -> KernelSpec:
+def _specified(found: dict[Key, KernelSpec], kernel: Kernel) -> KernelSpec:
     """The spec of a kernel, which gets the next name where it is new."""
     if kernel.key not in found:
         numbers = len(kernel.numbers) + 2 * (kernel.split is not None)

@@ -24,7 +24,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from ...ir.graph import Node, Value
 from ...ir.record import dataclass
 from ...ir.region import Axis, Reduction, Region, is_view
 from ...ir.types import F32, F64, I64, dtype_name
+from .fold import Fold, extreme
 from .kernel import CHUNK, Kernel, KernelWriter, Split, indent, literal, loop_name
 from .unrolling import unrolled_loop
 
@@ -267,6 +268,7 @@ class RegionEmitter:
         outer = self.rows.levels[reduction.depth]
         axes = [Axis(k, region.extents[k]) for k in reduction.kept]
         if node in self.partials:
+            fold = partial_fold(region, node)
             place = w.buffer(self.partials[node], fold.wide)
             first = f"{CHUNK} * {w.number(partial_length(region, node))}"
             accumulator, step, start = f"{place}[{first} + {w.index(axes)}]", fold.step, fold.start
@@ -331,62 +333,9 @@ def _converted(text: str, source: np.dtype, target: np.dtype) -> str:
     return f"{dtype_name(target)}_from_{dtype_name(source)}({text})"
 
 
-def extreme(dtype: np.dtype, largest: bool) -> Any:
-    """The largest or smallest element of a dtype."""
-    if dtype.kind == "f":
-        return np.inf if largest else -np.inf
-    if dtype.kind == "b":
-        return largest
-    info = np.iinfo(dtype)
-    return info.max if largest else info.min
-
-
-class Fold:
-    """How a reduction accumulates: its start, its step, and the dtype it works in."""
-
-    def __init__(self, node: Node) -> None:
-        self.name, self.dtype = node.op.name, node.result.type.dtype
-        self.wide = F64 if self.name == "sum" and self.dtype == F32 else self.dtype
-
-    @property
-    def start(self) -> str:
-        return self._start(self.wide)
-
-    @property
-    def start_narrow(self) -> str:
-        return self._start(self.dtype)
-
-    def _start(self, dtype: np.dtype) -> str:
-        if self.name in ("max", "min"):
-            return literal(extreme(dtype, self.name == "min"), dtype)
-        return literal(self.name == "all", dtype)
-
-    def step(self, accumulator: str, operand: str) -> str:
-        """The accumulator after one more element."""
-        if self.wide != self.dtype:
-            operand = f"{dtype_name(self.wide)}({operand})"
-        return self.join(accumulator, operand)
-
-    def join(self, accumulator: str, other: str) -> str:
-        """Two accumulators in one."""
-        if self.name == "sum" and self.wide.kind == "f":
-            return f"add_reassoc_{dtype_name(self.wide)}({accumulator}, {other})"
-        return self._combine(self.wide, accumulator, other)
-
-    def step_narrow(self, accumulator: str, operand: str) -> str:
-        """The same in the result's own dtype and in order, for accumulators in memory."""
-        return self._combine(self.dtype, accumulator, operand)
-
-    def _combine(self, dtype: np.dtype, left: str, right: str) -> str:
-        name = dtype_name(dtype)
-        if self.name in ("max", "min"):
-            return f"{self.name}imum_{name}({left}, {right})"
-        if self.name in ("any", "all"):
-            return f"{left} {'|' if self.name == 'any' else '&'} {right}"
-        total = f"{left} + {right}"
-        return total if dtype.kind == "f" or dtype == I64 else f"{name}({total})"
-
-    def result(self, accumulator: str) -> str:
-        """The accumulator as the result's dtype."""
-        narrow = f"{dtype_name(self.dtype)}({accumulator})"
-        return accumulator if self.wide == self.dtype else narrow
+def partial_fold(region: Region, node: Node) -> Fold:
+    """How the total of a chunk accumulates, and those of all chunks."""
+    reduction = region.reductions[node]
+    return Fold(
+        node, short=reduction.kind == "column" and not needs_scratch(region, node, reduction)
+    )

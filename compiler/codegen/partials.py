@@ -26,7 +26,7 @@ from collections.abc import Mapping
 from ...ir.graph import Node, Value
 from ...ir.region import Region
 from .kernel import Kernel, KernelWriter, indent, loop_name
-from .nest import Fold, Level, RegionEmitter, late_values, partial_length
+from .nest import Level, RegionEmitter, late_values, partial_fold, partial_length
 
 
 def partials_size(region: Region, node: Node, chunks: int) -> int:
@@ -68,7 +68,7 @@ class _JoinEmitter(RegionEmitter):
         for node, place in self.sources.items():
             if node in self.columns:
                 continue
-            fold, total = Fold(node), self._variable(node.result, "s")
+            fold, total = partial_fold(self.region, node), self._variable(node.result, "s")
             part = f"{self.w.buffer(place, fold.wide)}[{loop_name(0)}]"
             body += [f"{total} = {fold.start}", self.w.loop(0)]
             body += indent([f"{total} = {fold.join(total, part)}"])
@@ -81,7 +81,7 @@ class _JoinEmitter(RegionEmitter):
 
     def _column(self, node: Node) -> list[str]:
         """Partial sums of columns added up."""
-        w, fold, place = self.w, Fold(node), self.sources[node]
+        w, fold, place = self.w, partial_fold(self.region, node), self.sources[node]
         length = partial_length(self.region, node)
         across, j = w.loop(self.columns[node]), loop_name(self.columns[node])
         target = f"{w.buffer(self.places[node.result], node.result.type.dtype)}[{j}]"

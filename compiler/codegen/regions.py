@@ -13,6 +13,7 @@ from ...ir.graph import Graph, Node, Value
 from ...ir.ops.move import SliceSpec
 from ...ir.pieces import pieces
 from ...ir.region import Axis, Region, body_operands, node_body, view_axes
+from .kernel import Split
 from .module import Module, place_of
 from .nest import emit_region, needs_scratch
 from .partials import emit_join, partials_size
@@ -60,6 +61,20 @@ def emit(
     module.call(node, emit_region(region, places, scratch[:first], split, partials))
     if split is not None and partials:
         module.call(node, emit_join(region, places, partials, split.chunks))
+
+
+def emit_rows(
+    module: Module, node: Node, region: Region, places: Mapping[Value, str], split: Split, used: int
+) -> dict[Node, str]:
+    """A nest in the chunks of a chain, which has taken `used` bytes of scratch memory before: where
+    the totals of its chunks lie."""
+    partials: dict[Node, str] = {}
+    for total in totals_over(region, split.loop):
+        partials[total] = f"scratch+{used}"
+        used += 8 * partials_size(region, total, split.chunks)
+    module.scratch = max(module.scratch, used)
+    module.call(node, emit_region(region, places, (), split, partials))
+    return partials
 
 
 def emit_reshape(module: Module, graph: Graph, node: Node) -> None:

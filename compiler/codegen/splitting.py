@@ -99,7 +99,7 @@ def totals_over(region: Region, loop: int) -> tuple[Node, ...]:
 def _can_split(region: Region, loop: int, places: Mapping[Value, str]) -> bool:
     totals = totals_over(region, loop)
     late = late_values(region, totals)
-    if totals and (loop > 0 or not _joinable(region, totals)):
+    if totals and (loop > 0 or not joinable(region, totals)):
         return False
     if any(
         needs_scratch(region, node, r) and loop not in r.kept
@@ -112,7 +112,7 @@ def _can_split(region: Region, loop: int, places: Mapping[Value, str]) -> bool:
     return apart and _reads_own(region, outputs, places) and _repeats_little(region, loop)
 
 
-def _joinable(region: Region, totals: tuple[Node, ...]) -> bool:
+def joinable(region: Region, totals: tuple[Node, ...]) -> bool:
     """Whether the results of reductions are columns, which nothing follows from, or single numbers,
     and all that follows from them."""
     if any(node.op.kind != "reduce" for node in totals):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from running import Arrays, assert_same, random_arguments, region_graphs, run_interpreted
 from tapeless.compiler.checker import check_plan
 from tapeless.compiler.codegen import generate
-from tapeless.compiler.memory import layout_of, plan_memory
+from tapeless.compiler.layout import layout_of
+from tapeless.compiler.memory import plan_memory
 from tapeless.ir.errors import VerifyError
 from tapeless.ir.graph import Graph, Value
 from tapeless.ir.parse import parse

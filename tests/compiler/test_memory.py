@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from running import assert_runs_alike, random_arguments, region_graphs
 from tapeless.compiler import memory
 from tapeless.compiler.checker import check_plan
-from tapeless.compiler.memory import ALIGNMENT, arena_bytes, layout_of, memory_report, plan_memory
+from tapeless.compiler.codegen.chains import find_chains
+from tapeless.compiler.layout import ALIGNMENT, arena_bytes, layout_of
+from tapeless.compiler.memory import memory_report, plan_memory
 from tapeless.ir.graph import Graph
 from tapeless.ir.parse import parse
 from tapeless.passes.fuse import fuse
@@ -132,8 +134,11 @@ def test_every_plan_of_a_random_graph_is_proved(graph: Graph) -> None:
 
 def most_live(graph: Graph) -> int:
     """The most bytes of the arena, in slots, that values need at once: those that are read later,
-    and what the node that runs reads and writes, unless one is written over the other."""
-    end = {v: k for k, node in enumerate(graph.nodes) for v in (*node.operands, *node.results)}
+    and what the node that runs reads and writes, unless one is written over the other. What a chain
+    touches it needs to its end."""
+    number = {node: k for k, node in enumerate(graph.nodes)}
+    last = number | {n: number[c.nodes[-1]] for c in find_chains(graph) for n in c.nodes}
+    end = {v: last[node] for node in graph.nodes for v in (*node.operands, *node.results)}
     end.update((v, len(graph.nodes)) for v in graph.results)
     ends: dict[str, int] = {}  # by place, of the values that lie there so far
     sizes: dict[str, int] = {}

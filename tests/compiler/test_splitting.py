@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tapeless as tl
 from hypothesis import given, settings
-from running import assert_runs_alike, random_arguments, region_graphs, run_source
+from running import assert_order_is_free, assert_runs_alike, random_arguments, region_graphs
 from tapeless.compiler.codegen import generate, splitting
 from tapeless.compiler.codegen.splitting import chunks_of
 from tapeless.compiler.memory import plan_memory
@@ -14,7 +14,6 @@ from tapeless.compiler.native import build
 from tapeless.ir.graph import Graph
 from tapeless.ir.parse import parse
 from tapeless.passes.fuse import fuse
-from tapeless.runtime import kernel
 from tapeless.runtime.modes import RunOptions
 
 
@@ -26,21 +25,6 @@ def tiny_grain():
         patch.setattr(splitting, "ALIGNED", 1)
         patch.setattr(splitting, "MOST_CHUNKS", 4)
         yield
-
-
-def backwards(function, chunks, *operands):
-    for chunk in reversed(range(chunks)):
-        function(*operands, chunk)
-
-
-def assert_order_is_free(graph: Graph, arrays) -> None:
-    """Chunks in the other order, one by one: one that needs another shows here."""
-    expected = run_source(graph, arrays)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernel, "split", backwards)
-        found = run_source(graph, arrays)
-    for a, e in zip([*found[0], *found[1]], [*expected[0], *expected[1]], strict=True):
-        np.testing.assert_array_equal(a, e)
 
 
 @settings(max_examples=40)
