@@ -44,6 +44,16 @@ MOST: Final = COUNTS[-1]
 LARGEST: Final = 50_000.0
 """Nanoseconds of a node that has enough of a region by itself: it is cut as suits it best."""
 
+TURNED: Final = 6
+"""To turn a matrix takes as long as so many rows of the product."""
+
+LOW: Final = 4
+"""A result that many times as wide as high is better cut into columns: each chunk of rows reads the
+whole matrix."""
+
+REPEATED: Final = 500.0
+"""Nanoseconds that a chunk may take for what other chunks do, too: a region costs as much."""
+
 NESTS: Final = frozenset({"elementwise", "reduce", "argreduce"})
 MOVES: Final = frozenset({"transpose", "broadcast", "slice", "windows"})
 
@@ -155,16 +165,19 @@ def _product_by_rows(node: Node, p: Matmul) -> ByRows | None:
     if p.swap:
         rows, (left, turned, right) = p.n, (y, not p.tb, x)
     flips = p.ta if p.swap else p.tb
+    columns = p.work // (rows * p.k)
     if rows == 1 or (1 in (p.m, p.n) and turned):
+        return None
+    repeats = TURNED if flips else columns > LOW * rows
+    size = node.result.type.dtype.itemsize
+    if repeats * p.k * columns * size * MULTIPLICATION > REPEATED:
         return None
     accesses = [Access(left, not turned, False), Access(right, False, False)]
     accesses.append(Access(node.result, True, True))
     if accumulates:
         start, scale = node.operands[0], node.operands[3]
         accesses += [Access(start, True, False), Access(scale, False, False)]
-    size = node.result.type.dtype.itemsize
     shares = p.work >> (17 - size // 4)
-    columns = p.work // (rows * p.k)
     least = TURNING_ROWS if flips or columns < TURNING_ROWS else LEAST_ROWS
     most = shares if shares > 1 else MOST
     return _limited(rows, least, most, accesses, p.work * size * MULTIPLICATION, p)
