@@ -47,8 +47,8 @@ def _operands(node: Node) -> tuple[Value, Value]:
 
 def _product(node: Node) -> Matmul | None:
     """The matrix product that a contraction is, None if it runs as loops."""
-    x, y = _operands(node)
-    extents = letter_extents(node.attrs["spec"], (x.type, y.type))
+    x, _ = _operands(node)
+    extents = _extents(node)
     product = as_matmul(parse_spec(node.attrs["spec"]), extents)
     if product is None or not x.type.is_float or _is_awkward(product, x):
         return None
@@ -64,10 +64,20 @@ def routine_product(node: Node) -> Matmul | None:
 
 
 def loops_of_product(node: Node) -> Graph | None:
-    """The contraction as the loops it runs as."""
-    if _product(node) is not None:
+    """The contraction as the loops it runs as, None if it does not, or runs as a whole."""
+    if _product(node) is not None or _stays_whole(node):
         return None
-    return product_body(node, letter_extents(node.attrs["spec"], [v.type for v in _operands(node)]))
+    return product_body(node, _extents(node))
+
+
+def _extents(node: Node) -> dict[str, int]:
+    return letter_extents(node.attrs["spec"], [v.type for v in _operands(node)])
+
+
+def _stays_whole(node: Node) -> bool:
+    """Whether it is a product of two vectors that makes a small matrix."""
+    outer = math.prod(_extents(node).values()) == node.result.type.size
+    return outer and node.result.type.nbytes < LARGE_MATRIX
 
 
 def _is_awkward(p: Matmul, x: Value) -> bool:
@@ -140,14 +150,12 @@ def _number(graph: Graph, value: Value) -> str | None:
 
 
 def _emit_loops(module: Module, graph: Graph, node: Node) -> None:
-    extents = letter_extents(node.attrs["spec"], [v.type for v in _operands(node)])
-    body = product_body(node, extents)
+    body = product_body(node, _extents(node))
     places = dict(zip(body.inputs, map(place_of, node.operands), strict=True))
     places[body.outputs[0]] = place_of(node.result)
     region = as_region(body)
     assert region is not None, "a product and a sum are a region"
-    outer = math.prod(extents.values()) == node.result.type.size
-    emit(module, node, region, places, whole=outer and node.result.type.nbytes < LARGE_MATRIX)
+    emit(module, node, region, places, whole=_stays_whole(node))
 
 
 def product_body(node: Node, extents: Mapping[str, int]) -> Graph:

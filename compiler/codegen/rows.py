@@ -123,7 +123,8 @@ def _is_nest(node: Node) -> bool:
         return node.op.kind in NESTS or node.op.name in MOVES
     body: Graph = node.attrs["body"]
     names = {inside.op.name for inside in body.nodes}
-    return names.isdisjoint({"windows_add", "add_at"}) and as_convolution(body) is None
+    single = names.isdisjoint({"windows_add", "add_at", "concatenate"})
+    return single and as_convolution(body) is None
 
 
 def _nest_by_rows(nest: Nest) -> ByRows | None:
