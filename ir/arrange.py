@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 from .graph import Graph, Node, Value
 from .region import (
@@ -50,6 +51,8 @@ class _Analysis:
         self.names: dict[Value, Names] = {}
         self.views: dict[Value, Load] = {}
         self.loops: dict[Names, tuple[Name, ...]] = {}
+        self.used: list[Value] = []
+        self.reducing = [node for node in body.nodes if node.op.kind in REDUCTIONS]
 
     def run(self) -> Region | None:
         for value in self.body.inputs:
@@ -139,18 +142,15 @@ class _Analysis:
 
     def _used(self) -> list[Value]:
         """The values whose axes are loops: results of nodes and inputs read as they are."""
-        read = {v for node in self.body.nodes if not self._is_free(node) for v in node.operands}
-        read |= set(self.body.outputs)
+        computed = (node for node in self.body.nodes if node.results[0] not in self.views)
+        read = {*self.body.outputs, *(v for node in computed for v in node.operands)}
         return [v for v in self.names if v in read or v not in self.views]
-
-    def _is_free(self, node: Node) -> bool:
-        return node.results[0] in self.views
 
     def _loops(self, value: Value) -> tuple[Name, ...]:
         return self.loops[self.names[value]]
 
     def _order(self) -> tuple[Name, ...] | None:
-        used = self._used()
+        self.used = used = self._used()
         found = {self._loops(v) for v in used}
         if any(len(set(loops)) != len(loops) for loops in found):
             return None  # a diagonal: x[i, j] + x[j, i]
@@ -161,8 +161,8 @@ class _Analysis:
             return None
         orders = [
             (reduced, order)
-            for node in self.body.nodes
-            if node.op.kind in REDUCTIONS and len(self._loops(node.operands[0])) == len(every)
+            for node in self.reducing
+            if len(self._loops(node.operands[0])) == len(every)
             for reduced, order in [self._reduction_order(node, base)]
         ]
         return min(orders, key=lambda pair: pair[0], default=(0, base))[1]
@@ -185,19 +185,19 @@ class _Analysis:
 
     def _arrange(self, order: tuple[Name, ...]) -> Region | None:
         position = {name: k for k, name in enumerate(order)}
-        loops = {v: tuple(position[x] for x in self._loops(v)) for v in self._used()}
+        own = {names: self.loops[names] for names in map(self.names.__getitem__, self.used)}
+        along = {names: tuple(position[x] for x in loops) for names, loops in own.items()}
+        loops = {v: along[self.names[v]] for v in self.used}
         inner = self._inner_loops(loops, len(order))
         rows = len(order) - len(inner)
         reductions: dict[Node, Reduction] = {}
-        for node in self.body.nodes:
-            if node.op.kind in REDUCTIONS:
-                reduction = _classify(
-                    loops[node.operands[0]], loops[node.result], inner, rows, node.op.kind
-                )
-                if reduction is None:
-                    return None
-                if reduction.reduced:
-                    reductions[node] = reduction
+        for node in self.reducing:
+            source, kept = loops[node.operands[0]], loops[node.result]
+            reduction = _classify(source, kept, inner, rows, node.op.kind)
+            if reduction is None:
+                return None
+            if reduction.reduced:
+                reductions[node] = reduction
         depth = {v: 1 + max(ls, default=-1) for v, ls in loops.items()}
         timing = self._timing(depth, rows, reductions)
         if timing is None or not self._affordable(loops, depth):
@@ -212,12 +212,11 @@ class _Analysis:
     def _inner_loops(self, loops: Mapping[Value, tuple[int, ...]], count: int) -> tuple[int, ...]:
         """The loops of the smallest reduction that ends at the innermost loop."""
         found = []
-        for node in self.body.nodes:
-            if node.op.kind in REDUCTIONS:
-                source = loops[node.operands[0]]
-                reduced = set(source) - set(loops[node.result])
-                if len(source) == count and count - 1 in reduced:
-                    found.append(tuple(sorted(reduced)))
+        for node in self.reducing:
+            source = loops[node.operands[0]]
+            reduced = set(source) - set(loops[node.result])
+            if len(source) == count and count - 1 in reduced:
+                found.append(tuple(sorted(reduced)))
         return min(found, key=len, default=())
 
     def _timing(
@@ -254,7 +253,7 @@ class _Analysis:
     ) -> bool:
         """Whether no result, and no expensive value, would be computed once per iteration of a
         loop it lacks."""
-        columns = {node.result for node in self.body.nodes if node.op.kind in REDUCTIONS}
+        columns = {node.result for node in self.reducing}
         once = {node.result for node in self.body.nodes if node.op.name in EXPENSIVE}
         once.update(v for v in self.body.outputs if v not in columns)
         return all(len(loops[v]) == depth[v] for v in once)
@@ -269,11 +268,17 @@ class _Analysis:
 
     def _axes(self, loops: Mapping[Value, tuple[int, ...]]) -> dict[Value, Axes]:
         found = {}
-        for value in loops:
-            placed = _placed(self.names[value], loops[value])
-            own = tuple(map(Axis, placed, value.shape))
-            found[value] = _over(self.targets[value], placed) if value in self.targets else own
+        for value, own in loops.items():
+            placed = _placed(self.names[value], own)
+            to = self.targets.get(value)
+            found[value] = _plain(placed, value.shape) if to is None else _over(to, placed)
         return found
+
+
+@lru_cache(256)
+def _plain(placed: tuple[int | None, ...], shape: tuple[int, ...]) -> Axes:
+    """Axes that are loops as they are."""
+    return tuple(map(Axis, placed, shape))
 
 
 def _loops(names: Names) -> tuple[Name, ...]:

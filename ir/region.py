@@ -200,8 +200,10 @@ def is_view(node: Node) -> bool:
 
 def is_free(node: Node) -> bool:
     """A node that costs nothing inside a region: a view, a counter, a scalar constant."""
-    scalar = node.op.name == "constant" and node.result.shape == ()
-    return scalar or node.op.name == "iota" or is_view(node)
+    name = node.op.name
+    if name == "constant":
+        return node.results[0].type.shape == ()
+    return name == "iota" or (name in VIEWS and is_view(node))
 
 
 def view_axes(node: Node, axes: Axes) -> Axes:

@@ -67,6 +67,7 @@ class _Fusion:
         self.unit: dict[Node, _Unit] = {}
         self.units: list[_Unit] = []
         self.readers: dict[Value, list[_Unit]] = {}
+        self.users: dict[Value, tuple[Node, ...]] = {}
 
     def run(self) -> Graph:
         for node in self.graph.nodes:
@@ -196,15 +197,18 @@ class _Fusion:
             for value in node.operands:
                 read(value)
         inside = set(nodes)
-        outputs = [
-            v for v in members if v in self.leaving or any(u not in inside for u in self._users(v))
-        ]
+        outputs = [v for v in members if v in self.leaving or not inside.issuperset(self._users(v))]
         outputs.sort(key=lambda v: self.position[self.graph.producer[v]])
         every = sorted([*free, *nodes], key=self.position.__getitem__)
         return Graph("body", tuple(inputs), tuple(every), tuple(outputs))
 
-    def _users(self, value: Value) -> Iterator[Node]:
+    def _users(self, value: Value) -> tuple[Node, ...]:
         """Who reads a value: directly, or through free nodes; those as well if they leave."""
+        if value not in self.users:
+            self.users[value] = tuple(self._readers_of(value))
+        return self.users[value]
+
+    def _readers_of(self, value: Value) -> Iterator[Node]:
         for node in self.graph.users.get(value, ()):
             if not is_free(node):
                 yield from [node] if node in self.live else []
