@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from types import MethodType
 from typing import Any, Final, overload
 
-from ..ir.errors import UnsupportedError
+from ..ir import errors
 from ..ir.record import dataclass
 from ..runtime.callpath import MISS
 from ..runtime.making import MAKING
@@ -88,12 +88,20 @@ class CompiledFunction:
         program = self._program(call, early=True)
         if self.options.check and not program.compiled:
             program.verify(*args, **kwargs)
-        result = program.execute(call, program.run_native)
+        quick = self._fast(program) if program.found and not program.compiled else None
+        result = MISS if quick is None else quick(*args, **kwargs)
+        if result is MISS:
+            result = program.execute(call, program.run_native)
+            self._fast(program)
+        return result
+
+    def _fast(self, program: Program) -> Fast | None:
+        """The fast way of a program, which from now on is tried first."""
         fast = program.fast
         if fast is not None:
             others = [other for other in self._recent if other is not fast]
             self._recent = (fast, *others[: RECENT - 1])
-        return result
+        return fast
 
     def _program(self, call: Call, *, early: bool = False) -> Program:
         """The program that serves a call, made if there is none; `early`: to be run, not read."""
@@ -287,7 +295,7 @@ def _names(static_argnames: str | Iterable[str]) -> tuple[str, ...]:
 
 def _flush(flush_subnormals: bool) -> bool:
     if flush_subnormals and not can_flush():
-        raise UnsupportedError(
+        raise errors.UnsupportedError(
             "flush_subnormals needs an x86-64 or AArch64 processor; leave it out here"
         )
     return bool(flush_subnormals)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.errors import UnsupportedError
+from ..ir import errors
 from ..ir.record import dataclass, replace
 from ..runtime.callpath import Parameters
 from ..runtime.modes import DEFAULTS, RunOptions
@@ -96,7 +96,7 @@ class Step:
             if held is None or described.treedef.key_paths[k][0].name in chosen:
                 continue
             name = argument_name(described.treedef, k)
-            raise UnsupportedError(
+            raise errors.UnsupportedError(
                 f"argument {name}: a {type(spec.value).__name__} is static, and what it holds in"
                 f" {name}.{held} would be constant in {self.name}; keep the arrays in an object of"
                 " a class of your own, or, if they never change, name the argument in"
@@ -119,7 +119,7 @@ class Step:
         for k, ids in reached:
             if not places.isdisjoint(ids):
                 name = argument_name(described.treedef, k)
-                raise UnsupportedError(
+                raise errors.UnsupportedError(
                     f"argument {name} is a function that holds another part of the arguments, and"
                     f" would go on with its present value in {self.name}; write it as a method, or"
                     " let it take that part as a parameter"

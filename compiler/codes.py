@@ -17,14 +17,17 @@ import struct
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from types import CodeType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from ..ir.record import dataclass
 
 
 class ImpenetrableError(Exception):
     """Something that has no description which is the same in every process."""
 
 
-class Names(NamedTuple):
+@dataclass(frozen=True)
+class Names:
     """What code asks for by name, each once, in order."""
 
     loaded: tuple[str, ...]

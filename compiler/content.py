@@ -24,10 +24,11 @@ the user's is never run.
 from __future__ import annotations
 
 import functools
+import inspect
 import operator
 import sys
 import types
-from collections import defaultdict, namedtuple
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from types import (
     BuiltinFunctionType,
@@ -392,7 +393,7 @@ _ONCE: Final[dict[Any, Callable[[Content, Any], None]]] = {
     types.MethodWrapperType: _parts("method of", "__self__", "__name__"),
     MemberDescriptorType: _parts("member", "__objclass__", "__name__"),
     GetSetDescriptorType: _parts("member", "__objclass__", "__name__"),
-    type(vars(namedtuple("_One", "item"))["item"]): _reduced,
+    type(vars(inspect.FullArgSpec)["args"]): _reduced,  # the field of a named tuple
     operator.itemgetter: _reduced,
     operator.attrgetter: _reduced,
     operator.methodcaller: _reduced,

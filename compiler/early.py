@@ -22,10 +22,11 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ..ir.record import dataclass
 from ..runtime.store import Store, open_store
 from . import native
 from .call import Call, Step
@@ -129,7 +130,8 @@ def _add_spec(content: Content, spec: Any) -> None:
             content.add(spec.value)
 
 
-class Found(NamedTuple):
+@dataclass(frozen=True)
+class Found:
     """A program of an earlier process: its outline, what is hidden from it, the key that the traced
     graph would have, and the native code in one piece, or else what says where its parts are."""
 

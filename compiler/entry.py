@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from ..ir.location import Loc
+from ..ir import location
 from ..ir.types import DTYPES, Type, dtype_name
 from .content import Content
 from .outline import OUTPUT, Input, Outline, ResultTree
@@ -101,7 +101,7 @@ class _Unpacker:
                 tuple(map(self.slots, slots)), self.treedef(made), tuple(map(self.value, parts))
             ),
             tuple((k, DTYPES[dtype]) for k, dtype in ranges),
-            {k: loc and Loc(*loc) for k, loc in asked},
+            {k: loc and location.Loc(*loc) for k, loc in asked},
         )
 
     def treedef(self, fields: Any) -> TreeDef:

@@ -143,5 +143,6 @@ def _bound(
     clock: Clock,
 ) -> NativeProgram:
     executable = product.manifest.executable(module, store)
+    executable.prepare()  # so that the code of the call path is there for a bundle
     clock.done("bind")
     return NativeProgram(graph, product, module, executable, tuple(clock.phases.items()))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -66,7 +66,8 @@ class ResultTree:
         return self.treedef == tree.LEAF and self.arrays == 1
 
 
-class Finish(NamedTuple):
+@dataclass(frozen=True)
+class Finish:
     """The result of a call, and what is left to do when the arrays are written; it may be done
     twice."""
 
@@ -78,7 +79,8 @@ def _nothing() -> None:
     pass
 
 
-class Input(NamedTuple):
+@dataclass(frozen=True)
+class Input:
     """An input of the graph: its type, and whether the step writes to it."""
 
     type: Type

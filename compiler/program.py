@@ -16,7 +16,7 @@ from contextlib import nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ..ir.errors import ShapeError, TraceError, VerifyError
+from ..ir import errors
 from ..ir.late import undisturbed
 from ..runtime.commit import commit, writes
 from ..runtime.executable import Prepare
@@ -73,10 +73,16 @@ class Program:
         self.name = step.name
         self._find_seconds = self._trace_seconds = 0.0
         self._early: Early | None = None
+        self.found = False
+        """Whether its native code is of an earlier process."""
         if not early or not self._take_found(call):
             self._take_traced(call)
         self.described = self.outline.described
-        self.parameters = arguments.parameters_of(self.described, self.outline.inputs)
+
+    @cached_property
+    def parameters(self) -> tuple[arguments.Parameter, ...]:
+        """The inputs of the graph as the caller knows them."""
+        return arguments.parameters_of(self.described, self.outline.inputs)
 
     def _take_found(self, call: Call) -> bool:
         """Take what an earlier process made of the same step, if it did."""
@@ -93,8 +99,9 @@ class Program:
         self.outline: Outline
         self._key: str | None
         self._product: Product | None
-        self.outline, self.hidden, self._key, self._bundle, self._product = found
-        self._early, self._found = None, True
+        self.outline, self.hidden, self._key = found.outline, found.hidden, found.key
+        self._bundle, self._product = found.bundle, found.product
+        self._early, self.found = None, True
         return True
 
     def _take_traced(self, call: Call) -> None:
@@ -116,8 +123,8 @@ class Program:
         self._key = fingerprint.program_key(self._traced.graph, self._step.options)
         self._product = None if self._key is None else native.find(self._key)
         self._find_seconds += time.perf_counter() - start
-        self._found = self._product is not None
-        if not self._found:
+        self.found = self._product is not None
+        if not self.found:
             self.graph()
 
     @property
@@ -134,7 +141,7 @@ class Program:
         start = time.perf_counter()
         made = trace.retrace(self._step.function, self.described, self.name)
         if fingerprint.program_key(made.graph, self._step.options) != self._key:
-            raise TraceError(
+            raise errors.TraceError(
                 f"{self.name}: what the step reaches has changed since this program was taken from"
                 " the cache, so that its stages cannot be shown; .lower(...) shows those of now"
             )
@@ -182,8 +189,8 @@ class Program:
         phase = reports.Phase
         phases = [] if self._traced is None else [phase("trace", "trace", self._trace_seconds)]
         fired: Mapping[str, int] = {}
-        phases.append(phase("trace", "cache" if self._found else "find", self._find_seconds))
-        if not self._found:
+        phases.append(phase("trace", "cache" if self.found else "find", self._find_seconds))
+        if not self.found:
             passes, fired = self._lowered.timings, self._lowered.fired
             phases += [phase(t.stage, t.name, t.seconds, (t.before, t.after)) for t in passes]
         if self.compiled:
@@ -243,7 +250,7 @@ class Program:
     def _build_whole(self) -> NativeProgram:
         """The native step with all that can be asked about it."""
         options = self._step.options
-        if self._found and self._product is None and self._key is not None:
+        if self.found and self._product is None and self._key is not None:
             self._product = native.find(self._key)
         if self._product is not None:
             with undisturbed():
@@ -257,9 +264,9 @@ class Program:
         return made
 
     def _log(self, seconds: float) -> None:
-        passes = () if self._found else self._lowered.timings
+        passes = () if self.found else self._lowered.timings
         before = self._trace_seconds + self._find_seconds + sum(t.seconds for t in passes)
-        verb = "loaded from the cache" if self._found else "compiled"
+        verb = "loaded from the cache" if self.found else "compiled"
         total, own = map(table.seconds_text, (before + seconds, seconds))
         took = f"{verb} in {total}, {own} of it native code"
         print(f"tapeless: {self.name} {took} ({self._reason})", file=sys.stderr)
@@ -268,7 +275,9 @@ class Program:
         """The executor that runs native code."""
         outputs = self.native.call(tuple(leaves), prepare)
         if outputs is None:
-            raise VerifyError(f"{self.name}: the native code refused arguments of its own types")
+            raise errors.VerifyError(
+                f"{self.name}: the native code refused arguments of its own types"
+            )
         return outputs
 
     def interpreter(self, stage: str) -> Executor:
@@ -375,7 +384,7 @@ class Program:
             described.treedef.children,
             described.specs,
             outline.result_tree,
-            limits=arguments.limits(outline.int_ranges),
+            limits=arguments.limits(outline.int_ranges) if outline.int_ranges else None,
             rebinds=outline.rebinds if outline.rebinds.slots else None,
             hidden=self.hidden,
         )
@@ -390,5 +399,7 @@ class Program:
         call = self._step.call(args, kwargs).hiding(self.hidden)
         reason = difference(self.described, call.described)
         if reason:
-            raise ShapeError(f"{self.name}: this program was lowered for other arguments: {reason}")
+            raise errors.ShapeError(
+                f"{self.name}: this program was lowered for other arguments: {reason}"
+            )
         return call

@@ -3,12 +3,12 @@ asked for."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..runtime.bundle import load_bundle
-from ..runtime.clock import Clock
 from ..runtime.executable import Prepare
 from ..runtime.image import UnsuitedError
 from ..runtime.modes import RunOptions
@@ -72,7 +72,7 @@ def restored(
     bundle: list[Any], options: RunOptions, whole: Callable[[], NativeProgram]
 ) -> RestoredProgram | None:
     """The step of a bundle (`NativeProgram.bundle`); None if this system refuses its code."""
-    clock, store = Clock(), open_store()
+    start, store = time.perf_counter(), open_store()
     if store is None:
         return None
     try:
@@ -80,7 +80,7 @@ def restored(
         step = load_bundle(code, store, options)
     except (UnsuitedError, EOFError, LookupError, TypeError, ValueError):  # or of another form
         return None
-    clock.done("cache")
+    loaded = time.perf_counter()
     executable = manifest.unpack(fields).executable(step, store)
-    clock.done("bind")
-    return RestoredProgram(executable, tuple(clock.phases.items()), whole)
+    timings = ("cache", loaded - start), ("bind", time.perf_counter() - loaded)
+    return RestoredProgram(executable, timings, whole)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.errors import ScalarRangeError, TapelessError, TraceError, UnsupportedError
+from ..ir import errors
 from ..ir.record import dataclass, replace
 from ..ir.types import BOOL, DTYPES, F64, I64, Type
 from . import containers, tree
@@ -170,14 +170,14 @@ def describe(
     try:
         found, treedef = containers.flatten(marked, hidden=hidden)
     except RecursionError:
-        raise UnsupportedError(
+        raise errors.UnsupportedError(
             "the arguments are nested too deeply, or a list or dict contains itself"
         ) from None
     specs: list[Spec] = []
     for k, (leaf, held) in enumerate(zip(found, treedef.held, strict=True)):
         try:
             specs.append(_held_spec(leaf) if held else spec_of(leaf))
-        except TapelessError as error:
+        except errors.TapelessError as error:
             raise type(error)(f"argument {argument_name(treedef, k)}: {error}") from None
     kept = [x for x, s in zip(found, specs, strict=True) if not isinstance(s, StaticSpec)]
     return Described(treedef, tuple(specs), tuple(kept))
@@ -208,12 +208,12 @@ def spec_of(leaf: Any) -> Spec:
     weak = _WEAK.get(type(leaf))
     if weak is not None:
         if weak.is_integer and not -(2**63) <= leaf < 2**63:
-            raise ScalarRangeError(f"{leaf} does not fit in 64 bits")
+            raise errors.ScalarRangeError(f"{leaf} does not fit in 64 bits")
         return ScalarSpec(weak, weak=True)
     if isinstance(leaf, np.generic) and leaf.dtype in _SUPPORTED:
         return ScalarSpec(Type(leaf.dtype), weak=False)
     if isinstance(leaf, _Static) and isinstance(leaf.value, list | dict | set):
-        raise TraceError(
+        raise errors.TraceError(
             f"a static argument must be hashable, and a {type(leaf.value).__name__} is not; pass a"
             " tuple, or leave it out of static_argnames"
         )
@@ -228,9 +228,9 @@ def _held_spec(leaf: Any) -> Spec:
         return StaticSpec(type(leaf), frozenset(leaf))
     try:
         return spec_of(leaf)
-    except ScalarRangeError:
+    except errors.ScalarRangeError:
         return StaticSpec(int, leaf)
-    except TapelessError as error:
+    except errors.TapelessError as error:
         return RefusedSpec(type(leaf), str(error))
 
 
@@ -247,10 +247,12 @@ def _is_masked(array: np.ndarray) -> bool:
 
 def _array_spec(array: np.ndarray) -> ArraySpec:
     if array.dtype not in _SUPPORTED:
-        raise UnsupportedError(f"dtype {array.dtype} is not supported; {_advice(array.dtype)}")
+        raise errors.UnsupportedError(
+            f"dtype {array.dtype} is not supported; {_advice(array.dtype)}"
+        )
     if isinstance(array, np.matrix) or _is_masked(array):
         kind = type(array).__name__
-        raise UnsupportedError(f"{kind} is not supported; pass a plain array, np.asarray(x)")
+        raise errors.UnsupportedError(f"{kind} is not supported; pass a plain array, np.asarray(x)")
     return ArraySpec(Type(array.dtype, array.shape), array.flags.c_contiguous)
 
 
@@ -264,34 +266,34 @@ def _advice(dtype: np.dtype) -> str:
 
 def _static_spec(value: Any) -> StaticSpec:
     if isinstance(value, complex):
-        raise UnsupportedError("complex is not supported; pass real and imaginary parts")
+        raise errors.UnsupportedError("complex is not supported; pass real and imaginary parts")
     if is_generator(type(value)):
-        raise UnsupportedError(
+        raise errors.UnsupportedError(
             f"{type(value).__name__} is not supported; draw with tl.random from a key, or outside"
             " the step and pass the array"
         )
     if isinstance(value, (dict, list, tuple)) and containers.has_attributes(value):
-        raise UnsupportedError(
+        raise errors.UnsupportedError(
             f"{type(value).__name__} has items and attributes, and only one kind is traced; make"
             " the items an attribute of a plain class"
         )
     if isinstance(value, Iterator):
-        raise UnsupportedError(
+        raise errors.UnsupportedError(
             f"a {type(value).__name__} gives its elements only once, to the trace; pass a list"
         )
     if isinstance(value, np.ndarray):
-        raise UnsupportedError(
+        raise errors.UnsupportedError(
             "an array cannot be static, since it can change; leave it out of static_argnames, or"
             " pass a tuple of numbers"
         )
     if hasattr(type(value), "__array__") and not isinstance(value, np.generic):
-        raise UnsupportedError(
+        raise errors.UnsupportedError(
             f"{type(value).__name__} is not a NumPy array; pass what np.asarray makes of it"
         )
     try:
         hash(value)
     except TypeError:
-        raise TraceError(
+        raise errors.TraceError(
             f"{type(value).__name__} is neither an array, a number nor hashable; arguments are"
             " arrays and numbers in dicts, lists, tuples or objects, and hashable statics"
         ) from None

@@ -16,10 +16,11 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import import_module
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ..ir.record import dataclass
 from .callpath import (
     MISS,
     Array,
@@ -56,7 +57,8 @@ _RETURNS: Final[dict[Returns, int]] = {"all": 0, "only": 1, "none": id(None)}
 _ARRAY, _VALUE, _INTEGER, _DICT, _SEQUENCE, _TYPE_ONLY = range(6)
 
 
-class NativeForm(NamedTuple):
+@dataclass(frozen=True)
+class NativeForm:
     """Three built-in functions: see `Entry`."""
 
     call: Any

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ..ir.errors import ScalarRangeError
+from ..ir import errors
 from ..ir.record import dataclass
 from ..ir.types import Type
 from . import callpath, poison
@@ -99,7 +100,6 @@ class Executable:
         self._fill_table()
         keeps = step, self._arena, self._scratch, self._constants
         self._target = Target(step.address, self._table, keeps)
-        self._plain = self.entry([callpath.Array(k) for k in range(len(layout.arguments))])
 
     def entry(
         self,
@@ -121,6 +121,15 @@ class Executable:
         )
 
     _allocate: Any = staticmethod(aligned_bytes)
+
+    def prepare(self) -> None:
+        """Load what the first call would load."""
+        _ = self._plain
+
+    @cached_property
+    def _plain(self) -> Entry:
+        """The entry for one array or number per argument."""
+        return self.entry([callpath.Array(k) for k in range(len(self.layout.arguments))])
 
     @property
     def arena_bytes(self) -> int:
@@ -183,7 +192,7 @@ def _plain(leaf: Any, argument: Argument) -> Any:
     try:
         cell[()] = leaf
     except OverflowError as error:
-        raise ScalarRangeError(str(error)) from None
+        raise errors.ScalarRangeError(str(error)) from None
     return cell
 
 

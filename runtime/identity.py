@@ -14,10 +14,13 @@ import platform
 import struct
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
+
+from ..ir.record import dataclass
 
 if TYPE_CHECKING:
     from hashlib import sha256 as sha256
@@ -43,12 +46,18 @@ _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _FOLDERS: Final = ("ir", "passes", "runtime", "compiler", "library")
 _TRACED: Final = ("library/", "compiler/tracing/")
 """What shows in the traced graph."""
+_STATE: Final = struct.Struct("<5Q")
 _SETTLED: Final = 2_000_000_000
 """Nanoseconds after which a file's times tell every further change."""
 _PROCESSOR_FIELDS = frozenset({
     "vendor_id", "cpu family", "model", "model name", "stepping", "flags",
     "CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision", "Features",
 })  # fmt: skip
+
+
+File = tuple[str, int, int, int, int, int]
+"""A file's path in the package, device, number, size, and the times of the last changes of its
+content and of its status."""
 
 
 def digest(*parts: str | bytes) -> str:
@@ -70,7 +79,8 @@ def hashed(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-class Sources(NamedTuple):
+@dataclass(frozen=True)
+class Sources:
     """Digests of files of this package: those that decide what a traced graph compiles to, and all
     of them, which also decide what a step is traced to."""
 
@@ -108,45 +118,50 @@ def sources(kept: Kept | None = None, package: str = _PACKAGE) -> Sources:
     with every change, but only so often in a second: a file that was just changed is always read.
     """
     files = list(_files(package))
-    newest = max((max(s.st_mtime_ns, s.st_ctime_ns) for _, s in files), default=0)
+    newest = max((max(states[3:]) for _, *states in files), default=0)
     if kept is None or os.name != "posix" or newest > time.time_ns() - _SETTLED:
         return _digests(package, files)
-    key = digest("sources", package, _known_by(files))
+    key = digest("sources", package, *_known_by(files))
     found = kept.get(key)
     if found is not None:
         return Sources(*found.decode().split())
     made = _digests(package, files)
-    if _known_by(_files(package)) == _known_by(files):  # nothing has changed while they were read
-        kept.put(key, " ".join(made).encode())
+    if list(_files(package)) == files:  # nothing has changed while they were read
+        kept.put(key, f"{made.code} {made.every}".encode())
     return made
 
 
-def _files(package: str) -> Iterator[tuple[str, os.stat_result]]:
-    """The sources, by their paths in the package, in order."""
-    yield "__init__.py", os.stat(os.path.join(package, "__init__.py"))
+def _files(package: str) -> Iterator[File]:
+    """The sources, in order."""
+    yield _state("__init__.py", os.stat(os.path.join(package, "__init__.py")))
     folders = [name for name in reversed(_FOLDERS) if os.path.isdir(os.path.join(package, name))]
     while folders:
         folder = folders.pop()
         with os.scandir(os.path.join(package, folder)) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
+            entries = sorted(found, key=attrgetter("name"))
         for entry in entries:
-            if entry.name.endswith((".py", ".ll")):
-                yield f"{folder}/{entry.name}", entry.stat()
-            elif "." not in entry.name and entry.name != "__pycache__" and entry.is_dir():
-                folders.append(f"{folder}/{entry.name}")
+            name = entry.name
+            if name.endswith((".py", ".ll")):
+                yield _state(f"{folder}/{name}", entry.stat())
+            elif "." not in name and name != "__pycache__" and entry.is_dir():
+                folders.append(f"{folder}/{name}")
 
 
-def _known_by(files: Iterable[tuple[str, os.stat_result]]) -> str:
-    return repr([
-        (path, s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for path, s in files
-    ])  # fmt: skip
+def _state(path: str, status: os.stat_result) -> File:
+    times = status.st_mtime_ns, status.st_ctime_ns
+    return path, status.st_dev, status.st_ino, status.st_size, *times
 
 
-def _digests(package: str, files: Sequence[tuple[str, os.stat_result]]) -> Sources:
+def _known_by(files: Sequence[File]) -> tuple[str, bytes]:
+    paths = "\n".join([path for path, *_ in files])
+    return paths, b"".join([_STATE.pack(*states) for _, *states in files])
+
+
+def _digests(package: str, files: Sequence[File]) -> Sources:
     if len(files) < 2:
         raise FileNotFoundError(f"no sources in {package}")
     code, every = sha256(), sha256()
-    for path, _ in files:
+    for path, *_ in files:
         content = _content(os.path.join(package, path))
         head = f"{path} {len(content)}\n".encode()
         for state in (every,) if path.startswith(_TRACED) else (code, every):

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import ctypes
 import marshal
-import mmap
 import os
-import struct
 import sys
 from collections.abc import Callable, Collection, Mapping
+from functools import cache, partial
 from typing import Final
 
 from ..ir.record import dataclass
@@ -24,7 +23,9 @@ from ..ir.record import dataclass
 Imports = Callable[[Collection[str] | None], Mapping[str, int]]
 """The addresses of those of the symbols that are not the C library's, and perhaps of others; of all
 there may be if nobody knows which (None)."""
-_WORD: Final = struct.Struct("<Q")
+_READ, _WRITE, _EXECUTE = 1, 2, 4
+_PRIVATE_ANONYMOUS: Final = 0x22
+_FAILED: Final = 2**64 - 1
 
 
 class UnsuitedError(Exception):
@@ -36,7 +37,7 @@ class Image:
     """Code in memory, as long as this object lives."""
 
     addresses: Mapping[str, int]
-    memory: mmap.mmap
+    memory: Memory
 
 
 @dataclass(frozen=True)
@@ -67,16 +68,17 @@ class Prelinked:
         """The code in memory. UnsuitedError if a symbol is nowhere or the system refuses; nothing
         was executed then."""
         found = imports(self.symbols)
-        memory = _map(self.bounds[2])
-        base = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-        memory[: len(self.content)] = self.content
+        code, read, size = self.bounds
+        memory = Memory(max(size, 1))
+        base = memory.address
+        ctypes.memmove(base, self.content, min(len(self.content), size))
         for place in self.based:
-            _add(memory, place, base)
+            ctypes.c_uint64.from_address(base + place).value += base
         for place, name in self.slots:
-            _add(memory, place, found.get(name) or process_symbol(name))
-        code, read, _ = self.bounds
-        _protect(base, code, mmap.PROT_READ | mmap.PROT_EXEC)
-        _protect(base + code, read - code, mmap.PROT_READ)
+            address = found.get(name) or process_symbol(name)
+            ctypes.c_uint64.from_address(base + place).value += address
+        _protect(base, code, _READ | _EXECUTE)
+        _protect(base + code, read - code, _READ)
         return Image({name: base + offset for name, offset in self.exports.items()}, memory)
 
 
@@ -90,26 +92,25 @@ def is_suited() -> bool:
     return sys.platform == "linux" and os.uname().machine == "x86_64" and sys.maxsize > 2**32
 
 
-def _add(memory: mmap.mmap, place: int, address: int) -> None:
-    (value,) = _WORD.unpack_from(memory, place)
-    _WORD.pack_into(memory, place, (value + address) % 2**64)
+class Memory:
+    """Private memory on pages of its own, which are given back with the object. (The module `mmap`
+    takes longer to load than this.)"""
+
+    def __init__(self, size: int) -> None:
+        rights = ctypes.c_int(_READ | _WRITE), ctypes.c_int(_PRIVATE_ANONYMOUS)
+        place = _process().mmap(None, ctypes.c_size_t(size), *rights, -1, ctypes.c_size_t(0))
+        if place in (None, _FAILED):
+            raise UnsuitedError(f"no memory for code: {os.strerror(ctypes.get_errno())}")
+        self.address, self.size = place, size
+        self._give_back = partial(_process().munmap, ctypes.c_void_p(place), ctypes.c_size_t(size))
+
+    def __del__(self) -> None:
+        if "_give_back" in vars(self):
+            self._give_back()
 
 
-def _map(size: int) -> mmap.mmap:
-    """Private memory on pages of its own; it is given back with the object."""
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-    try:
-        return mmap.mmap(-1, max(size, 1), flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
-    except (OSError, ValueError) as error:
-        raise UnsuitedError(str(error)) from error
-
-
-def _protect(address: int, size: int, protection: int) -> None:
-    if not size:
-        return
-    function = _process().mprotect
-    function.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    if function(address, size, protection) != 0:
+def _protect(address: int, size: int, rights: int) -> None:
+    if size and _process().mprotect(ctypes.c_void_p(address), ctypes.c_size_t(size), rights):
         reason = os.strerror(ctypes.get_errno())
         raise UnsuitedError(f"the system refuses executable memory: {reason}")
 
@@ -123,5 +124,8 @@ def process_symbol(name: str) -> int:
     return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
+@cache
 def _process() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
+    process = ctypes.CDLL(None, use_errno=True)
+    process.mmap.restype = ctypes.c_void_p
+    return process

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from ..ir.record import dataclass
 from . import elf
@@ -48,7 +48,8 @@ def link(images: Iterable[bytes], exports: Iterable[str], imports: Mapping[str, 
     return link_by_llvm(found, names, imports)
 
 
-class Made(NamedTuple):
+@dataclass(frozen=True)
+class Made:
     """Object code, the symbols it is for, and the functions it declares but never reaches."""
 
     images: Iterable[bytes]

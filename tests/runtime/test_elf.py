@@ -172,7 +172,7 @@ def test_no_memory_is_writable_and_executable() -> None:
 
 def test_memory_is_given_back() -> None:
     linked = by_elf([object_code(READ)], ["next"], {})
-    size, address = len(linked.tracker), linked.addresses["next"]
+    size, address = linked.tracker.size, linked.addresses["next"]
     assert size == 3 * os.sysconf("SC_PAGESIZE")
     assert rights(address) == "r-xp"
     del linked
@@ -316,7 +316,7 @@ def test_llvm_loads_what_is_refused(monkeypatch: pytest.MonkeyPatch, refusal: st
     places = {"prelink": elf, "_protect": image, "is_suited": loading}
     monkeypatch.setattr(places[refusal], refusal, refuse)
     linked = loading.link([object_code(SWITCH)], ["chosen"], {})
-    assert not isinstance(linked.tracker, image.mmap.mmap)
+    assert not isinstance(linked.tracker, image.Memory)
     assert [function(linked, "chosen")(k) for k in (1, 2, 9)] == [11, 4, -1]
 
 
