@@ -24,7 +24,7 @@ from .inner_tiles import cover, inner_tiles, widest
 from .matvec import matrix_vector
 from .packing import MERGE, PACK, packing
 from .tiles import PANEL, tiles
-from .vector_text import Registers, Target, Writer, declarations, parameters
+from .vector_text import SIZE, Registers, Target, Writer, declarations, parameters
 
 BLOCK: Final = 256
 """Summed elements per pass: a panel of B that long stays in the second-level cache."""
@@ -42,6 +42,9 @@ in another page of memory."""
 AHEAD: Final = 2
 """Panels between that of A's columns which is multiplied and that which is brought to the cache:
 each row of a panel lies in another page, and the processor does not expect the next one."""
+
+FAR: Final = 2**19
+"""Bytes of an A that does not stay in the second-level cache."""
 
 EDGE_ROWS: Final = 24
 """Rows of a buffer for results of which some columns are not wanted."""
@@ -205,6 +208,8 @@ def _flipped(t: Target) -> str:
     """The transposed product, a panel of C's rows at a time; n < lanes."""
     w = Writer(t)
     part, turned = w.buffer(t.lanes * t.panel), w.buffer(t.lanes * t.panel)
+    is_far = w.compare(f"{w.integer('mul', '%lda', '%k')} >= {FAR // SIZE[t.dtype]}")
+    ahead = w.choose(is_far, AHEAD * t.panel, 0)
     with w.loop("0", w.at_least_one("%k"), BLOCK, (t.float, "%beta")) as block:
         depth = w.umin(w.integer("sub", "%k", block.index), BLOCK)
         left = w.at("%b", w.integer("mul", block.index, "%step"))
@@ -213,7 +218,7 @@ def _flipped(t: Target) -> str:
             rows = w.umin(w.integer("sub", "%m", panel.index), t.panel)
             c = w.at("%c", w.integer("mul", panel.index, "%ldc"))
             there = w.at(right, panel.index)
-            product = (depth, left, "%row", "%step", there, "%lda", AHEAD * t.panel, "1.0", "0.0")
+            product = (depth, left, "%row", "%step", there, "%lda", ahead, "1.0", "0.0")
             w.call("panel", PANEL, "%n", *product, part, t.panel, rows)
             w.call("pack_transposed", PACK, rows, "%n", part, t.panel, turned, t.lanes)
             scaled = ("%alpha", turned, t.lanes, block.values[0])

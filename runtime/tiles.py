@@ -22,6 +22,9 @@ from .vector_text import Target, Writer, parameters
 _IN_FLIGHT: Final = 4
 """Independent sums that hide the latency of an FMA."""
 
+_LEAST_FETCHING: Final = 4
+"""Rows of a tile that has time to ask for more of B than it uses."""
+
 Masks = Sequence[str | None]
 """Of each vector of a row, the mask, or that it is whole."""
 
@@ -30,8 +33,8 @@ PANEL: Final = parameters(
     "p %c, i %ldc, i %columns"
 )
 """C = alpha A B + beta C for one panel, at most as wide as the widest tile. A[i, p] is at
-a + i * row + p * step. When beta is 0, C is not read. The widest tiles have the part of B brought
-to the second-level cache that lies `ahead` numbers to the right."""
+a + i * row + p * step. When beta is 0, C is not read. The widest tiles, unless low, have the part
+of B brought to the second-level cache that lies `ahead` numbers to the right."""
 
 
 def tiles(t: Target) -> Iterator[str]:
@@ -96,7 +99,7 @@ def _products(
 ) -> Iterator[str]:
     """A column of A times a row of B, added to the sums."""
     pieces = [w.load(w.at(b, str(v * w.t.lanes)), mask) for v, mask in enumerate(masks)]
-    if len(masks) == w.t.machine.widths[0]:
+    if _fetches(w.t, rows, len(masks)):
         there = w.at(b, "%ahead")
         for v in range(len(masks)):
             w.prefetch(w.at(there, str(v * w.t.lanes)))
@@ -106,6 +109,11 @@ def _products(
         factor = w.splat(w.scalar(a), w.t.float)
         for piece in pieces:
             yield w.multiply_add(factor, piece, next(each), w.t.vector)
+
+
+def _fetches(t: Target, rows: int, vectors: int) -> bool:
+    """Whether a tile does what `ahead` says: low ones load as much as they multiply already."""
+    return vectors == t.machine.widths[0] and rows >= _LEAST_FETCHING
 
 
 def _store(w: Writer, sums: Sequence[str], c: str, masks: Masks) -> None:
