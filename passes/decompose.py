@@ -35,6 +35,9 @@ from .rewriting.patterns import Var, match_node, p, x, y
 from .rewriting.rules import RulePass, Site, rule
 from .rewriting.views import below_moves, replay
 
+LONG_SEARCH: Final = 32
+"""Elements from which on reading them twice, several at a time, takes less than reading them once."""
+
 LOGSUMEXP: Final = p.select(p.isfinite(Var("m")), p.add(Var("m"), Var("l")), Var("m"))
 """What `logsumexp_parts` makes: m is the maximum, l the logarithm of the shifted sum."""
 
@@ -82,6 +85,22 @@ def eye_parts(site: Site) -> Value:
     position = b.iota(n=n)
     equal = b.eq(b.reshape(position, shape=(n, 1)), position)
     return b.reshape(b.cast(equal, dtype=attrs["dtype"]), shape=site.result.shape)
+
+
+@rule("argmax", "argmin")
+def arg_parts(site: Site) -> Value | None:
+    """argmax(x) = min(i where x[i] == max(x), or x[i] is NaN): two loops over vectors instead of
+    one that compares an element at a time. So for argmin."""
+    b, (x,), axis = site.b, site.operands, site.node.attrs["axis"]
+    n = x.shape[axis]
+    if n < LONG_SEARCH or x.type.is_bool:
+        return None
+    best = b.emit(site.node.op.name[3:], (x,), {"axes": (axis,)}).result
+    here = b.eq(x, expand_reduced(b, best, x.type, (axis,)))
+    if x.type.is_float:
+        here = b.emit("or", (here, b.ne(x, x))).result
+    places = b.reshape(b.iota(n=n), shape=(n, *(1 for _ in x.shape[axis + 1 :])))
+    return b.min(b.select(here, places, n), axes=(axis,))
 
 
 @rule("roll")
@@ -158,6 +177,7 @@ decompose: Final = RulePass(
         softmax_parts,
         logsumexp_parts,
         log_softmax_parts,
+        arg_parts,
         eye_parts,
         roll_parts,
         solve_factor,
