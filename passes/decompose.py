@@ -36,7 +36,7 @@ from .rewriting.rules import RulePass, Site, rule
 from .rewriting.views import below_moves, replay
 
 LONG_SEARCH: Final = 32
-"""Elements from which on reading them twice, several at a time, takes less than reading them once."""
+"""Elements from which on two readings, of several at a time, take less than one reading."""
 
 LOGSUMEXP: Final = p.select(p.isfinite(Var("m")), p.add(Var("m"), Var("l")), Var("m"))
 """What `logsumexp_parts` makes: m is the maximum, l the logarithm of the shifted sum."""
