@@ -37,7 +37,7 @@ TURNED: Final = parameters("i %m, i %n, p %a, i %lda, p %c, i %ldc")
 UNIT: Final = 8
 """Columns come in multiples of this."""
 
-BLOCK: Final = 256
+BLOCK: Final = 128
 """Summed elements per pass: so many are added one after another."""
 
 HEIGHTS: Final = (8, 4, 1)

@@ -147,7 +147,7 @@ class Emitter:
     def _weights(self) -> list[str]:
         """`part` is the sum of some tiles, `total` of all; without `total` if that is exact."""
         c, size = self.c, self._sums()
-        lines = [*self._pack_windows(), *self._pack_right(), self._weights_product()]
+        lines = [*self._pack_windows(), *self._pack_right(), *self._weights_product()]
         every, sums = c.count(c.images) * self.size, self.tiling.sums
         steps = self._outer[0].count if self._outer else 1
         own = steps if self.split is None else self.split.size
@@ -167,15 +167,14 @@ class Emitter:
             lines = self._around([clear, *lines, *flush])
         return [loop, f"    {total} = 0.0", *lines, *self._finish()]
 
-    def _weights_product(self) -> str:
+    def _weights_product(self) -> list[str]:
         c = self.c
         right = not (self.packs or c.right.first == c.free), self._right()
         offset, ld = self._index(c.left.place, self._outer_terms), c.count(c.left.last)
         target = f"{self._area(PART, offset)}, {ld}"
         sizes, by_windows = (self.m, self.r, self._columns()), c.left.first != c.free
-        return self._product(
-            right, (True, self._window_matrix()), sizes, ("1.0", "1.0"), target, by_windows
-        )
+        windows, adds = (True, self._window_matrix()), ("1.0", "1.0")
+        return [self._product(right, windows, sizes, adds, target, by_windows)]
 
     def _finish(self) -> list[str]:
         """The sum becomes the result where there are no chunks to join."""

@@ -27,22 +27,28 @@ from ...ir.convolution import Convolution, Place
 from ...ir.graph import Node
 from ...ir.record import dataclass
 from ...ir.types import DTYPES, F64, dtype_name
-from .convolution import PACKED, PART, WINDOWS, Emitter
-from .kernel import KernelWriter, indent
+from .convolution import ELEMENT, PACKED, PART, WINDOWS, Emitter
+from .kernel import KernelWriter, indent, loop_name
 from .module import Module
 from .tiling import Tiling, indirect_tiling
 
 UNIT: Final = 8
 """Channels are padded to a multiple of this (`runtime/indirect.py`)."""
 
+PANEL: Final = 128
+"""Bytes of a row of a panel."""
+
 APART: Final = 8
 """Rows of a tile at the most: what they are added to must not overlap."""
 
-LEAST_CHANNELS: Final = 12
-"""Channels along the vectors that are worth it; of an input, half as many."""
+LEAST_CHANNELS: Final = {"forward": 12, "weights": 8, "input": 6}
+"""Channels along the vectors that are worth it."""
 
-LEAST_SUM: Final = 8
-"""Products that a result sums up at the least."""
+LEAST_SUM: Final = {"forward": 8, "weights": 64, "input": 8}
+"""Products that a result sums up at the least, of one image."""
+
+LEAST_POSITIONS: Final = 2048
+"""Positions, of all images, that are worth turning the weights, which each chunk does."""
 
 FEW_SUMMED: Final = 32
 """Products that a result sums up for each place inside the windows: with fewer of them, a row of
@@ -53,6 +59,7 @@ MOST_IMAGE: Final = 2**20
 
 FACTOR, RESULT = WINDOWS, PACKED
 ROWS, STEPS, PLACES = 4, 5, 6
+HERE, LANE = "panel", "lane"
 
 
 @dataclass(frozen=True)
@@ -71,12 +78,16 @@ def indirect_plan(c: Convolution, dtype: np.dtype) -> Plan | None:
     """How a convolution is made without windows; None if it is not, or not well."""
     if c.left.first != c.free or c.right.first != c.free or not c.rows:
         return None
+    if c.kind != "weights" and c.count(c.images + c.columns) < LEAST_POSITIONS:
+        return None
     if c.kind == "input":
         return _input_plan(c, dtype)
-    if c.count(c.free) < LEAST_CHANNELS or (c.kind == "forward" and c.dot.op.name == "dot_acc"):
+    if c.count(c.free) < LEAST_CHANNELS[c.kind] or (
+        c.kind == "forward" and c.dot.op.name == "dot_acc"
+    ):
         return None
     summed = c.rows if c.kind == "forward" else c.columns
-    return Plan(c.count(c.free), "", c.columns, 0) if c.count(summed) >= LEAST_SUM else None
+    return Plan(c.count(c.free), "", c.columns, 0) if c.count(summed) >= LEAST_SUM[c.kind] else None
 
 
 def _input_plan(c: Convolution, dtype: np.dtype) -> Plan | None:
@@ -84,9 +95,9 @@ def _input_plan(c: Convolution, dtype: np.dtype) -> Plan | None:
     steps, channels = c.windows.steps, c.extents[channel]
     pixels = steps[channel]
     span = c.windows.start + sum((c.extents[x] - 1) * steps[x] for x in taps + c.columns)
-    if span >= pixels or 2 * channels < LEAST_CHANNELS or c.count(c.free) < LEAST_SUM:
+    if span >= pixels or channels < LEAST_CHANNELS[c.kind] or c.count(c.free) < LEAST_SUM[c.kind]:
         return None
-    if not _covers(c) or pixels * padded(channels) * dtype.itemsize > MOST_IMAGE:
+    if not _covers(c) or pixels * min(PANEL, channels * dtype.itemsize) > MOST_IMAGE:
         return None
     beside = bool(taps) and steps[taps[-1]] == 1 and c.count(c.free) < FEW_SUMMED
     last = taps[-1:] if beside else ""
@@ -116,55 +127,67 @@ def _are_apart(c: Convolution, order: str, length: int) -> bool:
     return all((abs(places[k:] - places[:-k]) >= length).all() for k in range(1, APART))
 
 
-def padded(channels: int) -> int:
-    return -(-channels // UNIT) * UNIT
-
-
 def emit_indirect(module: Module, node: Node, c: Convolution, plan: Plan) -> None:
     """The kernel of a convolution."""
     _Indirect(module, node, c, plan).emit()
 
 
 class _Indirect(Emitter):
-    """Writes one kernel. `n` are the columns of the product, channels padded."""
+    """Writes one kernel. Channels are taken in panels, a `width` of them at a time, each a matrix
+    of its own: rows that far apart stay in the first-level cache. `w2` are the columns of the
+    product in a panel, `w3` the channels."""
 
     def __init__(self, module: Module, node: Node, c: Convolution, plan: Plan) -> None:
-        self.plan, self.n = plan, padded(plan.channels)
+        self.plan, dtype = plan, node.result.type.dtype
+        self.columns = -(-plan.channels // UNIT) * UNIT
+        self.width_of_panel = min(self.columns, PANEL // dtype.itemsize)
+        self.panels = -(-self.columns // self.width_of_panel)
         self.others = "".join(x for x in c.rows[1:] if x != plan.together)
         super().__init__(module, node, c)
+        used = len(self.variable) - 1  # that of the chunk is no letter
+        self.variable |= {HERE: loop_name(used), LANE: loop_name(used + 1)}
 
     def _tiling(self) -> Tiling:
         return indirect_tiling(self.c, self.dtype)
 
     def _sums(self) -> int:
-        return self.c.count(self.c.groups) * self.r * self.n if self.c.kind == "weights" else 0
+        if self.c.kind != "weights":
+            return 0
+        return self.c.count(self.c.groups) * self.panels * self.r * self.width_of_panel
 
     def _areas(self) -> list[tuple[int, np.dtype]]:
         """Elements of a chunk's scratch memory: the right factor, the result; a sum of tiles and
         the sum of all; offsets."""
-        c, plan, own = self.c, self.plan, self.dtype
+        c, plan, own, one = self.c, self.plan, self.dtype, self.width_of_panel
         positions, sums, i64 = self.width, self._sums(), DTYPES["i64"]
         match c.kind:
             case "forward":
-                counts = self.r * self.n, positions * self.n
+                counts = self.panels * self.r * one, positions * one
                 offsets = positions, self.r, positions
             case "weights":
-                counts = positions * self.n, 0
+                counts = positions * one, 0
                 offsets = self.r, positions, self.r
             case "input":
-                counts = self.m * self.r // plan.channels * self.n, plan.pixels * self.n
+                counts = self.panels * self._factor_size(), plan.pixels * one
                 offsets = positions, self.m, positions
         sizes = [*counts, sums, sums, *offsets]
         return list(zip(sizes, [own, own, own, F64, i64, i64, i64], strict=True))
 
+    def _factor_size(self) -> int:
+        """Elements of a panel of the weights."""
+        rows = self.m * self.r // self.plan.channels if self.c.kind == "input" else self.r
+        return rows * self.width_of_panel
+
     # What a chunk does first
 
     def _prepared(self) -> list[str]:
-        c = self.c
+        c, one = self.c, self.width_of_panel
         positions, taps, free = (c.windows, self.plan.order), (c.windows, c.rows), c.free
-        rows = Place(0, {x: self.n * k for x, k in self._dense(c.rows).items()})
-        results = Place(0, {x: self.n * k for x, k in self._dense(c.columns).items()})
-        image = Place(0, {x: self.n * c.windows.steps[x] for x in c.columns})
+        rows, results = (
+            Place(0, {x: one * k for x, k in self._dense(letters).items()})
+            for letters in (c.rows, c.columns)
+        )
+        image = Place(0, {x: one * c.windows.steps[x] for x in c.columns})
         match c.kind:
             case "forward":
                 tables = positions, taps, (results, c.columns)
@@ -176,7 +199,7 @@ class _Indirect(Emitter):
         lines = []
         for area, (place, letters) in zip((ROWS, STEPS, PLACES), tables, strict=True):
             lines += self._table(area, place, letters)
-        if self.plan.channels < self.n:
+        if self.plan.channels < self.panels * one:
             lines.append(f"zero({self._area(FACTOR)}, {self.areas[FACTOR][0]})")
         return lines if c.groups else [*lines, *self._factor()]
 
@@ -200,36 +223,70 @@ class _Indirect(Emitter):
             lines = [f"for {self.variable[x]} in range({bound}):", *indent(lines)]
         return lines
 
+    def _in_panels(self, lines: list[str]) -> list[str]:
+        """The lines for every panel."""
+        if self.panels == 1:
+            return lines
+        first = f"{self.width_of_panel} * {self.variable[HERE]}"
+        setup = [
+            f"w2 = minimum_i64({self.width_of_panel}, {self.columns} - {first})",
+            f"w3 = minimum_i64(w2, {self.plan.channels} - {first})",
+        ]
+        return [f"for {self.variable[HERE]} in range({self.panels}):", *indent([*setup, *lines])]
+
+    def _panel(self, step: int) -> dict[str, int]:
+        """Where the panel begins, if they are that far apart."""
+        return {HERE: step} if self.panels > 1 else {}
+
+    def _columns_of_panel(self) -> str:
+        return "w2" if self.panels > 1 else str(self.columns)
+
+    def _channels_of_panel(self) -> str:
+        return "w3" if self.panels > 1 else str(self.plan.channels)
+
     def _factor(self) -> list[str]:
         """The weights as right factor, where they do not depend on the image."""
-        match self.c.kind:
-            case "forward":
-                target = f"{self._area(FACTOR)}, {self.n}"
-                return [self._turned(self.m, self.r, self._left(), target)]
-            case "weights":
-                return []
-        letters = [*self.others, *self.c.free, *self.plan.together, self.c.rows[0]]
-        here = self._index(self._factor_place(), self._own_term)
-        there = self._index(self.c.left.place, self._inner_terms)
-        value = f"{self._buffer(self.c.left.value)}[{there}]"
-        move = f"{self._scratch_buffer(FACTOR)}[{here}] = {value}"
-        return self._loops("".join(letters), [move])
+        c, one = self.c, self.width_of_panel
+        if c.kind == "weights":
+            return []
+        start = self._panel(self._factor_size())
+        if c.kind == "forward":
+            source = self._shifted(self._left(), one * self.r)
+            target = f"{self._area(FACTOR, self._index(Place(0, start), self._own_term))}, {one}"
+            return self._in_panels(
+                [self._turned(self._channels_of_panel(), self.r, source, target)]
+            )
+        letters = f"{self.others}{c.free}{self.plan.together}"
+        steps = {x: one * k for x, k in self._dense(letters).items()}
+        own = Place(0, self._chunk_steps(FACTOR) | start | steps | {LANE: 1})
+        here, channel = self._index(own, self._own_term), c.left.place.steps[c.rows[0]]
+        given = {x: k for x, k in c.left.place.steps.items() if x != c.rows[0]}
+        given |= {LANE: channel} | self._panel(one * channel)
+        there = self._index(Place(c.left.place.start, given), self._inner_terms)
+        value = f"{self._buffer(c.left.value)}[{there}]"
+        lines = [f"{self._scratch_buffer(FACTOR)}[{here}] = {value}"]
+        lanes = f"for {self.variable[LANE]} in range({self._channels_of_panel()}):"
+        return self._in_panels(self._loops(letters, [lanes, *indent(lines)]))
 
-    def _factor_place(self) -> Place:
-        """Of the weights for the gradient of the input: a matrix for each of the other places."""
-        letters = f"{self.others}{self.c.free}{self.plan.together}"
-        steps = {x: self.n * k for x, k in self._dense(letters).items()}
-        return Place(0, self._chunk_steps(FACTOR) | steps | {self.c.rows[0]: 1})
+    def _outer_terms(self, x: str) -> list[tuple[int, str]]:
+        return self._own_term(x) if x in (HERE, LANE) else super()._outer_terms(x)
 
     # The three kinds
 
     def _forward(self) -> list[str]:
-        positions = self._columns()
-        clear = f"zero({self._area(RESULT)}, {positions} * {self.n})"
-        result, factor = self._area(RESULT), f"{self._area(FACTOR)}, {self.n}"
-        product = self._indirect((positions, self.n, self.r), self._image(), factor, result)
-        turn = self._turned(positions, self.m, f"{result}, {self.n}", self._right())
-        return self._around([*self._grouped(), clear, product, turn])
+        positions, one = self._columns(), self.width_of_panel
+        result, start = self._area(RESULT), self._panel(self._factor_size())
+        factor = f"{self._area(FACTOR, self._index(Place(0, start), self._own_term))}, {one}"
+        sizes = positions, self._columns_of_panel(), self.r
+        target = self._shifted(self._right(), one * self.c.count(self.c.right.last))
+        return self._around([
+            *self._grouped(),
+            *self._in_panels([
+                f"zero({result}, {positions} * {one})",
+                self._indirect(sizes, self._image(), factor, result),
+                self._turned(positions, self._channels_of_panel(), f"{result}, {one}", target),
+            ]),
+        ])  # fmt: skip
 
     def _grouped(self) -> list[str]:
         """The right factor of a group."""
@@ -239,45 +296,68 @@ class _Indirect(Emitter):
         return []
 
     def _pack_right(self) -> list[str]:
-        target = f"{self._area(FACTOR)}, {self.n}"
-        return [self._turned(self.m, self._columns(), self._right(), target)]
+        return []
 
-    def _weights_product(self) -> str:
-        factor = f"{self._area(FACTOR)}, {self.n}"
-        groups = {x: self.r * self.n * k for x, k in self._dense(self.c.groups).items()}
-        target = self._area(PART, self._index(Place(0, groups), self._own_term))
-        return self._indirect((self.r, self.n, self._columns()), self._image(), factor, target)
+    def _weights_product(self) -> list[str]:
+        one, positions = self.width_of_panel, self._columns()
+        given = self._shifted(self._right(), one * self.c.count(self.c.right.last))
+        factor = f"{self._area(FACTOR)}, {one}"
+        panel, groups = self._panel(self.r * one), self._dense(self.c.groups)
+        steps = panel | {x: self.panels * self.r * one * k for x, k in groups.items()}
+        target = self._area(PART, self._index(Place(0, steps), self._own_term))
+        sizes = self.r, self._columns_of_panel(), positions
+        return self._in_panels([
+            self._turned(self._channels_of_panel(), positions, given, factor),
+            self._indirect(sizes, self._image(), factor, target),
+        ])  # fmt: skip
 
     def _stored(self, w: KernelWriter, value: str, before: Sequence[str] = ()) -> list[str]:
         """The sums, channels innermost, as the result."""
-        c = self.c
-        steps = {x: self.n * k for x, k in self._dense(c.groups + c.rows).items()}
-        place = self._index(Place(0, steps | self._dense(c.free)), self._own_term)
-        stored = self._store(w, self._index(c.left.place, self._own_term), value)
-        return self._loops(c.groups + c.free + c.rows, [f"e = {place}", *before, stored])
+        c, one = self.c, self.width_of_panel
+        free, groups = c.left.place.steps[c.free[-1]], self._dense(c.groups)
+        steps = {x: self.panels * self.r * one * k for x, k in groups.items()}
+        steps |= self._panel(self.r * one) | {LANE: 1}
+        steps |= {x: one * k for x, k in self._dense(c.rows).items()}
+        result = {x: k for x, k in c.left.place.steps.items() if x not in c.free}
+        result |= {LANE: free} | self._panel(one * free)
+        place = self._index(Place(0, steps), self._own_term)
+        stored = self._store(w, self._index(Place(0, result), self._own_term), value)
+        lines = self._loops(c.rows, [f"{ELEMENT} = {place}", *before, stored])
+        lanes = f"for {self.variable[LANE]} in range({self._channels_of_panel()}):"
+        return self._loops(c.groups, self._in_panels([lanes, *indent(lines)]))
 
     def _input(self) -> list[str]:
-        c, plan = self.c, self.plan
-        length = c.count(plan.together) * self.n
-        steps = {x: self.n * c.windows.steps[x] for x in self.others}
-        result = self._area(RESULT, self._index(
-            Place(self.n * c.windows.start, steps), self._own_term
-        ))  # fmt: skip
-        own = {x: k for x, k in self._factor_place().steps.items() if x in self.others}
-        factor = f"{self._area(FACTOR, self._index(Place(0, own), self._own_term))}, {length}"
+        c, plan, one = self.c, self.plan, self.width_of_panel
+        length, places = c.count(plan.together) * one, c.windows.steps
+        result = Place(one * c.windows.start, {x: one * places[x] for x in self.others})
+        target = self._area(RESULT, self._index(result, self._own_term))
+        letters = f"{self.others}{c.free}{plan.together}"
+        own = {x: one * k for x, k in self._dense(letters).items() if x in self.others}
+        steps = self._panel(self._factor_size()) | own
+        factor = f"{self._area(FACTOR, self._index(Place(0, steps), self._own_term))}, {length}"
         given = self._right().rpartition(", ")[0]
-        product = self._indirect((self.size, length, self.m), given, factor, result)
-        outer = {x: c.windows.steps[x] for x in c.images + c.groups}
+        product = self._indirect((self.size, length, self.m), given, factor, target)
+        outer = {x: places[x] for x in c.images + c.groups} | self._panel(one * plan.pixels)
         there = self._index(Place(0, outer), self._outer_terms)
         image = f"at({self._buffer(c.image)}, {there}), {plan.pixels}"
+        made = f"{self._area(RESULT)}, {one}"
         return self._around([
             *self._grouped(),
-            f"zero({self._area(RESULT)}, {plan.pixels * self.n})",
-            *self._loops(self.others, [product]),
-            self._turned(plan.pixels, plan.channels, f"{self._area(RESULT)}, {self.n}", image),
+            *self._in_panels([
+                f"zero({self._area(RESULT)}, {plan.pixels * one})",
+                *self._loops(self.others, [product]),
+                self._turned(plan.pixels, self._channels_of_panel(), made, image),
+            ]),
         ])  # fmt: skip
 
     # Calls
+
+    def _shifted(self, matrix: str, step: int) -> str:
+        """The rows of a matrix, "at(x0, 0), 25", that belong to the panel."""
+        if self.panels == 1:
+            return matrix
+        start, _, length = matrix.rpartition("), ")
+        return f"{start} + {step} * {self.variable[HERE]}), {length}"
 
     def _image(self) -> str:
         """Where the windows of the first position begin."""

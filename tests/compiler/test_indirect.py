@@ -14,7 +14,7 @@ from tapeless.compiler.memory import plan_memory
 LARGER = {
     "rows of places": ((2, 7, 11, 12), (12, 7, 3, 5), {}),
     "stride, padding": ((2, 6, 12, 13), (16, 6, 3, 3), {"stride": 2, "padding": 1}),
-    "many summed, dilation": ((3, 8, 10, 9), (33, 8, 3, 2), {"dilation": (1, 2)}),
+    "many summed, dilation": ((3, 8, 10, 9), (37, 8, 3, 2), {"dilation": (1, 2)}),
     "groups": ((2, 12, 9, 9), (24, 6, 3, 3), {"groups": 2}),
 }
 
@@ -23,7 +23,8 @@ LARGER = {
 def always(monkeypatch):
     """However few channels and products there are."""
     for name in ("LEAST_CHANNELS", "LEAST_SUM"):
-        monkeypatch.setattr(indirect, name, 1)
+        monkeypatch.setattr(indirect, name, dict.fromkeys(("forward", "weights", "input"), 1))
+    monkeypatch.setattr(indirect, "LEAST_POSITIONS", 1)
 
 
 def source_of(graph):
@@ -41,6 +42,17 @@ def test_all_three_as_plain_python(geometry, way, always, monkeypatch):
     assert_runs_alike(graph, random_arguments(graph), native=False)
 
 
+@pytest.mark.parametrize("geometry", ["groups", "stride, padding", "one image, groups"])
+def test_channels_in_panels(geometry, always, monkeypatch):
+    """More channels than a panel has, the last panel not full."""
+    monkeypatch.setattr(indirect, "PANEL", 64)
+    (n, inner, *sizes), (out, per_group, *window), options = GEOMETRIES[geometry]
+    shape, weight = (n, 11 * inner, *sizes), (5 * out, 11 * per_group, *window)
+    graph = planned(shape, weight, options, np.float64)
+    assert source_of(graph).count("w3 = minimum_i64(") >= 3
+    assert_runs_alike(graph, random_arguments(graph), native=False)
+
+
 @pytest.mark.parametrize("sums", [5, 40, 10**6])
 def test_sums_of_f32_in_blocks(sums, always, monkeypatch):
     """Over some positions, over some images, over all."""
@@ -51,14 +63,14 @@ def test_sums_of_f32_in_blocks(sums, always, monkeypatch):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("geometry", LARGER)
-def test_native(geometry, dtype, monkeypatch):
+def test_native(geometry, dtype, always, monkeypatch):
     monkeypatch.setattr(choice, "PER_NANOSECOND", 1.0)  # in chunks
     graph = planned(*LARGER[geometry], dtype)
     assert "gemm_" not in source_of(graph)
     assert_runs_alike(graph, random_arguments(graph))
 
 
-def test_numbers_that_are_not_finite_stay_where_they_are():
+def test_numbers_that_are_not_finite_stay_where_they_are(always):
     """One in the image reaches the windows it is in, one in the weights its channel; the channels
     that only pad meet none."""
     graph = planned((2, 7, 11, 12), (13, 7, 3, 3), {"padding": 1}, np.float32)
@@ -74,7 +86,7 @@ def test_no_array_of_windows_however_large_the_image():
     assert max(buffer.nbytes for buffer in memory.buffers) < 1.1 * x.nbytes
 
 
-def test_bits_do_not_depend_on_threads():
+def test_bits_do_not_depend_on_threads(always):
     def loss(k, x):
         return np.sum(np.sin(tl.nn.conv2d(x, k, padding=1)))
 
@@ -87,7 +99,7 @@ def test_bits_do_not_depend_on_threads():
         np.testing.assert_array_equal(one, two)
 
 
-def test_overlapping_rows_are_not_in_one_tile():
+def test_overlapping_rows_are_not_in_one_tile(always):
     """Where windows of one tile overlap in both orders, each place inside them is alone."""
     graph = planned((2, 6, 6, 7), (16, 6, 3, 3), {}, np.float64)
     assert_runs_alike(graph, random_arguments(graph))
