@@ -132,7 +132,7 @@ class KernelWriter:
         self._written = frozenset(written)
         self._buffers: dict[Buffer, str] = {}
         self._numbers: dict[str, int] = {}
-        self._axes: dict[tuple[str, int, int], str] = {}
+        self._axes: dict[tuple[str, int, str, int], str] = {}
         self._extent_names: Mapping[int, str] = {
             k: str(n) if k == unrolled else self._number("n", n) for k, n in enumerate(self.extents)
         }
@@ -174,13 +174,13 @@ class KernelWriter:
         return [counter.sub(str(n), line) for n in range(self.extents[k]) for line in lines]
 
     def index(self, axes: Sequence[Axis], buffer: str = "") -> str:
-        """The flat index of an element. Accesses to one `buffer` share the extents of its axes, or
-        nobody could tell that they are neighbours."""
+        """The flat index of an element. Accesses to one `buffer` share the extents of its axes, and
+        where on them they start, or nobody could tell that they are neighbours."""
         text = ""
         for k, axis in enumerate(axes):
             if axis.extent == 1:
                 continue
-            position = self._position(axis)
+            position = self._position(axis, buffer, k)
             text = (
                 f"{factor(text)} * {self._extent(axis, buffer, k)} + {position}"
                 if text
@@ -193,20 +193,27 @@ class KernelWriter:
         name = self.buffer(place, dtype)
         return f"{name}[{self.index(axes, name)}]"
 
-    def _position(self, axis: Axis) -> str:
+    def _position(self, axis: Axis, buffer: str, k: int) -> str:
         if axis.loop is None:
-            return self.number(axis.start)
+            return self._shared(buffer, k, "start", axis.start)
         if self._whole(axis):
             return loop_name(axis.loop)
-        start = [self.number(axis.start) if axis.dense else str(axis.start)] if axis.start else []
+        start = []
+        if axis.start:
+            dense = axis.dense
+            start = [self._shared(buffer, k, "start", axis.start) if dense else str(axis.start)]
         return f"({' + '.join([*start, *(_step(*stride) for stride in axis.strides)])})"
 
     def _extent(self, axis: Axis, buffer: str, k: int) -> str:
         if axis.loop is not None and self._whole(axis):
             return self._extent_names[axis.loop]
-        key = (buffer, k, axis.extent)
+        return self._shared(buffer, k, "extent", axis.extent)
+
+    def _shared(self, buffer: str, k: int, what: str, value: int) -> str:
+        """A number for axis `k` of a buffer; one however often it is accessed so."""
+        key = (buffer, k, what, value)
         if not buffer or key not in self._axes:
-            self._axes[key] = self.number(axis.extent)
+            self._axes[key] = self.number(value)
         return self._axes[key]
 
     def _whole(self, axis: Axis) -> bool:

@@ -22,6 +22,7 @@ structurally non-zero.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from ...ir.graph import Value
 from ...ir.jacobian import Delta, Factor, Letter, Map, Mask, Place, Term, Val, indexed
 from ...ir.maps import MAPS
 from ...ir.ops import uniform_value
+from ...ir.ops.move import full_slice
 from .affine import Nowhere
 from .expression import Expression
 from .places import moved, named, placeable, solved, written
@@ -172,12 +174,15 @@ class _Elimination:
         self.masks = [m for m in self.masks if m not in masks]
         keep = set(here) | set(self.out) | {x for f in self.factors() for x in f.letters}
         keep |= set(there)
+        usual, self.products = self.products, replace(self.products, out=self.before(map_, forward))
         merged = self.combine(vals, masks, keep)
+        self.products = usual
         self.unmentioned.difference_update(here)
         if map_.op == "reshape" and merged is not None and self.reshaped(merged, here, there):
             return
-        if map_.op == "gather":
-            self.vals.append(self.gathered(merged, map_, forward))
+        if map_.op in ("gather", "slice", "erase"):
+            apply = self.gathered if map_.op == "gather" else self.cut
+            self.vals.append(apply(merged, map_, forward))
             return
         batch: Letters = () if merged is None else tuple(x for x in merged.letters if x not in here)
         value = self.extended(merged, (*batch, *here))
@@ -200,6 +205,17 @@ class _Elimination:
         self.vals.append(indexed(value, letters))
         return True
 
+    def before(self, map_: Map, forward: bool) -> Letters:
+        """The order of axes from which the map leads to that of the result: its axes in place of
+        those it makes; of a gather, what is gathered stands in front."""
+        here, there = (map_.src, map_.dst) if forward else (map_.dst, map_.src)
+        if map_.op == "gather":
+            return (*here, *(x for x in self.out if x not in there))
+        if len(here) == len(there):
+            table = dict(zip(there, here, strict=True))
+            return tuple(table.get(x, x) for x in self.out)
+        return tuple(y for x in self.out for y in (here if x == there[0] else (x,)))
+
     def gathered(self, val: Val | None, map_: Map, forward: bool) -> Val:
         """Apply a gather, or its adjoint, to axes where they lie: in the value read from, or in the
         result where that is what is added to. What is gathered has its own axes in front."""
@@ -208,9 +224,7 @@ class _Elimination:
             whole = (*(x for x in map_.src if x not in letters), *letters)
         else:
             rest = [x for x in letters if x not in map_.dst]
-            end = len(self.out)
-            where = {x: k for k, x in enumerate(self.out)}
-            whole = tuple(sorted((*map_.src, *rest), key=lambda x: where.get(x, end)))
+            whole = _sorted((*map_.src, *rest), self.out)
         part = (*map_.dst, *(x for x in whole if x not in map_.src))
         value = self.extended(val, whole if forward else part)
         axes = tuple(whole.index(x) for x in map_.src)
@@ -219,6 +233,25 @@ class _Elimination:
         zeros = self.b.full(self.products.extents(whole), 0, value.type.dtype)
         added = self.b.scatter_add(zeros, value, *map_.operands, axes=axes)
         return indexed(added, whole)
+
+    def cut(self, val: Val | None, map_: Map, forward: bool) -> Val:
+        """Apply a slice, or an erasure, or its adjoint, to axes where they lie: as one of all axes
+        of the value, whole along the others."""
+        here, there = (map_.src, map_.dst) if forward else (map_.dst, map_.src)
+        letters: Letters = () if val is None else val.letters
+        letters = (*(x for x in here if x not in letters), *letters)
+        if not forward:
+            letters = _sorted(letters, self.before(map_, forward))
+        table = dict(zip(here, there, strict=True))
+        result = tuple(table.get(x, x) for x in letters)
+        src, dst = (letters, result) if forward else (result, letters)
+        parts = dict(zip(map_.src, dict(map_.attrs)["spec"], strict=True))
+        spec = tuple(parts.get(x, full_slice(self.extent[x])) for x in src)
+        rule = MAPS[map_.op]
+        emit = rule.forward if forward else rule.adjoint
+        extents = self.products.extents(src), self.products.extents(dst)
+        value = self.extended(val, letters)
+        return indexed(emit(self.b, value, {"spec": spec}, (), *extents), result)
 
     def summed_with(self, here: Letters) -> set[Letter]:
         """`here`, and the letters to sum over that no map holds and that factors tie to it: summed
@@ -348,6 +381,12 @@ class _Elimination:
             target = min(fitting, key=lambda v: len(v.letters))
             vals = [self.products.select(v, [mask]) if v is target else v for v in vals]
         return vals, left
+
+
+def _sorted(letters: Letters, order: Letters) -> Letters:
+    """The letters in that order, any others last."""
+    where = {x: k for k, x in enumerate(order)}
+    return tuple(sorted(letters, key=lambda x: where.get(x, len(order))))
 
 
 def _smallest(vals: Sequence[Val], mask: Mask) -> int | None:

@@ -120,12 +120,17 @@ class Products:
         return Val(self.dot(x, y, result), result)
 
     def multiply(self, x: Val, y: Val) -> Val:
-        if len(y.letters) > len(x.letters):
-            order = (*y.letters, *(k for k in x.letters if k not in y.letters))
-        else:
-            order = (*x.letters, *(k for k in y.letters if k not in x.letters))
+        first, second = (y, x) if len(y.letters) > len(x.letters) else (x, y)
+        order = self.extended(first.letters, second.letters)
         left, right = lay(self.b, x.v, x.letters, order), lay(self.b, y.v, y.letters, order)
         return Val(self.and_(left, right) if self.boolean else self.b.mul(left, right), order)
+
+    def extended(self, letters: Letters, others: Iterable[Letter]) -> Letters:
+        """The letters of a value as they are; with others that it lacks, in the order of the
+        result, since it is copied anyway."""
+        more = tuple(x for x in dict.fromkeys(others) if x not in letters)
+        where = {x: k for k, x in enumerate(self.out)} if more else {}
+        return tuple(sorted((*letters, *more), key=lambda x: where.get(x, len(where))))
 
     def dot(self, x: Val, y: Val, result: Letters) -> Value:
         """One `dot`; the operand whose free letters come first in the result stands first, so
@@ -147,7 +152,7 @@ class Products:
             assert val is not None
             return val
         present = () if val is None else val.letters
-        order = (*present, *dict.fromkeys(x for m in masks for x in m.letters if x not in present))
+        order = self.extended(present, [x for m in masks for x in m.letters])
         chosen = None
         for mask in masks:
             laid = lay(self.b, mask.v, mask.letters, order)

@@ -83,6 +83,16 @@ def test_equal_structure_is_one_kernel_whatever_the_extents() -> None:
     assert [call.kernel for call in made.calls] == ["k0", "k0", "k1"]
 
 
+def test_a_part_that_is_added_to_is_read_and_written_at_the_same_place() -> None:
+    """With two parameters for where it starts no one could tell: it was not vectorised."""
+    source = generated("""f(%a:f32[4,9,5], %v:f32[4,6,5]) {
+  %x:f32[4,9,5] = add_at %a, %v [:, 2:8, :]
+  %a <- %x
+}""").source
+    place = "y0[(i * a1 + (a0 + j)) * n2 + k]"
+    assert f"v0 = {place}" in source and f"{place} = v2" in source
+
+
 def test_a_small_nest_is_one_chunk_of_the_kernel_that_large_ones_share() -> None:
     text = """f(%a:f32[7], %x:f32[9000], %p:f32[3,5], %q:f32[300,300]) {
   %b:f32[7] = tanh %a

@@ -228,6 +228,25 @@ def test_a_gather_reads_and_adds_where_its_axis_lies(whole):
     check(arrays, extent, (2,), Term(1.0, (link, Val(1, whole))))
 
 
+@pytest.mark.parametrize("whole", [(0, 2, 3), (2, 0, 3), (2, 3, 0)])
+def test_a_slice_is_taken_and_added_where_its_axis_lies(whole):
+    extent = {0: 5, 1: 2, 2: 2, 3: 3, 4: 2}
+    link = Map("slice", (("spec", ((1, 4, 2),)),), (), (0,), (1,))
+    part = tuple(1 if x == 0 else x for x in whole)
+    arrays = [random(*(extent[x] for x in letters)) for letters in (whole, part)]
+    assert "transpose" not in check(arrays, extent, part, Term(1.0, (link, Val(0, whole))))
+    assert "transpose" not in check(arrays, extent, whole, Term(1.0, (link, Val(1, part))))
+    factors = [random(*(4 if x == 3 else extent[x] for x in part)), random(3, 4)]
+    product = Term(1.0, (link, Val(0, tuple(5 if x == 3 else x for x in part)), Val(1, (3, 5))))
+    assert "transpose" not in check(factors, extent | {5: 4}, whole, product)
+
+
+def test_a_mask_of_more_letters_selects_in_the_order_of_the_result():
+    arrays = [random(2, 3), np.random.default_rng(0).random((2, 4, 3)) < 0.5]
+    term = Term(1.0, (Val(0, (0, 2)), Mask(1, (0, 1, 2))))
+    assert "transpose" not in check(arrays, {0: 2, 1: 4, 2: 3}, (0, 1, 2), term)
+
+
 def test_what_is_summed_anyway_is_summed_before_a_map():
     """sum_ijk M[a,i] x[i,j] y[j,k] z[k]: a map of vectors is applied to one vector."""
     map_ = Map("slice", (("spec", ((1, 5, 2),)),), (), (0,), (1,))
