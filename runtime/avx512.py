@@ -9,12 +9,14 @@ element has the same bits wherever it stands.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
 from .beyond import WIDTHS
-from .builder import BITS, KEPT, llvm_type, quoted
+from .builder import BITS, KEPT, float_literal, llvm_type, quoted
+from .lanes import Table
 
 INTRINSICS: Final = {"exponent": ("getexp", 1), "mantissa": ("getmant", 1), "scale": ("scalef", 2)}
 """LLVM's name, and the number of operands.
@@ -99,3 +101,64 @@ def _kind(operand: str) -> str:
     """The type of a typed operand, a number among which must be a literal."""
     kind = operand.rpartition(" ")[0]
     return f"{kind} immarg" if kind == "i32" else kind
+
+
+def table_symbol(table: Table, dtype: str, lanes: int = 0) -> str:
+    """The function that looks numbers up in a table."""
+    name = f"table{zlib.crc32(repr(table).encode())}"
+    return f"{KEPT}{name}_{dtype}.{lanes}" if lanes else f"tapeless.{name}.{dtype}"
+
+
+def table_numbers(table: Table, dtype: str) -> Mapping[str, str]:
+    """The numbers in memory, for any processor, under the function's symbol and `.numbers`."""
+    name = f"{table_symbol(table, dtype)}.numbers"
+    array = f"[{len(table)} x {llvm_type(dtype)}] [{_literals(table, dtype)}]"
+    return {name: f"@{quoted(name)} = internal constant {array}"}
+
+
+@cache
+def table_definitions(table: Table, dtype: str) -> Mapping[str, str]:
+    """LLVM text of the function, which reads the numbers, and of its variants, by symbol."""
+    own, kind, integer = table_symbol(table, dtype), llvm_type(dtype), f"i{BITS[dtype]}"
+    forms = ",".join(
+        f"_ZGV_LLVM_N{n}v_{own}({table_symbol(table, dtype, n)})" for n in WIDTHS[dtype]
+    )
+    text = f"""define internal {kind} @{quoted(own)}({integer} %i) noinline {_PURE} \
+"vector-function-abi-variant"="{forms}" {{
+  %k = and {integer} %i, {len(table) - 1}
+  %place = getelementptr {kind}, ptr @{quoted(f"{own}.numbers")}, {integer} %k
+  %x = load {kind}, ptr %place
+  ret {kind} %x
+}}
+"""
+    found = {own: text}
+    for lanes in WIDTHS[dtype]:
+        found |= _table_vector(table, dtype, lanes)
+    return found
+
+
+def _table_vector(table: Table, dtype: str, lanes: int) -> dict[str, str]:
+    """By a permutation of two registers, the widest there are."""
+    own, kind, integer = table_symbol(table, dtype, lanes), llvm_type(dtype), f"i{BITS[dtype]}"
+    half = len(table) // 2
+    first, second = (
+        f"<{half} x {kind}> <{_literals(part, dtype)}>" for part in (table[:half], table[half:])
+    )
+    whole = ", ".join(f"i32 {min(k, lanes)}" for k in range(half))
+    some = ", ".join(f"i32 {k}" for k in range(lanes))
+    index, vector = f"<{lanes} x {integer}>", f"<{half} x {kind}>"
+    intrinsic = f"llvm.x86.avx512.vpermi2var.p{LETTER[dtype]}.512"
+    head = f"<{lanes} x {kind}> @{quoted(own)}({index} %i)"
+    text = f"""define internal {head} alwaysinline {_PURE} {{
+  %k = shufflevector {index} %i, {index} zeroinitializer, <{half} x i32> <{whole}>
+  %v = call {vector} @{intrinsic}({first}, <{half} x {integer}> %k, {second})
+  %x = shufflevector {vector} %v, {vector} zeroinitializer, <{lanes} x i32> <{some}>
+  ret <{lanes} x {kind}> %x
+}}
+"""
+    operands = [f"{vector} %v", f"<{half} x {integer}> %k", f"{vector} %v"]
+    return _declared(intrinsic, vector, operands) | {own: text}
+
+
+def _literals(numbers: Table, dtype: str) -> str:
+    return ", ".join(f"{llvm_type(dtype)} {float_literal(x, dtype)}" for x in numbers)

@@ -10,7 +10,7 @@ from . import avx512
 from .beyond import definitions, symbol
 from .builder import Builder, Value, constant, llvm_type
 from .kernel import VECMATH, arity
-from .lanes import FORMATS, Format, Lane
+from .lanes import FORMATS, Format, Lane, Table
 from .sharing import call_shared
 
 WIDE: Final = '"prefer-vector-width"="512"'
@@ -164,6 +164,20 @@ class BuilderLanes:
         product = self.builder.mul(x.value, factor, flags="")
         rest = self.builder.intrinsic("fma", x.value, factor, self.builder.neg(product))
         return self._lane(product), self._lane(rest)
+
+    def fma(self, x: Lane, y: Lane, z: Lane | float) -> Lane:
+        addend = z.value if isinstance(z, BuilderLane) else x.constant(z)
+        return self._lane(self.builder.intrinsic("fma", x.value, y.value, addend))
+
+    def lookup(self, table: Table, index: Lane) -> Lane:
+        b, dtype, i = self.builder, self.format.name, index.value
+        b.symbols |= avx512.table_numbers(table, dtype)
+        if b.avx512:
+            b.symbols |= avx512.table_definitions(table, dtype)
+            return self._lane(b.call(dtype, avx512.table_symbol(table, dtype, i.lanes), i))
+        place = b.and_(i, constant(i.kind, len(table) - 1))
+        buffer = Value(f"{dtype}*", f"@{avx512.table_symbol(table, dtype)}.numbers")
+        return self._lane(b.load(b.address(buffer, place)))
 
     def bits(self, x: Lane) -> Lane:
         return self._lane(self.builder.bitcast(x.value, _PATTERNS[x.value.kind]))

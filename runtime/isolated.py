@@ -33,6 +33,7 @@ _SIGNATURES: Final = {
     "CreatePassBuilder": "ppp",
     "DisposePassBuilder": "-p",
     "buildPerModuleDefaultPipeline": "ppi",
+    "module_AddAlwaysInlinerPass": "-p",
     "DisposeNewModulePassManger": "-p",
     "RunNewModulePassManager": "-ppp",
     "TargetMachineEmitToMemory": "pppip",
@@ -119,6 +120,7 @@ def object_code(text: str, form: Form) -> bytes | None:
         if form == "optimised":
             builder = made("CreatePassBuilder", "DisposePassBuilder", machine, tools.tuning)
             passes = made("buildPerModuleDefaultPipeline", "DisposeNewModulePassManger", builder, 3)
+            functions["module_AddAlwaysInlinerPass"](passes)  # see `link.optimised`
             functions["RunNewModulePassManager"](passes, module, builder)
         code = made("TargetMachineEmitToMemory", "DisposeMemoryBuffer", machine, module, 1, out)
         if not code:

@@ -15,6 +15,9 @@ import numpy as np
 from ..ir.record import dataclass
 from ..ir.types import DTYPES
 
+Table = tuple[float, ...]
+"""As many numbers as AVX-512 chooses from at once: 32 in f32, 16 in f64."""
+
 Lane = Any
 """A value of the arithmetic: a NumPy array here, a wrapped LLVM value in generated code."""
 
@@ -96,6 +99,12 @@ class Lanes(Protocol):
     def product(self, x: Lane, y: Lane | float) -> tuple[Lane, Lane]:
         """x * y, and what its rounding lost; exact unless that underflows."""
 
+    def fma(self, x: Lane, y: Lane, z: Lane | float) -> Lane:
+        """x * y + z, rounded once."""
+
+    def lookup(self, table: Table, index: Lane) -> Lane:
+        """The number at the place that the low digits of an integer say."""
+
     def bits(self, x: Lane) -> Lane:
         """The bit pattern of a float, and"""
 
@@ -160,6 +169,17 @@ class ArrayLanes:
         (u_high, u_low), (v_high, v_low) = self._halves(u), self._halves(v)
         rest = u_high * v_high - u * v + u_high * v_low + u_low * v_high + u_low * v_low
         return x * y, rest / x_scale / y_scale
+
+    def fma(self, x: Lane, y: Lane, z: Lane | float) -> Lane:
+        """All but rounded once: the product as two numbers, and Knuth's sum."""
+        product, rest = self.product(x, y)
+        result = product + z
+        part = result - product
+        lost = (product - (result - part)) + (z - part)
+        return np.where(np.isfinite(result), result + (lost + rest), result)
+
+    def lookup(self, table: Table, index: Lane) -> Lane:
+        return np.asarray(table, DTYPES[self.format.name])[index & (len(table) - 1)]
 
     def _scaled(self, x: Lane | float) -> tuple[Lane, Lane]:
         """A number whose halves do not overflow, and its ratio to x."""

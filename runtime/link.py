@@ -85,10 +85,9 @@ def optimised(text: str) -> Any:
     of them if it says so."""
     module = parsed(target_head() + text)
     builder = llvm.create_pass_builder(target_machine(), new_tuning())
-    builder.getModulePassManager().run(module, builder)
-    late = llvm.create_new_module_pass_manager()
-    late.add_always_inliner_pass()
-    late.run(module, builder)
+    passes = builder.getModulePassManager()
+    passes.add_always_inliner_pass()
+    passes.run(module, builder)
     return module
 
 

@@ -1,7 +1,8 @@
 """Powers with any exponent, and the cube root.
 
-A pair (high, low) of numbers stands for their sum; |low| is about a unit in the last place of
-`high`. The polynomial of the logarithm is a Chebyshev fit.
+A pair (high, low) of numbers stands for their sum; |low| is far less than |high|. The logarithm of
+a power is looked up for a number nearby (as in ARM's optimized routines) and continued by a
+Chebyshev fit.
 """
 
 from __future__ import annotations
@@ -9,8 +10,7 @@ from __future__ import annotations
 import math
 
 from .lanes import Lane, Lanes
-from .logarithms import lifted
-from .vecmath import EXP_TAIL, LN_2, as_float, clamp, polynomial, scaled, to_integer
+from .vecmath import EXP2_TAIL, as_float, clamp, polynomial, scaled, to_integer
 
 Pair = tuple[Lane, Lane]
 
@@ -22,23 +22,48 @@ ROOT_TAIL = (1 / 3, 2 / 9, 14 / 81)
 """(1 - h)**(-1/3) = 1 + h/3 + 2/9 h**2 + 14/81 h**3 + ..."""
 
 LOG2_SLOPE = {
-    "f32": (2.885390043258667, 3.851926067000022e-08),
-    "f64": (2.8853900817779268, 4.0710547481862066e-17),
+    "f32": (1.4426950216293335, 1.925963033500011e-08),
+    "f64": (1.4426950408889634, 2.0355273740931033e-17),
 }
-"""2 / ln 2 as a pair."""
-LOG2_CUBE = {
-    "f32": (0.9617967009544373, -7.028461812552678e-09),
-    "f64": (0.9617966939259756, 5.0577616648125907e-17),
-}
-"""A third of it."""
-LOG2_TAIL = {
-    "f32": [0.5770782232, 0.4120656252, 0.3325273693],
+"""1 / ln 2 as a pair."""
+LOG_TAIL = {
+    "f32": [0.333333313, -0.249999985, 0.200139597, -0.166788816],
     "f64": [
-        0.5770780163555853, 0.4121985831111438, 0.320598897967139, 0.26230819147251677,
-        0.22195278814576394, 0.1923805875545384, 0.16888477251567774, 0.1691346411862363,
+        0.3333333333333333, -0.25000000000000006, 0.19999999999997986, -0.16666666666630292,
+        0.1428571429202285, -0.12500000088929208, 0.11111104204792156, -0.09999906923519469,
+        0.09093981210270505, -0.08376301950880946, 0.07229494122965256,
     ],
 }  # fmt: skip
-"""log2((1 + s) / (1 - s)) = slope s + cube s**3 + s**5 (the polynomial in s**2)."""
+"""(log(1 + r) - r + r**2 / 2) / r**3 for |r| <= 1/32, in f64 1/16."""
+PARTS = {
+    "f32": (
+        64, 61, 59, 58, 56, 55, 53, 52, 51, 49, 48, 47, 46, 45, 44, 43, 42, 41, 41, 40, 39, 38, 38,
+        37, 36, 36, 35, 34, 34, 33, 33, 32,
+    ),
+    "f64": (32, 29, 28, 26, 25, 24, 23, 22, 21, 20, 19, 19, 18, 17, 17, 16),
+}  # fmt: skip
+"""An octave from 1 to 2 is cut into 32 or 16 parts of one length. This divided by 64 or 32 is about
+1 / c for a number c in each: with so few digits that r in c (1 + r) is exact. The first c is 1, the
+last is 2, so that a number near 1 has a logarithm that is small from the start."""
+INVERSES = {"f32": tuple(n / 64 for n in PARTS["f32"]), "f64": tuple(n / 32 for n in PARTS["f64"])}
+HEIGHTS = {
+    "f32": tuple(round(-math.log2(x) * 2**15) / 2**15 for x in INVERSES["f32"]),
+    "f64": tuple(round(-math.log2(x) * 2**41) / 2**41 for x in INVERSES["f64"]),
+}
+"""The logarithms of c with few digits, so that their sums with exponents are exact, and"""
+LOW_HEIGHTS = {
+    "f32": tuple(
+        -math.log2(x) - y for x, y in zip(INVERSES["f32"], HEIGHTS["f32"], strict=True)
+    ),
+    "f64": (
+        0.0, -8.107893466726174e-14, -1.9917399279874596e-14, 2.0474716408719944e-13,
+        1.266771905137232e-13, 1.4733181985781966e-13, 1.520621696507556e-13,
+        -1.4294083388465032e-13, 1.2741442057794507e-13, 6.33385952568616e-14,
+        1.7024883460791358e-13, 1.7024883460791358e-13, -1.600837111708248e-13,
+        -6.781363655020842e-14, -6.781363655020842e-14, 0.0,
+    ),
+}  # fmt: skip
+"""what they lack."""
 FARTHEST = {"f32": 250.0, "f64": 2000.0}
 """An exponent of 2 whose power is infinite; its negative's is 0."""
 STEEPEST = {"f32": 2.0**33, "f64": 2.0**65}
@@ -76,10 +101,8 @@ def power(m: Lanes, x: Lane, y: Lane) -> Lane:
 
     The logarithm is a pair, since its error counts y times.
     """
-    a, farthest = m.abs(x), FARTHEST[m.format.name]
-    high, low = _log2(m, a)
-    high = m.select(a == 0.0, -math.inf, m.select(a < math.inf, high, a))
-    steepest = STEEPEST[m.format.name]
+    farthest, steepest = FARTHEST[m.format.name], STEEPEST[m.format.name]
+    high, low = _log2(m, *_octave(m, m.abs(x)))
     y_near = clamp(m, y, -steepest, steepest)
     exponent, rest = m.product(high, y_near)
     inside = m.abs(exponent) < farthest
@@ -88,49 +111,42 @@ def power(m: Lanes, x: Lane, y: Lane) -> Lane:
     return _power_corners(m, x, y, result)
 
 
-def _log2(m: Lanes, a: Lane) -> Pair:
-    """log2 of a positive number, as a pair."""
+def _octave(m: Lanes, a: Lane) -> Pair:
+    """k as a float and u with a = 2**k u, 1 <= u < 2, for a >= 0; of 0 and infinity k is infinite,
+    of NaN it is NaN."""
+    if m.avx512:
+        return m.exponent(a), m.mantissa(a)
+    fmt = m.format
+    subnormal = a < fmt.smallest_normal
+    lift = fmt.fraction_bits + 2
+    pattern = m.bits(m.select(subnormal, a * 2.0**lift, a))
+    k = as_float(m, (pattern >> fmt.fraction_bits) - fmt.bias)
+    k = m.select(subnormal, k - float(lift), k)
+    k = m.select(a == 0.0, -math.inf, m.select(a < math.inf, k, a))
+    return k, m.from_bits((pattern & ((1 << fmt.fraction_bits) - 1)) + fmt.one_bits)
+
+
+def _log2(m: Lanes, k: Lane, u: Lane) -> Pair:
+    """log2(2**k u) as a pair: k, and the logarithms of c and of 1 + r = u / c."""
     name = m.format.name
-    k, f = lifted(m, a)
-    high, low = _quotient(m, f)
-    square, square_low = m.product(high, high)
-    cube, cube_low = m.product(square, high)
-    cube_low = cube_low + high * square_low + 3.0 * square * low
-    linear = _scaled(m, LOG2_SLOPE[name], high, low)
-    cubic = _scaled(m, LOG2_CUBE[name], cube, cube_low)
-    tail = cubic[1] + cube * (square * polynomial(LOG2_TAIL[name], square))
-    return _sum(m, k, linear[0], cubic[0], linear[1] + tail)
-
-
-def _quotient(m: Lanes, f: Lane) -> Pair:
-    """f / (2 + f) as a pair."""
-    divisor = 2.0 + f
-    divisor_low = f - (divisor - 2.0)
-    inverse = 1.0 / divisor
-    high = f * inverse
-    product, product_low = m.product(high, divisor)
-    return high, (((f - product) - product_low) - high * divisor_low) * inverse
-
-
-def _scaled(m: Lanes, factor: tuple[float, float], high: Lane, low: Lane) -> Pair:
-    """The product of two pairs."""
-    product, rest = m.product(high, factor[0])
-    return product, rest + (low * factor[0] + high * factor[1])
-
-
-def _sum(m: Lanes, k: Lane, linear: Lane, cubic: Lane, small: Lane) -> Pair:
-    """k + linear + cubic + small as a pair; k is 0 or larger than the others."""
-    first = k + linear
-    small = small + (linear - (first - k))
-    second = first + cubic
-    return second, small + (cubic - (second - first))
+    part = m.bits(u) >> (m.format.fraction_bits - (5 if name == "f32" else 4))
+    r = m.fma(u, m.lookup(INVERSES[name], part), -1.0)
+    half = -0.5 * r
+    first = m.fma(half, r, r)
+    rest = m.fma(half, r, r - first) + r * (r * r) * polynomial(LOG_TAIL[name], r)
+    slope, slope_low = LOG2_SLOPE[name]
+    linear, linear_low = m.product(first, slope)
+    small = linear_low + (first * slope_low + rest * slope) + m.lookup(LOW_HEIGHTS[name], part)
+    height = k + m.lookup(HEIGHTS[name], part)
+    high = height + linear
+    return high, (linear - (high - height)) + small
 
 
 def _exp2(m: Lanes, x: Lane, rest: Lane) -> Lane:
     """2**(x + rest)."""
-    n, pattern = to_integer(m, x)
-    r = ((x - n) + rest) * LN_2
-    return scaled(m, 1.0 + (r + r * r * polynomial(EXP_TAIL[m.format.name], r)), n, pattern)
+    n, pattern = to_integer(m, x + rest)
+    r = (x - n) + rest
+    return scaled(m, 1.0 + r * polynomial(EXP2_TAIL[m.format.name], r), n, pattern)
 
 
 def _power_corners(m: Lanes, x: Lane, y: Lane, result: Lane) -> Lane:

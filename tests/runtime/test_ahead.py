@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import threading
@@ -13,7 +14,10 @@ from soak.children import in_child
 from tapeless.runtime import isolated, link
 from tapeless.runtime.ahead import ahead, crew, dropping, made
 from tapeless.runtime.function_text import function_text
+from tapeless.runtime.host import host_features
 from tapeless.runtime.loading import Form
+from tapeless.runtime.lowering import lower
+from tapeless.runtime.vector_text import registers
 
 FORMS: tuple[Form, ...] = ("optimised", "loops", "straight")
 
@@ -39,6 +43,12 @@ done:
 """
 
 
+_FUNCTION = ast.parse("def k(x, n):\n  for i in range(n):\n    x[i] = exp_f32(x[i])").body[0]
+assert isinstance(_FUNCTION, ast.FunctionDef)
+LOOP = lower(_FUNCTION, ("f32*", "i64"), "k", registers(host_features())).text
+"""What it calls becomes part of the loop after that is vectorised."""
+
+
 @pytest.fixture(autouse=True)
 def three_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("TAPELESS_THREADS", "3")
@@ -55,7 +65,7 @@ def by_llvmlite(source: str, form: Form, monkeypatch: pytest.MonkeyPatch) -> byt
 
 
 def test_threads_make_what_llvmlite_makes(monkeypatch):
-    texts = [*map(text, range(20)), function_text("exp", "f32"), function_text("tanh", "f64")]
+    texts = [*map(text, range(20)), function_text("exp", "f32"), function_text("tanh", "f64"), LOOP]
     expected = {(s, f): by_llvmlite(s, f, monkeypatch) for s in texts for f in FORMS}
     assert isolated.object_code(texts[0], "loops") == expected[texts[0], "loops"]
     for source, form in expected:
