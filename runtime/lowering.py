@@ -22,6 +22,7 @@ from .builder_lanes import NARROW, WIDE
 from .expressions import Expressions, line, literal, outside
 from .sharing import shared_functions
 from .spec import routine_libraries
+from .syntax import nodes_of
 from .vector_text import PLAIN, Registers
 from .vectors import shares_functions, vectors
 
@@ -70,9 +71,8 @@ class _Function:
         self.variables: dict[str, Value] = {}
         self.loops: list[tuple[str, str]] = []
         self.hinted: list[str] = []
-        self.returns_status = any(
-            isinstance(node, ast.Return) and node.value is not None for node in ast.walk(function)
-        )
+        nodes = nodes_of(function)
+        self.returns_status = any(isinstance(x, ast.Return) and x.value is not None for x in nodes)
         self.x = Expressions(self.b, self.fixed, self.variables)
         for name in assigned(function) & self.fixed.keys():
             self._assign(function, name, self.fixed.pop(name))
@@ -258,6 +258,6 @@ def assigned(function: ast.FunctionDef) -> set[str]:
     """The names that the body assigns."""
     return {
         node.id
-        for node in ast.walk(function)
+        for node in nodes_of(function)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }

@@ -26,6 +26,7 @@ from typing import Final
 
 from ..ir.record import dataclass
 from .kernel import VECTOR_WORDS
+from .syntax import names_in, nodes_of
 from .vector_text import Registers
 
 LONG_CHAIN: Final = 3
@@ -90,7 +91,7 @@ def _metadata(number: int, hints: list[tuple[str, str]]) -> str:
 def shares_functions(kernel: ast.FunctionDef, registers: Registers) -> bool:
     """Whether a kernel calls its elementary functions, instead of having a copy of each: if there
     are many, in loops that are vectorised (a call for one number takes as long as for a vector)."""
-    loops = [_Loop(node) for node in ast.walk(kernel) if isinstance(node, ast.For)]
+    loops = [_Loop(node) for node in nodes_of(kernel) if isinstance(node, ast.For)]
     inner = [loop for loop in loops if not loop.nests and loop.functions]
     if not registers.masked or sum(len(x.functions) for x in inner) * len(loops) <= MANY:
         return False
@@ -107,7 +108,7 @@ class _Loop:
     """A loop, what its statements are made of, and the dtypes of its elementary functions."""
 
     def __init__(self, loop: ast.For) -> None:
-        nodes = [node for statement in loop.body for node in ast.walk(statement)]
+        nodes = [node for statement in loop.body for node in nodes_of(statement)]
         self.loop = loop
         self.names = [node for node in nodes if isinstance(node, ast.Name)]
         self.places = [node for node in nodes if isinstance(node, ast.Subscript)]
@@ -148,7 +149,7 @@ def _folds_only(loop: _Loop) -> bool:
     known: set[str] = set()
     for statement in loop.loop.body:
         assert isinstance(statement, ast.Assign)
-        used = {n.id for n in ast.walk(statement.value) if isinstance(n, ast.Name)}
+        used = names_in(statement.value)
         (target,) = statement.targets
         name = target.id if isinstance(target, ast.Name) else ""
         carried = (used & assigned.keys()) - known
@@ -170,13 +171,15 @@ def _is_fold(value: ast.expr) -> bool:
 def _writes_apart(loop: _Loop, counter: str) -> bool:
     """Whether every iteration writes elements of its own, and reads those alone of what it
     writes."""
-    places = [(ast.dump(p.value), *_row(p.slice), p) for p in loop.places]
+    buffers = [(ast.dump(p.value), p) for p in loop.places]
+    changed = {buffer for buffer, place in buffers if isinstance(place.ctx, ast.Store)}
+    rows = [(buffer, *_row(p.slice), p) for buffer, p in buffers if buffer in changed]
+    places = [(buffer, ast.dump(row), column, p) for buffer, row, column, p in rows]
     written: dict[str, str] = {}
     stored: set[tuple[str, int]] = set()
     for buffer, row, column, place in places:
         if isinstance(place.ctx, ast.Store):
-            names = {n.id for n in ast.walk(place.slice) if isinstance(n, ast.Name)}
-            if counter not in names or (buffer, column) in stored:
+            if counter not in names_in(place.slice) or (buffer, column) in stored:
                 return False
             if written.setdefault(buffer, row) != row:
                 return False
@@ -184,12 +187,12 @@ def _writes_apart(loop: _Loop, counter: str) -> bool:
     return all(written.get(buffer, row) == row for buffer, row, _, _ in places)
 
 
-def _row(index: ast.expr) -> tuple[str, int]:
+def _row(index: ast.expr) -> tuple[ast.expr, int]:
     """The row of a table and the column in it, of an index `row * 4 + 3`; other indices are rows
     of one number."""
     match index:
         case ast.BinOp(
             ast.BinOp(_, ast.Mult(), ast.Constant(length)), ast.Add(), ast.Constant(column)
         ) if isinstance(column, int) and isinstance(length, int) and 0 <= column < length:
-            return ast.dump(index.left), column
-    return ast.dump(index), 0
+            return index.left, column
+    return index, 0
