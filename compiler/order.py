@@ -2,35 +2,27 @@
 
 Of three deterministic orders one is taken: the given one, or a greedy one that frees memory first,
 whichever has the smaller peak; or one that puts nodes that make a chain (`codegen/chains.py`) next
-to each other, if more of them share a region then, and memory is not much more.
+to each other, if more of them share a region then, and memory is not much more, and little.
 """
 
 from __future__ import annotations
 
 import heapq
-import math
 from bisect import insort
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from ..ir.graph import Graph, Node, Value
-from ..ir.ops.dot import letter_extents
-from .codegen.blocked import MULTIPLICATION
 from .codegen.chains import Growing, is_silent
 from .codegen.rows import ByRows, by_rows
 from .layout import ARENA, root_of
 
+CACHED: Final = 2**19
+"""Bytes that the arena has at the most in an order for chains: where it does not stay in a
+second-level cache, what was just computed is better used at once."""
+
 MORE_MEMORY: Final = 2**19
 """Bytes that chains may take beside the least: they stay in a second-level cache."""
-
-REGION: Final = 500.0
-"""Nanoseconds of a region, and of moving lines between processors for it."""
-
-LEAST_PART: Final = 0.005
-"""The part of a step that another order is worth: it may be worse otherwise."""
-
-BYTE: Final = 0.02
-"""Nanoseconds to move one."""
 
 Edges = Mapping[Node, Sequence[Node]]
 Ways = Mapping[Node, ByRows | None]
@@ -51,20 +43,9 @@ def ordered(graph: Graph, edges: Edges, leaving: Sequence[Value]) -> list[Node]:
     if sum(way is not None for way in ways.values()) < 2:
         return best
     chained = _chained(graph, edges, ways)
-    small = memory.peak(chained) <= most_memory(graph, memory.peak(best))
-    saved = _saved(graph, chained, ways) - _saved(graph, best, ways)
-    matters = saved > 0 and saved * REGION > LEAST_PART * sum(map(_nanoseconds, graph.nodes))
-    return chained if small and matters else best
-
-
-def _nanoseconds(node: Node) -> float:
-    """A rough estimate of a node's time."""
-    bytes_moved = sum(v.type.nbytes for v in (*node.operands, *node.results))
-    if node.op.name not in ("dot", "dot_acc"):
-        return bytes_moved * BYTE
-    x, y = node.operands[-3:-1] if node.op.name == "dot_acc" else node.operands
-    work = math.prod(letter_extents(node.attrs["spec"], (x.type, y.type)).values())
-    return work * x.type.dtype.itemsize * MULTIPLICATION
+    peak = memory.peak(chained)
+    fits = peak <= min(CACHED, most_memory(graph, memory.peak(best)))
+    return chained if fits and _saved(graph, chained, ways) > _saved(graph, best, ways) else best
 
 
 def most_memory(graph: Graph, least: int) -> int:

@@ -113,10 +113,11 @@ class Growing:
 
     def chain(self) -> Chain | None:
         """What is worth a region."""
-        cost = sum(way.nanoseconds for way in self.ways)
-        if len(self.nodes) < 2 or chunks_of(cost) < 2:
+        most = chunks_of(sum(way.nanoseconds for way in self.ways))
+        if len(self.nodes) < 2 or most < 2:
             return None
-        return Chain(tuple(self.nodes), tuple(self.ways), max(self.counts))
+        chunks = max((n for n in self.counts if n <= most), default=min(self.counts))
+        return Chain(tuple(self.nodes), tuple(self.ways), chunks)
 
 
 def find_chains(graph: Graph) -> tuple[Chain, ...]:

@@ -49,10 +49,13 @@ TURNED: Final = 6
 
 LOW: Final = 4
 """A result that many times as wide as high is better cut into columns: each chunk of rows reads the
-whole matrix."""
+whole matrix, which takes as long as so many rows of the product where it is large."""
 
 REPEATED: Final = 500.0
 """Nanoseconds that a chunk may take for what other chunks do, too: a region costs as much."""
+
+SEVERAL: Final = 8
+"""Chunks of a product are enough: each reads the whole matrix on the right."""
 
 NESTS: Final = frozenset({"elementwise", "reduce", "argreduce"})
 MOVES: Final = frozenset({"transpose", "broadcast", "slice", "windows"})
@@ -169,7 +172,7 @@ def _product_by_rows(node: Node, p: Matmul) -> ByRows | None:
     columns = p.work // (rows * p.k)
     if rows == 1 or (1 in (p.m, p.n) and turned):
         return None
-    repeats = TURNED if flips else columns > LOW * rows
+    repeats = TURNED if flips else LOW if columns > LOW * rows else 0
     size = node.result.type.dtype.itemsize
     if repeats * p.k * columns * size * MULTIPLICATION > REPEATED:
         return None
@@ -180,7 +183,7 @@ def _product_by_rows(node: Node, p: Matmul) -> ByRows | None:
         accesses += [Access(start, True, False), Access(scale, False, False)]
     shares = p.work >> (17 - size // 4)
     least = TURNING_ROWS if flips or columns < TURNING_ROWS else LEAST_ROWS
-    most = shares if shares > 1 else MOST
+    most = min(shares, SEVERAL) if shares > 1 else MOST
     return _limited(rows, least, most, accesses, p.work * size * MULTIPLICATION, p)
 
 
