@@ -40,11 +40,11 @@ PACKED: Final = (48, 128)
 in another page of memory."""
 
 AHEAD: Final = 2
-"""Panels between that of A's columns which is multiplied and that which is brought to the cache:
-each row of a panel lies in another page, and the processor does not expect the next one."""
+"""Panels between that which is multiplied and that which is brought to the cache: each row of a
+panel lies in another page, and the processor does not expect the next one."""
 
 FAR: Final = 2**19
-"""Bytes of an A that does not stay in the second-level cache."""
+"""Bytes of a matrix that does not stay in the second-level cache."""
 
 EDGE_ROWS: Final = 24
 """Rows of a buffer for results of which some columns are not wanted."""
@@ -168,9 +168,9 @@ def _divided_up(w: Writer, x: str, y: str | int) -> str:
 
 def _panel_of_b(
     w: Writer, corner: tuple[str, str], size: tuple[str, str], buffer: str
-) -> tuple[str, str]:
-    """Where its rows are, and how far apart: in B, or in the buffer if B is stored transposed or
-    the last vectors would be read beyond B."""
+) -> tuple[str, str, str]:
+    """Where its rows are, how far apart, and what to fetch ahead: in B, or in the buffer if B is
+    stored transposed or the last vectors would be read beyond B."""
     flips, panel = w.compare("%tb != 0"), w.t.panel
     line, place = w.choose(flips, *reversed(corner)), w.choose(flips, *corner)
     b = w.at("%b", w.integer("mul", line, "%ldb"), place)
@@ -183,12 +183,13 @@ def _panel_of_b(
         with w.when(w.both(straight, w.negated(flips))):
             w.call("pack", PACK, *size, b, "%ldb", buffer, panel)
         packs = w.either(flips, straight)
-    return w.choose(packs, buffer, b, "ptr"), w.choose(packs, panel, "%ldb")
+    ahead = w.choose(packs, 0, _ahead(w, "%ldb"))
+    return w.choose(packs, buffer, b, "ptr"), w.choose(packs, panel, "%ldb"), ahead
 
 
 def _whole(w: Writer, product: tuple[str, ...], result: tuple[str, str, str]) -> None:
     beta, c, columns = result
-    w.call("panel", PANEL, "%m", *product, 0, "%alpha", beta, c, "%ldc", columns)
+    w.call("panel", PANEL, "%m", *product, "%alpha", beta, c, "%ldc", columns)
 
 
 def _edge(w: Writer, product: tuple[str, ...], result: tuple[str, str, str], edge: str) -> None:
@@ -199,7 +200,7 @@ def _edge(w: Writer, product: tuple[str, ...], result: tuple[str, str, str], edg
         rows = w.umin(w.integer("sub", "%m", below.index), EDGE_ROWS)
         first = w.at(a, w.integer("mul", below.index, row))
         part = (edge, w.t.panel)
-        w.call("panel", PANEL, rows, depth, first, row, *others, 0, "1.0", "0.0", *part, columns)
+        w.call("panel", PANEL, rows, depth, first, row, *others, "1.0", "0.0", *part, columns)
         target = w.at(c, w.integer("mul", below.index, "%ldc"))
         w.call("merge", MERGE, rows, columns, "%alpha", *part, beta, target, "%ldc")
 
@@ -208,8 +209,7 @@ def _flipped(t: Target) -> str:
     """The transposed product, a panel of C's rows at a time; n < lanes."""
     w = Writer(t)
     part, turned = w.buffer(t.lanes * t.panel), w.buffer(t.lanes * t.panel)
-    is_far = w.compare(f"{w.integer('mul', '%lda', '%k')} >= {FAR // SIZE[t.dtype]}")
-    ahead = w.choose(is_far, AHEAD * t.panel, 0)
+    ahead = _ahead(w, "%lda")
     with w.loop("0", w.at_least_one("%k"), BLOCK, (t.float, "%beta")) as block:
         depth = w.umin(w.integer("sub", "%k", block.index), BLOCK)
         left = w.at("%b", w.integer("mul", block.index, "%step"))
@@ -225,6 +225,12 @@ def _flipped(t: Target) -> str:
             w.call("merge", MERGE, rows, "%n", *scaled, c, "%ldc")
         block.nexts = ["1.0"]
     return w.define("flipped", _FLIPPED)
+
+
+def _ahead(w: Writer, stride: str) -> str:
+    """How many numbers to the right of a panel to fetch the next ones, of k rows so far apart."""
+    is_far = w.compare(f"{w.integer('mul', stride, '%k')} >= {FAR // SIZE[w.t.dtype]}")
+    return w.choose(is_far, AHEAD * w.t.panel, 0)
 
 
 def _narrow(t: Target) -> str:

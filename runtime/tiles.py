@@ -22,7 +22,7 @@ from .vector_text import Target, Writer, parameters
 _IN_FLIGHT: Final = 4
 """Independent sums that hide the latency of an FMA."""
 
-_LEAST_FETCHING: Final = 4
+_LEAST_FETCHING: Final = 2
 """Rows of a tile that has time to ask for more of B than it uses."""
 
 Masks = Sequence[str | None]
