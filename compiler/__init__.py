@@ -5,6 +5,7 @@ from ..ir import late
 # What a step from the cache does without, unless somebody looks into it.
 late.modules(
     __name__,
+    "adapting",
     "arguments",
     "checker",
     "codegen",

@@ -22,6 +22,7 @@ from ..runtime.commit import commit, writes
 from ..runtime.executable import Prepare
 from ..runtime.making import MAKING
 from . import (
+    adapting,
     arguments,
     fingerprint,
     interpret,
@@ -367,18 +368,21 @@ class Program:
     def fast(self) -> Fast | None:
         """A function of a call's arguments that runs the native step, or returns MISS, having done
         nothing, if they are not exactly this program's. None if every call needs care: one with
-        `*args` or `**kwargs`, or arrays that are not contiguous."""
+        `**kwargs`, or one that writes where an array is not contiguous."""
         plan = self.call_plan()
-        if plan is None:
-            return None
-        return plan.bind(self.native.executable)
+        if plan is not None:
+            return plan.bind(self.native.executable)
+        adapt = adapting.adapter(self._step.signature, self.described, self.outline)
+        return adapt and adapt(self._planned_call().bind(self.native.executable))
 
     def call_plan(self) -> CallPlan | None:
-        """How `fast` does it, as data."""
+        """How `fast` does it, as data, where native code takes the arguments as they are given."""
+        specs = self.described.specs
+        strided = any(isinstance(s, ArraySpec) and not s.contiguous for s in specs)
+        return None if strided or not self._step.plain else self._planned_call()
+
+    def _planned_call(self) -> CallPlan:
         described, outline = self.described, self.outline
-        strided = any(isinstance(s, ArraySpec) and not s.contiguous for s in described.specs)
-        if strided or not self._step.plain:
-            return None
         return plan_call(
             self._step.parameters(tuple(map(str, described.treedef.keys))),
             described.treedef.children,
