@@ -48,7 +48,8 @@ LEAST_SUM: Final = {"forward": 8, "weights": 64, "input": 8}
 """Products that a result sums up at the least, of one image."""
 
 LEAST_POSITIONS: Final = 2048
-"""Positions, of all images, that are worth turning the weights, which each chunk does."""
+"""Positions, of all images, that are worth turning the weights or their gradient, which each chunk
+does."""
 
 FEW_SUMMED: Final = 32
 """Products that a result sums up for each place inside the windows: with fewer of them, a row of
@@ -78,7 +79,7 @@ def indirect_plan(c: Convolution, dtype: np.dtype) -> Plan | None:
     """How a convolution is made without windows; None if it is not, or not well."""
     if c.left.first != c.free or c.right.first != c.free or not c.rows:
         return None
-    if c.kind != "weights" and c.count(c.images + c.columns) < LEAST_POSITIONS:
+    if c.count(c.images + c.columns) < LEAST_POSITIONS:
         return None
     if c.kind == "input":
         return _input_plan(c, dtype)
