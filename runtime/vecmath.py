@@ -171,15 +171,14 @@ def cosh(m: Lanes, x: Lane) -> Lane:
 def tanh(m: Lanes, x: Lane) -> Lane:
     """Hyperbolic tangent: t / (t + 2) for t = exp(2 |x|) - 1."""
     a = m.abs(x)
-    double = m.select(a > 22.0, 44.0, a + a)
-    _, n, q = _reduce_exp(m, double)
+    double = a + a
+    _, n, q = _reduce_exp(m, m.select(double > 44.0, 44.0, double))
     scale = power_of_two(m, n)
     t = scale * q + (scale - 1.0)
     sum_ = t + 2.0
     y = t / sum_
     y = y - y * (t - (sum_ - 2.0)) * (0.5 - 0.5 * y)  # what the sum's rounding lost
-    y = m.select(y > 1.0, 1.0, y)
-    return m.copysign(m.select(a < m.format.tiny, a, y), x)
+    return m.copysign(m.select(y > 1.0, 1.0, y), x)
 
 
 def _erf_near(m: Lanes, a: Lane, square: Lane) -> Lane:

@@ -47,6 +47,12 @@ def root_power(site: Site, x: Value) -> Value:
     return site.b.sqrt(x)
 
 
+@rule(p.power(2.0, x))
+def power_of_two(site: Site, x: Value) -> Value:
+    """2 ** x = exp2(x). Rounds as exp2 does."""
+    return site.b.exp2(x)
+
+
 def _product(b: Builder, x: Value, n: int) -> Value:
     if n == 0:
         return b.constant(np.ones((), x.type.dtype))
@@ -57,4 +63,4 @@ def _product(b: Builder, x: Value, n: int) -> Value:
     return b.mul(square, x) if n % 2 else square
 
 
-RULES: tuple[Rule, ...] = (small_power, reciprocal_power, root_power)
+RULES: tuple[Rule, ...] = (small_power, reciprocal_power, root_power, power_of_two)
