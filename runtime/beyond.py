@@ -109,7 +109,7 @@ within:
         parts = [f"  %{x}.k = extractelement {vector} %{x}, i32 %k" for x in names[:-1]]
         one = ", ".join(f"{kind} %{x}.k" for x in names)
         taken = ", ".join(f"{vector} %{x}" for x in names)
-        return f"""define internal {vector} @{own}({taken}) noinline cold optsize minsize {_PURE} {{
+        return f"""define internal {vector} @{own}({taken}) noinline cold {_PURE} {{
 start:
   br label %next
 next:
