@@ -57,6 +57,7 @@ class _Planner:
         self.arranged: Arranged = {}
         self.chains = {node: chain for chain in find_chains(graph) for node in chain.nodes}
         self.chain_ends = self._chain_ends()
+        self.shared = {c: frozenset(map(self.root.get, c.shared())) for c in self.chain_ends}
         self.chain_slots: dict[Chain, list[_Slot]] = {}
 
     def _chain_ends(self) -> dict[Chain, int]:
@@ -126,8 +127,7 @@ class _Planner:
         """Whether every chunk of the node's chain touches the same part of these values alone."""
         chain = self.chains.get(node)
         return chain is None or (
-            len({v.type.nbytes for v in values}) == 1
-            and all(chain.cuts(v, self.root) for v in values)
+            len({v.type.nbytes for v in values}) == 1 and self.shared[chain].isdisjoint(values)
         )
 
     def _arranged(self) -> dict[_Slot, int]:

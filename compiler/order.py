@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from ..ir.graph import Graph, Node, Value
-from .codegen.chains import Growing, is_silent
+from .codegen.chains import MOST_NODES, Growing, is_silent
 from .codegen.rows import ByRows, by_rows
 from .layout import ARENA, root_of
 
@@ -39,6 +39,8 @@ def ordered(graph: Graph, edges: Edges, leaving: Sequence[Value]) -> list[Node]:
         _topological(graph.nodes, edges, lambda n: (memory.growth(n), given[n]), memory.run)
     )
     best = min(plain, greedy, key=memory.peak)
+    if len(best) > MOST_NODES:
+        return best
     ways = {n: None if is_silent(n) else by_rows(graph, n) for n in graph.nodes}
     if sum(way is not None for way in ways.values()) < 2:
         return best

@@ -20,7 +20,7 @@ by chunk and joined after the chain.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import field
 from typing import Final
 
@@ -35,6 +35,9 @@ from .regions import emit_rows
 from .rows import Access, ByRows, Nest, by_rows
 from .splitting import chunks_of
 
+MOST_NODES: Final = 300
+"""Nodes of a program that is searched for chains: in larger ones that takes too long."""
+
 LONGEST: Final = 200
 """Nodes in a chain at the most: it is one function."""
 
@@ -47,11 +50,10 @@ class Chain:
     ways: tuple[ByRows, ...]
     chunks: int
 
-    def cuts(self, root: Value, roots: Mapping[Value, Value]) -> bool:
-        """Whether a chunk touches nothing but its own part of a value's memory; `roots` says in
-        which value's memory each lies."""
+    def shared(self) -> frozenset[Value]:
+        """The values of which a chunk touches more than its own part."""
         accesses = (access for way in self.ways for access in way.accesses)
-        return all(access.cut for access in accesses if roots[access.value] is root)
+        return frozenset(access.value for access in accesses if not access.cut)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +99,7 @@ class Growing:
         self.ways.append(way)
         self.counts = counts
         for new in touched:
-            known_here = self.touched.setdefault(new.area, [])
-            if new not in known_here:
-                known_here.append(new)
+            self.touched.setdefault(new.area, []).append(new)
         return True
 
     def _touched(self, access: Access) -> _Touched:
@@ -122,7 +122,7 @@ class Growing:
 
 def find_chains(graph: Graph) -> tuple[Chain, ...]:
     """The chains of a graph in order of execution."""
-    return tuple(_found(graph, graph.nodes))
+    return tuple(_found(graph, graph.nodes)) if len(graph.nodes) <= MOST_NODES else ()
 
 
 def _found(graph: Graph, nodes: Sequence[Node]) -> Iterator[Chain]:
