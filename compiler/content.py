@@ -393,7 +393,7 @@ _ONCE: Final[dict[Any, Callable[[Content, Any], None]]] = {
     types.MethodWrapperType: _parts("method of", "__self__", "__name__"),
     MemberDescriptorType: _parts("member", "__objclass__", "__name__"),
     GetSetDescriptorType: _parts("member", "__objclass__", "__name__"),
-    type(vars(inspect.FullArgSpec)["args"]): _reduced,  # the field of a named tuple
+    type(vars(inspect.FullArgSpec)["args"]): _reduced,  # a field of a named tuple
     operator.itemgetter: _reduced,
     operator.attrgetter: _reduced,
     operator.methodcaller: _reduced,

@@ -58,16 +58,6 @@ _OBSCURE: Final = (
 )
 
 
-def early_key(step: Step, described: Described) -> str | None:
-    """What decides the trace of a step with such arguments, as a digest; None if that cannot be
-    said. Values of arrays and numbers among the arguments are not part of it."""
-    try:
-        check_package()
-        return _content(step, described).digest()
-    except _OBSCURE:
-        return None
-
-
 def _content(step: Step, described: Described) -> Content:
     content = Content(id(leaf) for leaf in described.leaves if isinstance(leaf, np.ndarray))
     for line in _surroundings():
@@ -143,13 +133,15 @@ class Found:
 
 
 class Early:
-    """One look for a program without a trace, and the place to leave it at if there is none."""
+    """One look for a program without a trace, and the place to leave it at if there is none.
+    `digest` is of all that decides the trace; values of arrays and numbers among the arguments are
+    no part of it."""
 
     def __init__(self, step: Step, call: Call) -> None:
         self._step, self._call = step, call
         check_package()
         self._content = _content(step, call.described)
-        self._digest = self._content.digest()
+        self.digest = self._content.digest()
         self._store = open_store()  # after the rest: it takes longer
         self._quiet = False
 
@@ -185,7 +177,7 @@ class Early:
     def _is_same(self) -> bool:
         """Whether the step is what it was."""
         try:
-            return _content(self._step, self._call.described).digest() == self._digest
+            return _content(self._step, self._call.described).digest() == self.digest
         except _OBSCURE:
             return False
 
@@ -230,7 +222,7 @@ class Early:
         return number
 
     def _key(self, store: Store, *pins: str) -> str:
-        return store.key("early", store.sources, self._digest, *pins)
+        return store.key("early", store.sources, self.digest, *pins)
 
     def _get(self, *pins: str) -> Any:
         payload = None if self._store is None else self._store.get(self._key(self._store, *pins))

@@ -1,155 +1,16 @@
-"""The key of a program that is found without a trace: what must change it, what must not, and what
-cannot have one."""
+"""The key of a program that is found without a trace: what must change it, and what must not."""
 
 from __future__ import annotations
 
-import contextlib
-import dis
 import sys
-import types
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-import tapeless as tl
-from tapeless.compiler import early
-from tapeless.compiler.codes import ImpenetrableError, names_of
+from early_steps import COLOURS, PROGRAM, arguments, edited, key, module, program, program_key
 
-PROGRAM = """
-import collections, dataclasses, enum, functools, math, operator
-from functools import partial
-from typing import NamedTuple
-import numpy as np
-import tapeless as tl
-import colours
-from colours import mix
-
-RATE = 0.5
-SIZES = [1, 2]
-TABLE = {"a": 1.0, "b": (2, "x")}
-MASK = np.array([1.0, 0.0, 1.0])
-NUMBER = np.float32(3)
-KIND = np.dtype(np.float32)
-ALIAS = SIZES
-UNUSED = 7
-
-class Mode(enum.Enum):
-    FAST = 1
-    SLOW = 2
-
-class Pair(NamedTuple):
-    left: float
-    right: float = 2.0
-
-@dataclasses.dataclass
-class Config:
-    depth: int = 3
-    names: list = dataclasses.field(default_factory=list)
-
-class Base:
-    scale = 1.5
-    def helper(self, x):
-        return x * 2
-    @staticmethod
-    def fixed(x):
-        return x - 1
-    @classmethod
-    def made(cls, x):
-        return x + cls.scale
-    def save(self, path):
-        np.save(path, self.scale)
-
-class Layer(Base):
-    __slots__ = ("own",)
-    bias = np.array([0.25, 0.5, 0.75])
-    def __init__(self):
-        self.own, self.factor = 4, 5.0
-    @property
-    def gain(self):
-        return self.factor + 6
-    @functools.cached_property
-    def slow(self):
-        return self.factor * 7
-    def __call__(self, x):
-        return self.helper(x) * self.gain * self.slow + self.own + self.bias
-
-def logged(level):
-    def decorate(f):
-        @functools.wraps(f)
-        def inner(*args):
-            return f(*args) * level
-        return inner
-    return decorate
-
-def deeper(x):
-    return x + 11
-
-def helper(x, k=12, *, w=13):
-    return deeper(x) * k + w
-
-@logged(14)
-def wrapped(x):
-    return x
-
-def counted():
-    n = 15
-    def inner(x):
-        return x + n
-    return inner
-
-square = lambda x: x * 16
-shifted = partial(helper, k=17)
-inner = counted()
-LAYER = Layer()
-CONFIG = Config(names=["p"])
-PAIR = Pair(18.0)
-MODE = Mode.FAST
-FIRST = operator.itemgetter(1)
-ORDER = collections.OrderedDict(u=1, v=2)
-GRAD = tl.grad(lambda x: np.sum(x * 19))
-OPT = tl.optim.sgd(0.21)
-SELF = object()
-
-def loss(p, x):
-    return np.sum(p * x)
-
-class Model:
-    rate = 22
-    def __init__(self):
-        self.w = np.ones(3)
-    def forward(self, x):
-        return self.w * x * self.rate
-
-@tl.compile
-def other(x):
-    return x + 23
-
-def step(p, x, lr, model, mode, f):
-    y = helper(x) + wrapped(x) + inner(x) + square(x) + shifted(x) + LAYER(x) + LAYER.made(x)
-    y = y * RATE + SIZES[0] + TABLE["a"] + MASK + NUMBER.astype(KIND) + len(ALIAS) + LAYER.fixed(x)
-    y = y + CONFIG.depth + PAIR.left + MODE.value + FIRST((1, 2)) + ORDER["u"] + GRAD(x)
-    y = y + colours.red(x) + mix(x) + math.sin(0.5) + other(x) + model.forward(x) + f(x)
-    if mode == "train" and "k" in {"k", "l"}:
-        y = np.maximum(y, 24)
-    OPT.update(p, {"w": y}, {})
-    return SELF is not None and tl.nn.relu(y)
-
-def unrelated():
-    return time.time()
-"""
-COLOURS = """
-SHADE = 31
-def red(x):
-    return x + shade(x)
-def shade(x):
-    return x * SHADE
-def mix(x):
-    return x + 32
-def unused():
-    return open("x")
-"""
 EDITS = [
     ("x + 11", "x + 12"),  # a constant of a helper's helper
     ("k=12", "k=13"),  # a default
@@ -224,53 +85,9 @@ ALIKE = [
 """Lines as long as before: positions are part of the code of what follows them."""
 
 
-def module(name: str, text: str, file: str = "/somewhere/train.py") -> types.ModuleType:
-    made = types.ModuleType(name)
-    sys.modules[name] = made
-    exec(compile(text, file, "exec"), vars(made))
-    return made
-
-
 def other(model: Any) -> Any:
     model.new = 1
     return model
-
-
-def program(text: str = PROGRAM, colours: str = COLOURS, file: str = "/somewhere/train.py") -> Any:
-    module("colours", colours, "/somewhere/colours.py")
-    return module("train", text, file)
-
-
-def arguments(train: Any) -> tuple[Any, ...]:
-    return {"w": np.zeros(3)}, np.ones(3), 0.1, train.Model(), "train", train.deeper
-
-
-def key(step: Callable[..., Any], *args: Any, **options: Any) -> str | None:
-    made = tl.compile(step, **options)
-    return early.early_key(made._step, made._step.call(args, {}).described)
-
-
-def program_key(train: Any) -> str | None:
-    return key(train.step, *arguments(train))
-
-
-def test_the_globals_of_code_are_those_that_dis_shows():
-    functions = [f for m in list(sys.modules.values()) for f in list(vars(m).values())]
-    tried = 0
-    for function in functions:
-        if not isinstance(function, types.FunctionType):
-            continue
-        with contextlib.suppress(ImpenetrableError):
-            names = names_of(function.__code__)
-            code = [function.__code__]
-            shown = set()
-            for inner in code:
-                code += [c for c in inner.co_consts if isinstance(c, types.CodeType)]
-                found = list(dis.get_instructions(inner))
-                shown |= {i.argval for i in found if i.opname == "LOAD_GLOBAL"}
-            assert shown <= set(names.loaded), function
-            tried += 1
-    assert tried > 1000
 
 
 @pytest.fixture(autouse=True)
@@ -283,13 +100,8 @@ def clean_modules() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def first() -> str:
     found = program_key(program())
-    assert found is not None
+    assert isinstance(found, str)
     return found
-
-
-def edited(text: str, old: str, new: str) -> str:
-    assert old in text
-    return text.replace(old, new, 1)
 
 
 @pytest.mark.parametrize(("old", "new"), EDITS)
@@ -313,243 +125,6 @@ def test_what_a_step_does_not_reach_makes_no_difference(old, new, first):
 
 def test_the_file_is_part_of_the_key(first):
     assert program_key(program(file="/elsewhere/train.py")) not in (None, first)
-
-
-# --- what cannot be seen ---------------------------------------------------------------------
-
-HIDDEN = [
-    "print(1)",
-    "eval('1')",
-    "exec('a = 1')",
-    "globals()",
-    "vars()",
-    "open('x')",
-    "id(x)",
-    "hash('a')",
-    "input()",
-    "__import__('os')",
-    "os.environ['HOME']",
-    "os.getcwd()",
-    "sys.argv",
-    "time.time()",
-    "random.random()",
-    "datetime.datetime.now()",
-    "warnings.warn('x')",
-    "logging.info('x')",
-    "np.load('x')",
-    "np.loadtxt('x')",
-    "np.savez('x')",
-    "FILE.read()",
-    "GENERATOR.normal()",
-    "LOCK",
-    "ITERATOR",
-    "STARTED",
-    "COLOURS",
-    "{1.5, x}",
-    "[k for k in {'a', 'b'}]",
-    "{k for k in 'ab'}",
-    "set('ab')",
-    "frozenset('ab')",
-    "getattr(colours, 'SH' + 'ADE')",
-    "read(colours)",
-    "colours.__dict__",
-    "deeper.__globals__",
-    "deeper.__doc__",
-    "deeper.__code__",
-    "cached(1)",
-    "vectorised(x)",
-    "SHAPE",
-    "Abstract()",
-    "VIEW",
-    "OBJECTS",
-    "RECORDS",
-    "PATTERN",
-    "LOCAL.value",
-    "setting()",
-]
-HIDING = """
-import abc, datetime, functools, io, logging, operator, os, random, re, sys, threading, time
-import warnings
-import numpy as np
-import tapeless as tl
-import colours
-
-FILE = io.StringIO("x")
-GENERATOR = np.random.default_rng(0)
-LOCK = threading.Lock()
-ITERATOR = iter([1, 2])
-STARTED = (k for k in [1, 2])
-COLOURS = {"red", "blue"}
-OBJECTS = np.array([1, "a"], object)
-RECORDS = np.zeros(3, [("a", "f4")])
-SHAPE = memoryview(b"abc")
-PATTERN = re.compile("a")
-LOCAL = threading.local()
-VIEW = np.zeros(3).view(np.matrix)
-read = operator.attrgetter("SHADE")
-GLOBAL = 1
-
-class Abstract(abc.ABC):
-    def area(self):
-        return 1
-
-def setting():
-    global GLOBAL
-    GLOBAL = 2
-
-def deeper(x):
-    return x
-
-@functools.cache
-def cached(n):
-    return n
-
-vectorised = np.frompyfunc(lambda x: x, 1, 1)
-
-def step(x):
-    y = EXPRESSION
-    return x
-"""
-
-
-@pytest.mark.parametrize("expression", HIDDEN)
-def test_what_cannot_be_described_is_not_found_early(expression):
-    module("colours", COLOURS)
-    made = module("train", HIDING.replace("EXPRESSION", expression))
-    assert key(made.step, np.ones(3)) is None
-
-
-def test_the_step_itself_can_be_described():
-    module("colours", COLOURS)
-    assert key(module("train", HIDING.replace("EXPRESSION", "colours.SHADE")).step, np.ones(3))
-
-
-def test_an_argument_that_is_also_a_global_is_not_found_early():
-    train = program()
-    assert key(train.step, {"w": train.MASK}, *arguments(train)[1:]) is None
-
-
-def test_an_array_too_large_is_not_found_early(monkeypatch):
-    monkeypatch.setattr("tapeless.compiler.content.BYTES", 8)
-    assert program_key(program()) is None
-
-
-def test_a_step_of_the_library_is_not_found_early():
-    assert key(tl.nn.relu, np.ones(3)) is None
-    assert key(np.maximum, np.ones(3), np.ones(3)) is None
-
-
-# --- ways to something whose name does not occur in the code -------------------------------------
-
-NAMELESS = {
-    "a property that a pattern asks for by its place": """
-class Layer:
-    __match_args__ = ("scale",)
-    scale = property(lambda self: SCALE)
-def step(x):
-    match LAYER:
-        case Layer(scale):
-            return x * scale
-""",
-    "a method that a context manager calls": """
-class Layer:
-    def close(self):
-        SCALES.append(SCALE)
-def step(x):
-    with contextlib.closing(LAYER):
-        return x
-""",
-    "a property that a format asks for": """
-class Layer:
-    scale = property(lambda self: SCALE)
-def step(x):
-    return x * float(string.Formatter().vformat("{0.scale}", (LAYER,), {}))
-""",
-    "a class registered with one of the user's": """
-class Scaled(metaclass=abc.ABCMeta):
-    pass
-class Layer:
-    pass
-if SCALE == 2:
-    Scaled.register(Layer)
-def step(x):
-    return x * (2 if isinstance(LAYER, Scaled) else 3)
-""",
-    "a class registered with one of the standard library": """
-class Layer:
-    pass
-if SCALE == 2:
-    numbers.Real.register(Layer)
-def step(x):
-    return x * (2 if isinstance(LAYER, numbers.Number) else 3)
-""",
-    "an order of bases": """
-class Two:
-    scale = 2
-class Three:
-    scale = 3
-class Kind(type):
-    def mro(cls):
-        return [cls, Two if SCALE == 2 else Three, object]
-class Layer(metaclass=Kind):
-    pass
-def step(x):
-    return x * LAYER.scale
-""",
-    "memory that arrays share": """
-class Layer:
-    def __init__(self):
-        whole = np.zeros(6)
-        self.weights, self.bias = whole[:3], whole[SCALE : SCALE + 3]
-def step(x):
-    return x * (2 if np.shares_memory(LAYER.weights, LAYER.bias) else 3)
-""",
-    "an array of its own": """
-class Layer:
-    def __init__(self):
-        self.weights = np.zeros(6)[:3] if SCALE == 2 else np.zeros(3)
-def step(x):
-    return x * (2 if LAYER.weights.flags.owndata else 3)
-""",
-    "the address of an array": """
-WEIGHTS = np.zeros(3)
-class Layer:
-    pass
-def step(x):
-    return x * (WEIGHTS.ctypes.data // 64 % 2)
-""",
-    "annotations": """
-class Layer:
-    scale: int if SCALE == 2 else float
-def step(x):
-    return x * (2 if typing.get_type_hints(Layer)["scale"] is int else 3)
-""",
-}
-
-
-@pytest.mark.parametrize("way", NAMELESS)
-def test_what_is_reached_without_its_name_is_seen(way):
-    def found(scale: int) -> str | None:
-        head = "import abc, contextlib, numbers, string, typing\nimport numpy as np\n"
-        head += f"SCALE, SCALES = {scale}, []\n"
-        made = module("train", f"{head}{NAMELESS[way]}LAYER = Layer()\n")
-        return key(made.step, np.ones(3))
-
-    assert found(2) is None or found(2) != found(3)
-
-
-def test_an_abstract_class_of_the_standard_library_can_be_asked_for():
-    text = "import numbers\ndef step(x): return x * (2 if isinstance(1, numbers.Integral) else 3)"
-    assert key(module("train", text).step, np.ones(3)) is not None
-
-
-def test_how_long_an_integer_may_be_as_text_makes_another_key(first):
-    before = sys.get_int_max_str_digits()
-    sys.set_int_max_str_digits(before + 1)
-    try:
-        assert program_key(program()) not in (None, first)
-    finally:
-        sys.set_int_max_str_digits(before)
 
 
 # --- what is replaced while the process runs ----------------------------------------------------
@@ -658,8 +233,8 @@ def test_variables_of_the_environment_make_another_key(name, monkeypatch, first)
 
 
 @pytest.mark.parametrize("name", ["TAPELESS_CACHE", "TAPELESS_LOG", "TAPELESS_THREADS", "HOME"])
-def test_variables_that_decide_nothing_make_none(name, monkeypatch, first):
-    monkeypatch.setenv(name, "x")
+def test_variables_that_decide_nothing_make_none(name, monkeypatch, first, tmp_path):
+    monkeypatch.setenv(name, str(tmp_path))
     assert program_key(program()) == first
 
 
@@ -682,3 +257,12 @@ def test_the_filters_of_warnings_make_another_key():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert program_key(train) not in (None, before)
+
+
+def test_how_long_an_integer_may_be_as_text_makes_another_key(first):
+    before = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(before + 1)
+    try:
+        assert program_key(program()) not in (None, first)
+    finally:
+        sys.set_int_max_str_digits(before)

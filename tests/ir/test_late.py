@@ -132,3 +132,22 @@ def test_a_block_without_searches_for_garbage() -> None:
             raise KeyError
         assert not gc.isenabled()
     assert gc.isenabled()
+
+
+def test_what_was_made_undisturbed_counts_as_old() -> None:
+    with late.undisturbed():
+        made: list[list[int]] = [[] for _ in range(10)]
+    young = [id(x) for generation in (0, 1) for x in gc.get_objects(generation=generation)]
+    assert not {id(x) for x in made} & set(young)
+    assert gc.get_freeze_count() == 0
+
+
+def test_what_the_user_froze_stays_frozen() -> None:
+    gc.freeze()
+    try:
+        count = gc.get_freeze_count()
+        with late.undisturbed():
+            pass
+        assert gc.get_freeze_count() >= count - 100 > 0  # some may have been freed
+    finally:
+        gc.unfreeze()
