@@ -30,17 +30,16 @@ from . import (
     peaks,
     pipeline,
     profile,
-    reports,
     restored,
     table,
     trace,
     tracing,
     verification,
-    zeros,
 )
 from .call import Call, Step, copied, copy_arrays, difference
 from .callplan import CallPlan, Fast, plan_call
 from .early import Early, look
+from .inspection import Inspection
 from .outline import Finish, Outline
 from .signature import ArraySpec, Described
 from .stages import STAGES
@@ -48,7 +47,6 @@ from .stages import STAGES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..ir.graph import Graph
     from .native import NativeProgram
     from .product import Product
     from .restored import RestoredProgram
@@ -58,10 +56,8 @@ if TYPE_CHECKING:
 Executor = Callable[[Sequence[Any], Prepare], object]
 
 
-class Program:
+class Program(Inspection):
     """A step specialised on one structure, its shapes and dtypes. See `CompiledFunction.lower`."""
-
-    stages: tuple[str, ...] = STAGES
 
     def __init__(
         self, step: Step, call: Call, reason: str = "first call", *, early: bool = False
@@ -148,77 +144,6 @@ class Program:
             )
         self._trace_seconds = time.perf_counter() - start
         return made
-
-    @cached_property
-    def _lowered(self) -> pipeline.Lowered:
-        options = self._step.options
-        return pipeline.lower(self.traced.graph, optimize=options.optimize, verify=options.check)
-
-    # --- inspection ----------------------------------------------------------------------
-
-    def ir(self, stage: str = "optimized") -> str:
-        """The IR text of a stage."""
-        return str(self.graph(stage))
-
-    def graph(self, stage: str = "optimized") -> Graph:
-        """The graph of a stage; ValueError for a name not in `stages`."""
-        try:
-            return self._lowered.graphs[stage]
-        except KeyError:
-            raise ValueError(f"no stage {stage!r}; the stages are {', '.join(STAGES)}") from None
-
-    def diff(self, a: str, b: str) -> str:
-        """What changed between two stages, as a unified diff of their IR texts."""
-        return reports.diff(a, self.ir(a), b, self.ir(b))
-
-    def zeros(self) -> zeros.ZeroReport:
-        """Every Jacobian that was never built: which, how large, how few elements are not
-        structural zeros, and what stands in its place."""
-        return zeros.zero_report(self.name, self.graph("autodiff"))
-
-    def memory(self) -> reports.MemoryReport:
-        """Arguments, results, intermediates and the arena they share."""
-        return reports.memory_report(self.name, self.graph("planned"))
-
-    def cost(self) -> reports.CostReport:
-        """Arithmetic and memory traffic of the stage `optimized`, op by op."""
-        return reports.cost_report(self.name, self.graph("optimized"))
-
-    def timings(self) -> reports.TimingReport:
-        """Where compilation spent its time; native phases once there is native code. A program from
-        the cache has a phase of that name in the place of the passes. All is wall time."""
-        phase = reports.Phase
-        phases = [] if self._traced is None else [phase("trace", "trace", self._trace_seconds)]
-        fired: Mapping[str, int] = {}
-        phases.append(phase("trace", "cache" if self.found else "find", self._find_seconds))
-        if not self.found:
-            passes, fired = self._lowered.timings, self._lowered.fired
-            phases += [phase(t.stage, t.name, t.seconds, (t.before, t.after)) for t in passes]
-        if self.compiled:
-            phases += [phase("native", *timing) for timing in self.native.timings]
-        return reports.TimingReport(self.name, tuple(phases), dict(fired))
-
-    def profile(self, *args: Any, seconds: float = 0.5, **kwargs: Any) -> profile.ProfileReport:
-        """Run the native step on copies of the arguments for about `seconds`, and time each node
-        of the stage `planned`: operations, bytes, seconds, and the share of this machine's peaks
-        if `tapeless doctor --measure` has found them. Copies train on from round to round."""
-        if not seconds > 0:
-            raise ValueError(f"profile: seconds must be positive, not {seconds}")
-        leaves = [copied(leaf) for leaf in self._plain(self._call(args, kwargs).described.leaves)]
-        graph, run = self.graph("planned"), self._step.options.run
-        return profile.profile(self.name, graph, leaves, run, seconds, peaks.stored())
-
-    def source(self) -> reports.Listing:
-        """The generated Python source that is compiled; `.path` is the file it lies in."""
-        return reports.Listing(self.native.source, "python", self.native.path)
-
-    def llvm(self) -> reports.Listing:
-        """The optimised LLVM IR of the native step."""
-        return reports.Listing(self.native.llvm(), "llvm")
-
-    def asm(self) -> reports.Listing:
-        """The machine code of the native step, disassembled."""
-        return reports.Listing(self.native.asm(), "asm")
 
     # --- execution -----------------------------------------------------------------------
 
@@ -307,6 +232,16 @@ class Program:
         arguments.check(self.parameters, self._call(args, kwargs).described.leaves)
         copies = self._step.call(*copy_arrays(args, kwargs))
         return self.execute(copies, self.interpreter(stage))
+
+    def profile(self, *args: Any, seconds: float = 0.5, **kwargs: Any) -> profile.ProfileReport:
+        """Run the native step on copies of the arguments for about `seconds`, and time each node
+        of the stage `planned`: operations, bytes, seconds, and the share of this machine's peaks
+        if `tapeless doctor --measure` has found them. Copies train on from round to round."""
+        if not seconds > 0:
+            raise ValueError(f"profile: seconds must be positive, not {seconds}")
+        leaves = [copied(leaf) for leaf in self._plain(self._call(args, kwargs).described.leaves)]
+        graph, run = self.graph("planned"), self._step.options.run
+        return profile.profile(self.name, graph, leaves, run, seconds, peaks.stored())
 
     def verify(self, *args: Any, **kwargs: Any) -> verification.VerifyReport:
         """Run every stage and the native code on copies of the arguments and compare them.
