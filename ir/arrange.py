@@ -28,12 +28,15 @@ from .types import MAX_RANK
 
 
 def as_region(body: Graph, targets: Mapping[Value, Axes] | None = None) -> Region | None:
-    """Arrange a graph as a loop nest, or None when it does not fit one.
-
-    `targets` says of results that they are written into part of a larger buffer: its axes, in
-    terms of the axes of the value.
-    """
-    return _Analysis(body, targets or {}).run()
+    """Arrange a graph as a loop nest, or None when it does not fit one: once, unless `targets` says
+    of results that they are written into part of a larger buffer: its axes, in terms of the axes
+    of the value."""
+    if targets:
+        return _Analysis(body, targets).run()
+    if "region" not in body.known:
+        body.known["region"] = _Analysis(body, {}).run()
+    found: Region | None = body.known["region"]
+    return found
 
 
 Name = int  # a loop before loops are ordered

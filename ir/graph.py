@@ -85,6 +85,11 @@ class Graph:
                 table.setdefault(value, []).append(node)
         return {value: tuple(nodes) for value, nodes in table.items()}
 
+    @cached_property
+    def known(self) -> dict[str, Any]:
+        """What analyses have found out about this graph, by their names."""
+        return {}
+
     @property
     def results(self) -> Iterator[Value]:
         """What leaves the graph: outputs, then the values of the updates."""

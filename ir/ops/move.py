@@ -179,8 +179,8 @@ def _concatenate_jacobian(b: Builder, node: Node, i: int, axes: Axes) -> Sequenc
 def _roll_type(types: tuple[Type, ...], attrs: Attrs) -> tuple[Type, ...]:
     check_arity("roll", types, 1)
     axis, rank = attrs["axis"], types[0].rank
-    if not 0 <= axis < rank:
-        raise ShapeError(f"roll: axis {axis} is out of range for rank {rank}")
+    if not 0 <= axis < rank or not isinstance(attrs["shift"], int):
+        raise ShapeError(f"roll: axis {axis} is out of range for rank {rank}, or no whole shift")
     return types
 
 

@@ -150,7 +150,7 @@ STABLE = {
         %a:f64[3] = power %x, 13.0
         %b:f64[3] = power %a, 1.5
         %c:f64[3] = power %b, -2.5
-        %y:f64[3] = power 2.0, %c""",
+        %y:f64[3] = power 3.0, %c""",
 }
 
 TRANSPOSES = {
