@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -29,19 +30,19 @@ class Inspection:
     _trace_seconds: float
 
     @property
+    @abstractmethod
     def traced(self) -> Traced:
         """The traced step."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def compiled(self) -> bool:
         """Whether there is native code yet."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def native(self) -> NativeProgram | RestoredProgram:
         """The native step, compiled on first use."""
-        raise NotImplementedError
 
     @cached_property
     def _lowered(self) -> pipeline.Lowered:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from ..ir.graph import Graph, Node, Value
-from .codegen.chains import MOST_NODES, Growing, is_silent
+from .codegen.chains import MOST_NODES, Growing, chains_among, is_silent
 from .codegen.rows import ByRows, by_rows
 from .layout import ARENA, root_of
 
@@ -59,18 +59,7 @@ def most_memory(graph: Graph, least: int) -> int:
 
 def _saved(graph: Graph, nodes: Sequence[Node], ways: Ways) -> int:
     """Regions that chains save."""
-    saved, growing = 0, Growing(graph)
-    for node in nodes:
-        way = ways[node]
-        if is_silent(node) or (way is not None and growing.add(node, way)):
-            continue
-        found = growing.chain()
-        saved += 0 if found is None else len(found.nodes) - 1
-        growing = Growing(graph)
-        if way is not None:
-            growing.add(node, way)
-    found = growing.chain()
-    return saved + (0 if found is None else len(found.nodes) - 1)
+    return sum(len(chain.nodes) - 1 for chain in chains_among(graph, nodes, ways.get))
 
 
 def _chained(graph: Graph, edges: Edges, ways: Ways) -> list[Node]:

@@ -262,12 +262,9 @@ class _Analysis:
         return all(len(loops[v]) == depth[v] for v in once)
 
     def _loads(self, loops: Mapping[Value, tuple[int, ...]]) -> dict[Value, Load]:
-        loads = {}
-        for value, load in self.views.items():
-            if value in loops:
-                placed = _placed(self.names[value], loops[value])
-                loads[value] = Load(load.source, _over(load.axes, placed))
-        return loads
+        placed = {v: _placed(self.names[v], loops[v]) for v in self.views if v in loops}
+        views = ((v, self.views[v]) for v in placed)
+        return {v: Load(load.source, _over(load.axes, placed[v])) for v, load in views}
 
     def _axes(self, loops: Mapping[Value, tuple[int, ...]]) -> dict[Value, Axes]:
         found = {}

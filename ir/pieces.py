@@ -28,11 +28,6 @@ class Piece(NamedTuple):
     whole: Mapping[Value, Value]
 
 
-def is_pieces(body: Graph) -> bool:
-    """Whether a body joins pieces."""
-    return any(node.op.name == "concatenate" for node in body.nodes)
-
-
 def pieces(body: Graph) -> list[Piece] | None:
     """The nests of a body whose results are joined; None where a part is no nest. The parts of
     several results that have one place run together."""

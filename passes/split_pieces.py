@@ -48,7 +48,7 @@ def split_pieces(graph: Graph) -> Graph:
     """Take the joins out of what loops read."""
     plans = {}
     for node in graph.nodes:
-        if node.op.name == "fused" or node.op.kind == "elementwise":
+        if _is_nest(node):
             split = _split(graph, node)
             if split is not None:
                 plans[node] = split
@@ -152,7 +152,7 @@ class _Split:
 
     def _found(self, node: Node) -> Iterator[tuple[int, int]]:
         """The same for the result of a node: pairs of an axis and a place, some of them outside."""
-        joined, at = node.attrs.get("axis") if node.op.name == "concatenate" else None, 0
+        joined, at = node.attrs["axis"] if _joins(node) else None, 0
         spec = node.attrs["spec"] if _is_cut(node) else ()
         for operand in node.operands if joined is not None or spec or _is_aligned(node) else ():
             lead = node.result.type.rank - operand.type.rank

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Final
 
 from ..ir.record import dataclass
-from .kernel import ROUTINES
 
 LLVM_FLOAT: Final = {"f32": "float", "f64": "double"}
 SIZE: Final = {"f32": 4, "f64": 8}
@@ -357,9 +356,3 @@ class Writer:
         declared = ", ".join(f"{kind} {x}" for kind, x in pairs)
         header = f"define {linkage}void @{name}({declared}) #0 {{"
         return "\n".join([header, *self.lines, "  ret void", "}"])
-
-
-def parameter_types(routine: str, dtype: str) -> list[str]:
-    """LLVM types of the C function's parameters."""
-    kinds = {"i": "i64", "f": LLVM_FLOAT[dtype], "p": "ptr", "o": "ptr"}
-    return [kinds[letter] for letter in ROUTINES[routine]]

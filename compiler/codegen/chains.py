@@ -20,8 +20,9 @@ by chunk and joined after the chain.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import field
+from functools import partial
 from typing import Final
 
 from ...ir.graph import Graph, Node, Value
@@ -122,26 +123,25 @@ class Growing:
 
 def find_chains(graph: Graph) -> tuple[Chain, ...]:
     """The chains of a graph in order of execution."""
-    return tuple(_found(graph, graph.nodes)) if len(graph.nodes) <= MOST_NODES else ()
+    if len(graph.nodes) > MOST_NODES:
+        return ()
+    return chains_among(graph, graph.nodes, partial(by_rows, graph))
 
 
-def _found(graph: Graph, nodes: Sequence[Node]) -> Iterator[Chain]:
-    growing = Growing(graph)
+def chains_among(
+    graph: Graph, nodes: Iterable[Node], way_of: Callable[[Node], ByRows | None]
+) -> tuple[Chain, ...]:
+    """The chains that nodes of a graph make in this order."""
+    growing = [Growing(graph)]
     for node in nodes:
         if is_silent(node):
             continue
-        way = by_rows(graph, node)
-        if way is not None and growing.add(node, way):
-            continue
-        found = growing.chain()
-        if found is not None:
-            yield found
-        growing = Growing(graph)
-        if way is not None:
-            growing.add(node, way)
-    found = growing.chain()
-    if found is not None:
-        yield found
+        way = way_of(node)
+        if way is None or not growing[-1].add(node, way):
+            growing.append(Growing(graph))
+            if way is not None:
+                growing[-1].add(node, way)
+    return tuple(chain for g in growing if (chain := g.chain()) is not None)
 
 
 def is_silent(node: Node) -> bool:
