@@ -7,17 +7,22 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 from hypothesis import strategies as st
+from rewriting import assert_same_values
 from tapeless.compiler.checker import check_plan
 from tapeless.compiler.codegen import generate
 from tapeless.compiler.memory import plan_memory
 from tapeless.compiler.native import build
 from tapeless.ir.builder import Builder
 from tapeless.ir.graph import Graph, Value
+from tapeless.ir.parse import parse
 from tapeless.ir.types import F32, F64, Type
+from tapeless.ir.verify import verify
+from tapeless.passes.fuse import fuse
 from tapeless.runtime import kernel
 from tapeless.runtime.engine import run_plain
 from tapeless.runtime.executable import aligned_bytes
 from tapeless.runtime.interpreter import interpret
+from tapeless.runtime.modes import RunOptions
 
 Arrays = list[np.ndarray]
 
@@ -103,6 +108,36 @@ def assert_order_is_free(graph: Graph, arrays: Sequence[np.ndarray]) -> None:
         found = run_source(graph, arrays)
     for a, e in zip([*found[0], *found[1]], [*expected[0], *expected[1]], strict=True):
         np.testing.assert_array_equal(a, e)
+
+
+def assert_same_on_threads(
+    graph: Graph, arrays: Sequence[np.ndarray], *, steps: int = 1, rounds: int = 1
+) -> None:
+    """The same bits on one thread to four, after so many steps in a row, each time."""
+    runs = []
+    for threads in (1, 2, 3, 4):
+        native = build(graph, RunOptions(threads), keep=False)
+        for _ in range(rounds):
+            mine = [a.copy() for a in arrays]
+            for _ in range(steps):
+                outputs = native.call(tuple(mine))
+            assert outputs is not None
+            runs.append([*outputs, *mine])
+    for run in runs[1:]:
+        for a, e in zip(run, runs[0], strict=True):
+            np.testing.assert_array_equal(a, e)
+
+
+def checked(run: Callable[[Graph], Graph], text: str) -> Graph:
+    """What a pass makes of a fused graph: verified, with the same values, compiled as well, and
+    nothing is left for it to do."""
+    before = fuse(parse(text))
+    after = run(before)
+    verify(after, after=run.__name__)
+    assert_same_values(before, after, exact=True)
+    assert run(after) is after
+    assert_runs_alike(plan_memory(after), random_arguments(after))
+    return after
 
 
 @st.composite

@@ -6,15 +6,19 @@ import numpy as np
 import pytest
 import tapeless as tl
 from hypothesis import given, settings
-from running import assert_order_is_free, assert_runs_alike, random_arguments, region_graphs
+from running import (
+    assert_order_is_free,
+    assert_runs_alike,
+    assert_same_on_threads,
+    random_arguments,
+    region_graphs,
+)
 from tapeless.compiler.codegen import generate, rows, splitting
 from tapeless.compiler.codegen.chains import find_chains
 from tapeless.compiler.memory import plan_memory
-from tapeless.compiler.native import build
 from tapeless.ir.graph import Graph
 from tapeless.ir.parse import parse
 from tapeless.passes.fuse import fuse
-from tapeless.runtime.modes import RunOptions
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -219,14 +223,4 @@ def test_steps_have_the_same_bits_on_any_threads(function, dtype):
     arrays = program.typed(program.described.leaves)
     assert_order_is_free(graph, arrays)
     assert_runs_alike(graph, arrays, native=False)
-    runs = []
-    for threads in (1, 2, 3, 4):
-        native = build(graph, RunOptions(threads), keep=False)
-        for _ in range(5):  # chunks meet at other moments
-            mine = [a.copy() for a in arrays]
-            outputs = native.call(tuple(mine))
-            assert outputs is not None
-            runs.append([*outputs, *mine])
-    for run in runs[1:]:
-        for a, e in zip(run, runs[0], strict=True):
-            np.testing.assert_array_equal(a, e)
+    assert_same_on_threads(graph, arrays, rounds=5)  # chunks meet at other moments

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from rewriting import assert_same_values
-from running import assert_runs_alike, random_arguments
-from tapeless.compiler.memory import plan_memory
+from running import checked
 from tapeless.ir.parse import parse
-from tapeless.ir.verify import verify
 from tapeless.passes.assemble import assemble
 from tapeless.passes.fuse import fuse
 
@@ -25,13 +22,7 @@ def two_parts(shape="3,4", first=":, 1:4:2", second=":, 0:3:2", outputs="%z2"):
 
 
 def assembled(text):
-    before = fuse(parse(text))
-    after = assemble(before)
-    verify(after, after="assemble")
-    assert_same_values(before, after, exact=True)
-    assert assemble(after) is after
-    assert_runs_alike(plan_memory(after), random_arguments(after))
-    return [node.op.name for node in after.nodes]
+    return [node.op.name for node in checked(assemble, text).nodes]
 
 
 @pytest.mark.parametrize(

@@ -5,24 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tapeless as tl
-from rewriting import assert_same_values
-from running import assert_runs_alike, random_arguments
-from tapeless.compiler.memory import plan_memory
+from running import checked
 from tapeless.ir.parse import parse
 from tapeless.ir.pieces import pieces
-from tapeless.ir.verify import verify
 from tapeless.passes.fuse import fuse
 from tapeless.passes.split_pieces import split_pieces
 
 
 def split(text):
     """The ops left and the numbers of pieces, after every check."""
-    before = fuse(parse(text))
-    after = split_pieces(before)
-    verify(after, after="split_pieces")
-    assert_same_values(before, after, exact=True)
-    assert split_pieces(after) is after
-    assert_runs_alike(plan_memory(after), random_arguments(after))
+    after = checked(split_pieces, text)
     bodies = [node.attrs["body"] for node in after.nodes if node.op.name == "fused"]
     counts = [len(pieces(body)) for body in bodies if "concatenate" in str(body)]
     return [node.op.name for node in after.nodes if node.op.name != "constant"], counts
