@@ -11,7 +11,15 @@ from pathlib import Path
 from .chart import draw
 from .peers import OURS, PEERS
 from .race import installed, race
-from .report import describe_machine, hessian_table, machine, record, table
+from .report import (
+    Results,
+    describe_machine,
+    hessian_table,
+    machine,
+    read_record,
+    record,
+    table,
+)
 from .workloads import HESSIANS, MORE, STEPS, WORKLOADS
 
 HERE = Path(__file__).parent
@@ -28,7 +36,9 @@ NAMED = {"hessians": HESSIANS, "more": MORE}
 def main(argv: Sequence[str] | None = None) -> None:
     args = _arguments(argv)
     peers = _peers(args)
-    results, failures = {}, []
+    facts = machine(args.peers_python) | {"rounds": args.rounds}
+    results: Results = read_record(args.json, facts) if args.add else {}
+    failures = []
     for name in args.workloads:
         print(f"{name}: {WORKLOADS[name].what}", flush=True)
         chosen = [peer for peer in WORKLOADS[name].peers if peer in peers]
@@ -36,20 +46,19 @@ def main(argv: Sequence[str] | None = None) -> None:
             WORKLOADS[name], chosen, args.threads, args.rounds, args.peers_python, args.limit
         )
         failures += failed
-    facts = record(results, args.rounds, args.peers_python)
-    print(f"\nmedian of {args.rounds} rounds, {describe_machine(facts['machine'])}")
+        args.json.write_text(json.dumps(record(results, facts), indent=1) + "\n")
+    print(f"\nmedian of {args.rounds} rounds, {describe_machine(facts)}")
     for group, (members, tabulate) in GROUPS.items():
-        found = {name: runs for name, runs in results.items() if name in members}
+        found = {name: results[name] for name in members if name in results}
         if not found:
             continue
         print(f"\n{tabulate(found)}")
         if args.record:
-            rounds = f"Median of {args.rounds} rounds, {describe_machine(facts['machine'])}"
+            rounds = f"Median of {args.rounds} rounds, {describe_machine(facts)}"
             write_results(HERE / "README.md", group, f"{tabulate(found)}\n\n{rounds}")
-    args.json.write_text(json.dumps(facts, indent=1) + "\n")
-    steps = {name: runs for name, runs in results.items() if name in STEPS}
+    steps = {name: results[name] for name in STEPS if name in results}
     picture = args.json.with_suffix(".png")
-    if draw(steps, picture, describe_machine(facts["machine"])):
+    if draw(steps, picture, describe_machine(facts)):
         print(f"\nall rounds: {args.json}; chart: {picture}")
     if failures:
         raise SystemExit("\n".join(["", *failures]))
@@ -101,6 +110,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="the Python that runs the peers, when they are installed elsewhere",
     )
     parser.add_argument("--json", type=Path, default=HERE / "results.json", help="JSON record")
+    parser.add_argument(
+        "--add", action="store_true", help="keep the other rows of the JSON record, if there is one"
+    )
     parser.add_argument("--record", action="store_true", help="put the table into README.md")
     args = parser.parse_args(argv)
     args.workloads = [w for name in args.workloads for w in NAMED.get(name, [name])] or list(STEPS)

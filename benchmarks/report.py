@@ -181,13 +181,26 @@ def describe_machine(facts: dict[str, Any]) -> str:
     return f"{where}; {facts['date']}."
 
 
-def record(results: Results, rounds: int, python: str = sys.executable) -> dict[str, Any]:
+def record(results: Results, facts: dict[str, Any]) -> dict[str, Any]:
     """Everything measured, for a JSON file."""
     return {
-        "machine": machine(python),
-        "rounds": rounds,
+        "machine": facts,
         "workloads": {name: [_entry(r) for r in runs] for name, runs in results.items()},
     }
+
+
+def read_record(file: Path, facts: dict[str, Any]) -> Results:
+    """What an earlier run left in a file, if it is there.
+
+    SystemExit if that run had another machine, other versions or rounds: rows would not compare.
+    """
+    if not file.exists():
+        return {}
+    found = json.loads(file.read_text())
+    differing = [name for name in facts if name != "date" and facts[name] != found["machine"][name]]
+    if differing:
+        raise SystemExit(f"{file}: measured with other {differing[0]}; leave out --add")
+    return {name: [_run(e) for e in runs] for name, runs in found["workloads"].items()}
 
 
 def _entry(run: Run) -> dict[str, Any]:
@@ -200,6 +213,12 @@ def _entry(run: Run) -> dict[str, Any]:
         "cold": asdict(run.cold),
         "cached": asdict(run.cached),
     }
+
+
+def _run(entry: dict[str, Any]) -> Run:
+    """The inverse of `_entry`."""
+    first = {name: First(**entry[name]) for name in ("cold", "cached")}
+    return Run(**{name: value for name, value in entry.items() if name != "us"} | first)
 
 
 def _cpu() -> str:

@@ -110,6 +110,19 @@ def test_one_race_from_start_to_record(python: Callable[..., str], tmp_path: Pat
     assert record.with_suffix(".png").exists() == bool(find_spec("matplotlib"))
 
 
+def test_rows_of_an_earlier_run_can_be_kept(tmp_path: Path) -> None:
+    from benchmarks.race import First, Run
+    from benchmarks.report import read_record, record
+
+    file, facts = tmp_path / "results.json", {"cpu": "a", "date": "2020-01-01", "rounds": 1}
+    results = {"xor": [Run("numpy", 2, First(1.0, 2.0), First(3.0, None), 0.5, [4.0, 5.0])]}
+    assert read_record(file, facts) == {}
+    file.write_text(json.dumps(record(results, facts)))
+    assert read_record(file, facts | {"date": "2020-01-02"}) == results
+    with pytest.raises(SystemExit, match="measured with other rounds; leave out --add"):
+        read_record(file, facts | {"rounds": 2})
+
+
 def test_a_peer_that_is_not_installed_is_left_out() -> None:
     from benchmarks.peers import MODULES
     from benchmarks.race import installed
