@@ -195,16 +195,18 @@ class Builder:
             x = self._cast("zext", x, "u8")
         self.lines.append(f"store {x.typed}, ptr {buffer.text}")
 
-    def intrinsic(self, name: str, *operands: Value) -> Value:
-        """`llvm.<name>` on floats of one dtype, or vectors of them."""
+    def intrinsic(self, name: str, *operands: Value, flags: str = "") -> Value:
+        """`llvm.<name>` on floats of one dtype, or vectors of them, with fast-math `flags`."""
         kind, lanes = operands[0].kind, operands[0].lanes
         suffix = f"v{lanes}{kind}" if lanes else kind
-        return self.call(kind, f"llvm.{name}.{suffix}", *operands)
+        return self.call(kind, f"llvm.{name}.{suffix}", *operands, flags=flags)
 
-    def call(self, result: str, symbol: str, *operands: Value) -> Value:
+    def call(self, result: str, symbol: str, *operands: Value, flags: str = "") -> Value:
         """Call a function that returns a value of a dtype, or a vector if it takes vectors."""
         lanes = operands[0].lanes if operands else 0
         text = self._call(llvm_type(result, lanes), symbol, operands)
+        if flags:
+            text = text.replace("call ", f"call {flags} ", 1)
         return self.instruction(result, text, lanes)
 
     def call_void(self, symbol: str, *operands: Value) -> None:

@@ -43,9 +43,13 @@ def _sign(b: Builder, x: Value) -> Value:
 
 
 def _extremum(largest: bool, b: Builder, x: Value, y: Value) -> Value:
-    """llvm.maximum has NumPy's NaN rule and, unlike compare and select, vectorises in a loop."""
+    """llvm.maximum has NumPy's NaN rule and, unlike compare and select, vectorises in a loop. Of
+    zeros either may be taken, as in NumPy. x86 compares the first operand with itself to find NaN:
+    that is the new one, for which no accumulator `x` has to wait. Were it not frozen, LLVM would
+    turn `maximum(acc, select(c, -inf, new))` into a selection, and not vectorise that."""
     if x.letter == "f":
-        return b.intrinsic("maximum" if largest else "minimum", x, y)
+        new = b.instruction(y.kind, f"freeze {y.typed}", y.lanes)
+        return b.intrinsic("maximum" if largest else "minimum", new, x, flags="nsz")
     if x.letter == "b":
         return b.or_(x, y) if largest else b.and_(x, y)
     smaller = b.compare("<", x, y)
