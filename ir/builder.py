@@ -15,7 +15,7 @@ import numpy as np
 
 from . import op as records
 from .errors import TapelessError
-from .graph import Graph, Loc, Node, Value
+from .graph import EMPTY, Graph, Loc, Node, Value
 from .op import REQUIRED, Op
 from .types import F64
 
@@ -54,9 +54,9 @@ class Builder:
         record = records.OPS[op] if isinstance(op, str) else op
         values = self._values(operands)
         full = complete_attrs(record, attrs or {})
-        types = record.infer(tuple(v.type for v in values), full)
-        hints = list(names) + [None] * (len(types) - len(names))
-        results = tuple(Value(t, name) for t, name in zip(types, hints, strict=True))
+        types = record.infer(tuple([v.type for v in values]), full)
+        hints = [*names, *([None] * (len(types) - len(names)))]
+        results = tuple([Value(t, name) for t, name in zip(types, hints, strict=True)])
         node = Node(record, values, results, full, self.loc, self.origin)
         return self.append(node)
 
@@ -89,6 +89,8 @@ class Builder:
 
     def _values(self, operands: Sequence[Operand]) -> tuple[Value, ...]:
         typed = [x for x in operands if isinstance(x, Value)]
+        if len(typed) == len(operands):
+            return tuple(typed)
         default = next((v.type.dtype for v in typed if not v.type.is_bool), None)
         return tuple(
             x if isinstance(x, Value) else self.constant(x, _dtype_for(x, default))
@@ -104,6 +106,8 @@ def _dtype_for(number: object, default: np.dtype | None) -> np.dtype:
 
 def complete_attrs(op: Op, given: Mapping[str, Any]) -> Mapping[str, Any]:
     """The attributes with defaults filled in, in the record's order; unknown ones raise."""
+    if not op.attrs and not given:
+        return EMPTY
     unknown = given.keys() - op.attrs.keys()
     missing = [k for k, d in op.attrs.items() if d is REQUIRED and k not in given]
     if unknown or missing:
@@ -123,20 +127,18 @@ def rebuild(graph: Graph, visit: Visit, *, origin: str = "") -> Graph:
     they have none. Returns `graph` itself when nothing changed.
     """
     b = Builder()
-    env: dict[Value, Value] = {v: v for v in graph.inputs}
-    changed = False
+    env: dict[Value, Value] = {}  # of what changed
     for node in graph.nodes:
-        operands = tuple(env[v] for v in node.operands)
+        operands = tuple([env.get(v, v) for v in node.operands]) if env else node.operands
         mark = len(b.nodes)
         b.loc, b.origin = node.loc, origin or node.origin
         new = visit(b, node, operands)
         if new is None:
             new = keep(b, node, operands)
         if new is not node.results:
-            changed = True
             _hand_on_names(node.results, new, b.nodes[mark:])
-        env.update(zip(node.results, new, strict=True))
-    return with_nodes(graph, b.nodes, env) if changed else graph
+            env.update(zip(node.results, new, strict=True))
+    return with_nodes(graph, b.nodes, env) if env else graph
 
 
 def _hand_on_names(old: Sequence[Value], new: Sequence[Value], emitted: Sequence[Node]) -> None:

@@ -25,7 +25,7 @@ LIMIT = 65536
 """The most elements a folded constant may have."""
 
 
-@rule()
+@rule(below=("constant",))
 def evaluate_constants(site: Site) -> Value | None:
     """f(constants) = constant"""
     node = site.node

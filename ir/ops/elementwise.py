@@ -40,6 +40,9 @@ Partial = Callable[..., "Value | Selected | float | None"]
 
 def broadcast_shapes(name: str, types: Sequence[Type]) -> tuple[int, ...]:
     """The common shape of the operands; ShapeError naming the shapes that do not fit."""
+    first, *others = (t.shape for t in types)
+    if all(shape == first for shape in others):
+        return first
     try:
         return np.broadcast_shapes(*(t.shape for t in types))
     except ValueError:
@@ -66,10 +69,11 @@ def check_arity(name: str, types: Sequence[Type], arity: int) -> None:
 
 def common_dtype(name: str, types: Sequence[Type]) -> np.dtype:
     """The one dtype of the operands; DTypeError when they differ."""
-    if len({t.dtype for t in types}) != 1:
+    first = types[0].dtype
+    if any(t.dtype != first for t in types):
         names = ", ".join(dtype_name(t.dtype) for t in types)
         raise DTypeError(f"{name} needs operands of one dtype, got {names}")
-    return types[0].dtype
+    return first
 
 
 def jacobian_rule(partials: Sequence[Partial]) -> JacobianRule:

@@ -120,7 +120,7 @@ def normal_slice(chosen: range) -> tuple[int, int, int]:
     return (chosen[0], stop, chosen.step)
 
 
-@rule("slice")
+@rule("slice", below=("concatenate",))
 def slice_of_concatenate(site: Site) -> Value | None:
     """A slice of a concatenation that lies within one operand is a slice of that operand."""
     node = site.producer(site.operands[0], "concatenate")
@@ -137,7 +137,7 @@ def slice_of_concatenate(site: Site) -> Value | None:
     return None
 
 
-@rule(*ELEMENTWISE)
+@rule(*ELEMENTWISE, below=("broadcast",))
 def compute_before_broadcast(site: Site) -> Value | None:
     """f(broadcast(x), y) = broadcast(f(x, y)), where y alone may already give the full shape"""
     nodes = [site.producer(v, "broadcast") for v in site.operands]
@@ -147,7 +147,7 @@ def compute_before_broadcast(site: Site) -> Value | None:
     return site.b.emit(site.node.op, small, site.node.attrs).results[0]
 
 
-@rule(*ELEMENTWISE)
+@rule(*ELEMENTWISE, below=("reshape",))
 def compute_before_reshape(site: Site) -> Value | None:
     """f(reshape(x), reshape(y)) = reshape(f(x, y)) when the reshapes add or drop the same axes of
     extent 1; scalars need none"""
@@ -164,7 +164,7 @@ def compute_before_reshape(site: Site) -> Value | None:
     return site.b.reshape(value, shape=site.result.shape)
 
 
-@rule(*ELEMENTWISE)
+@rule(*ELEMENTWISE, below=("reshape",))
 def leading_units(site: Site) -> Value | None:
     """f(x, reshape(y)) = f(x, y) when the reshape only adds leading axes of extent 1, which x has
     too"""

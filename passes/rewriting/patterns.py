@@ -10,13 +10,13 @@ op match in either order. Attributes are not part of a pattern: a rule that care
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from ...ir import ops  # fills the registry
 from ...ir.graph import Node, Value
-from ...ir.op import OPS
+from ...ir.op import OPS, Op
 from ...ir.record import dataclass
 
 
@@ -66,6 +66,39 @@ x, y, z, u, c = Var("x"), Var("y"), Var("z"), Var("u"), Var("c")
 n, k = Number("n"), Number("k")
 
 _EMPTY: Final[Bindings] = {}
+
+
+class Made(NamedTuple):
+    """How a value comes about: the op that makes it ("" for an input), and whether every element
+    is one number known at compile time."""
+
+    op: str
+    known: bool
+
+
+def made_by(producers: Producers, value: Value) -> Made:
+    """How a value comes about."""
+    node = producers.get(value)
+    if node is None:
+        return Made("", False)
+    return Made(node.op.name, ops.uniform_value(producers, value) is not None)
+
+
+def may_match(pattern: Call, op: Op, operands: tuple[Made, ...]) -> bool:
+    """Whether the pattern may match an op on operands that come about like this."""
+    if op.name != pattern.op or len(operands) != len(pattern.operands):
+        return False
+    orders = (operands, operands[::-1])[: 1 + op.commutative]
+    return any(all(map(_may_be, pattern.operands, order)) for order in orders)
+
+
+def _may_be(pattern: Pattern, made: Made) -> bool:
+    match pattern:
+        case Call():
+            return made.op == pattern.op
+        case Var():
+            return True
+    return made.known
 
 
 def match_node(producers: Producers, pattern: Call, node: Node) -> Iterator[Bindings]:

@@ -10,21 +10,29 @@ does more work than what it replaces, and says so when it changes floating-point
 
 A `RulePass` sweeps over a graph from inputs to outputs and applies the first rule that fits each
 node; what a rule emits is offered to the rules again at once. Sweeps repeat until none fires.
+
+Note [What a rule may look at]
+A rule looks at its node, at what produces the operands, however far up, and at how often a value is
+read (`Site.used_once`): nothing else. So after one sweep no rule fits any more, but for those that
+asked how often a value is read and would be told otherwise now; only then is there another sweep.
+And of all rules for an op only those are tried that can fit the ops that make its operands.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ...ir import ops
 from ...ir.builder import Builder, keep, rebuild
 from ...ir.graph import Graph, Node, Value
+from ...ir.op import Op
 from ...ir.record import dataclass
 from ..dce import dce
-from .patterns import Call, match_node
+from .patterns import Call, Made, made_by, match_node, may_match
 
 ANY_OP = "*"
 
@@ -33,12 +41,22 @@ Apply = Callable[["Site"], "Value | None"]
 
 @dataclass(frozen=True)
 class Rule:
-    """A rewrite of the result of one of `heads`; `apply` returns its replacement or None."""
+    """A rewrite of the result of one of `heads`; `apply` returns its replacement or None. Without
+    a pattern of `patterns` that may match, or an operand made by an op of `below`, it does not fit
+    (none given: it may)."""
 
     name: str
     identity: str
     heads: tuple[str, ...]
     apply: Apply
+    patterns: tuple[Call, ...] = ()
+    below: tuple[str, ...] = ()
+
+    def may_fit(self, op: Op, operands: tuple[Made, ...]) -> bool:
+        """Whether the rule can fit an op on operands that are made like this."""
+        if self.below and not any(made.op in self.below for made in operands):
+            return False
+        return not self.patterns or any(may_match(p, op, operands) for p in self.patterns)
 
 
 class Site:
@@ -48,6 +66,8 @@ class Site:
         self.b = Builder()
         self.node: Node
         self._uses = use_counts(graph)
+        self._asked: dict[Value, bool] = {}
+        self._made: dict[Value, Made] = {}
 
     @property
     def producers(self) -> Mapping[Value, Node]:
@@ -78,12 +98,28 @@ class Site:
 
     def used_once(self, value: Value) -> bool:
         """Whether nothing but this node reads the value."""
-        return self._uses.get(value, 1) == 1
+        answer = self._asked[value] = self._uses.get(value, 1) == 1
+        return answer
+
+    def was_right(self, graph: Graph) -> bool:
+        """Whether every answer to `used_once` holds in the graph that came of it."""
+        if not self._asked:
+            return True
+        uses = use_counts(graph)
+        return all((uses[v] == 1) == once for v, once in self._asked.items() if v in uses)
+
+    def made(self, value: Value) -> Made:
+        """The op that makes a value, and whether all its elements are one known number."""
+        found = self._made.get(value)
+        if found is None:
+            found = self._made[value] = made_by(self.producers, value)
+        return found
 
     def enter(self, b: Builder, node: Node, operands: tuple[Value, ...]) -> None:
         """Move on to `node`."""
         self.b = b
-        self.node = Node(node.op, operands, node.results, node.attrs, node.loc, node.origin)
+        same = operands == node.operands
+        self.node = node if same else replace(node, operands=operands)
 
     def stands_for(self, old: Value, new: Value) -> None:
         """Count the readers of `old` as readers of `new`, which replaces it."""
@@ -98,8 +134,11 @@ def use_counts(graph: Graph) -> Counter[Value]:
     return counts
 
 
-def rule(*heads: Call | str) -> Callable[[Callable[..., Value | None]], Rule]:
-    """Make a function a rule for the patterns or op names given (none: any op).
+def rule(
+    *heads: Call | str, below: Sequence[str] = ()
+) -> Callable[[Callable[..., Value | None]], Rule]:
+    """Make a function a rule for the patterns or op names given (none: any op), and only where an
+    operand is the result of an op of `below`, if any is given.
 
     With patterns it is called with the site and, by name, what the pattern binds; with op names
     with the site alone. It returns the replacement, which may have yet to be broadcast to the
@@ -118,7 +157,8 @@ def rule(*heads: Call | str) -> Callable[[Callable[..., Value | None]], Rule]:
             return None
 
         identity = " ".join((function.__doc__ or "").split())
-        return Rule(function.__name__, identity, names, apply if patterns else function)
+        used = apply if patterns else function
+        return Rule(function.__name__, identity, names, used, patterns, tuple(below))
 
     return decorate
 
@@ -142,45 +182,61 @@ class RulePass:
 
     def run(self, graph: Graph, *, skip: AbstractSet[str] = frozenset()) -> Rewritten:
         """Rewrite until no rule fires, leaving out the rules named in `skip`."""
-        table = _by_head(r for r in self.rules if r.name not in skip)
+        rules = tuple(r for r in self.rules if r.name not in skip)
         fired: Counter[str] = Counter()
-        while True:
-            swept = _sweep(self.__name__, graph, table, fired)
-            if swept is graph:
-                return Rewritten(graph, fired)
-            graph = dce(swept)
+        table = _Table(rules)
+        while graph.known.get(self.__name__) != rules:
+            site = Site(graph)
+            swept = _sweep(self.__name__, graph, site, table, fired)
+            done = swept is graph
+            graph = graph if done else dce(swept)
+            if done or site.was_right(graph):
+                graph.known[self.__name__] = rules
+        return Rewritten(graph, fired)
 
 
-Table = Mapping[str, Sequence[Rule]]
+class _Table:
+    """Which rules to try for an op on operands that are made by certain ops, in the order given."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.rules = rules
+        self.heads = {head for r in rules for head in r.heads}
+        self._found: dict[tuple[Op, tuple[Made, ...]], list[Rule]] = {}
+
+    def concerns(self, graph: Graph) -> bool:
+        """Whether there is a rule for any of the graph's ops."""
+        return ANY_OP in self.heads or any(node.op.name in self.heads for node in graph.nodes)
+
+    def candidates(self, op: Op, operands: tuple[Made, ...]) -> Sequence[Rule]:
+        """The rules that may fit."""
+        key = op, operands
+        if key not in self._found:
+            named = (r for r in self.rules if not {op.name, ANY_OP}.isdisjoint(r.heads))
+            self._found[key] = [r for r in named if r.may_fit(op, operands)]
+        return self._found[key]
 
 
-def _by_head(rules: Iterable[Rule]) -> Table:
-    """The rules to try for each op, in the order given."""
-    table: dict[str, list[Rule]] = {}
-    anywhere: list[Rule] = []
-    for r in rules:
-        for each in [*table.values(), anywhere] if ANY_OP in r.heads else []:
-            each.append(r)
-        for head in r.heads if ANY_OP not in r.heads else ():
-            table.setdefault(head, list(anywhere)).append(r)
-    return {**table, ANY_OP: anywhere}
-
-
-def _sweep(name: str, graph: Graph, table: Table, fired: Counter[str]) -> Graph:
+def _sweep(name: str, graph: Graph, site: Site, table: _Table, fired: Counter[str]) -> Graph:
     """One walk over the graph. What is emitted for a node without an origin comes from here."""
-    site = Site(graph)
+    if not table.concerns(graph):
+        return graph
 
     def visit(b: Builder, node: Node, operands: tuple[Value, ...]) -> Sequence[Value]:
         b.origin = b.origin or name
         values = rewrite(b, node, operands) or keep(b, node, operands)
-        for old, new in zip(node.results, values, strict=True):
-            site.stands_for(old, new)
+        if values is not node.results:
+            for old, new in zip(node.results, values, strict=True):
+                site.stands_for(old, new)
         return values
 
     def rewrite(b: Builder, node: Node, operands: tuple[Value, ...]) -> Sequence[Value] | None:
+        site.b = b
+        candidates = table.candidates(node.op, tuple([site.made(v) for v in operands]))
+        if not candidates:
+            return None
         site.enter(b, node, operands)
         mark = len(b.nodes)
-        for candidate in table.get(node.op.name, table.get(ANY_OP, ())):
+        for candidate in candidates:
             value = candidate.apply(site)
             if value is not None:
                 fired[candidate.name] += 1
@@ -195,7 +251,7 @@ def _sweep(name: str, graph: Graph, table: Table, fired: Counter[str]) -> Graph:
         del b.nodes[mark:]
         env: dict[Value, Value] = {}
         for node in emitted:
-            operands = tuple(env.get(v, v) for v in node.operands)
+            operands = tuple([env.get(v, v) for v in node.operands])
             values = rewrite(b, node, operands) or keep(b, node, operands)
             env.update(zip(node.results, values, strict=True))
         return env.get(value, value)
