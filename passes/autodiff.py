@@ -15,7 +15,8 @@ with respect to and vanish at the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from ..ir.ops import uniform_value
 from ..ir.ops.autodiff import REQUESTS
 from .algebra import support
 from .algebra.expression import contraction, derivative
+from .algebra.repetition import Repetition
 
 
 def autodiff(graph: Graph) -> Graph:
@@ -129,6 +131,16 @@ def local_jacobian(b: Builder, node: Node, wrt: Value) -> Node | None:
     return b.emit("jacobian", (node.result, wrt, *values), {"form": form}, names=["J"])
 
 
+def looked_at(b: Builder, node: Node) -> tuple[Hashable, tuple[Value, ...]]:
+    """What a node's Jacobians depend on: a key, and values. A contraction's are those of the
+    product that it is."""
+    if node.op.name != "contract":
+        return (node.op, *node.attrs.values()), (*node.operands, *node.results)
+    jacobian = b.producer[node.operands[0]]
+    key = (node.op, id(jacobian.attrs["form"]), *node.attrs.values())
+    return key, (*jacobian.operands[2:], *node.operands[1:], *node.results)
+
+
 def _rule_terms(b: Builder, node: Node, wrt: Value, axes: Axes) -> list[Term]:
     rule = node.op.jacobian
     if rule is None or len(node.results) > 1:
@@ -178,6 +190,7 @@ class _Reverse:
     def __init__(self, b: Builder, wrt: Sequence[Value], batch: tuple[int, ...] = ()) -> None:
         self.b, self.wrt, self.batch = b, wrt, batch
         self.nodes, self.active = _dependent(b, wrt)
+        self.repetition = Repetition()
         self.cotangent: dict[Value, Value] = {}
         self.support: dict[Value, Value | None] = {}
 
@@ -201,26 +214,36 @@ class _Reverse:
         the Jacobian of one they say so."""
         result = next(v for v in node.results if v in self.cotangent)
         g, where = self.cotangent[result], self.support[result]
+        key, values = looked_at(self.b, node)
         for operand in data_operands(self.b, node):
             if operand not in self.active:
                 continue
             if node.op.name == "arg":
                 self.accumulate(operand, g, where)
                 continue
-            jacobian = local_jacobian(self.b, node, operand)
-            if jacobian is not None:
-                self.contract(jacobian, operand, g, where)
+            given = (operand, g, *([] if where is None else [where]), *values)
+            make = partial(self.contracted, node, operand, g, where)
+            if found := self.repetition.emit(self.b, key, given, make):
+                pulled, *reached = found
+                pulled.name = f"g{operand.name.rstrip(chr(39))}" if operand.name else "g"
+                self.accumulate(operand, pulled, reached[0] if reached else None)
 
-    def contract(self, jacobian: Node, operand: Value, g: Value, where: Value | None) -> None:
+    def contracted(
+        self, node: Node, operand: Value, g: Value, where: Value | None
+    ) -> tuple[Value, ...]:
+        """The Jacobian contracted with the cotangent, and the support of that if it has one;
+        nothing if the Jacobian is zero."""
         b = self.b
+        jacobian = local_jacobian(b, node, operand)
+        if jacobian is None:
+            return ()
         g = _as(b, g, jacobian.result.type.dtype)
-        form = jacobian.attrs["form"]
-        masked = where is not None and support.matters(form)
+        masked = where is not None and support.matters(jacobian.attrs["form"])
         operands = (jacobian.result, g, where) if masked else (jacobian.result, g)
         attrs = {"side": "vjp", "batch": len(self.batch)}
-        name = f"g{operand.name.rstrip(chr(39))}" if operand.name else "g"
-        pulled = b.emit("contract", [v for v in operands if v is not None], attrs, names=[name])
-        self.accumulate(operand, pulled.result, support.propagate(b, jacobian, where))
+        pulled = b.emit("contract", [v for v in operands if v is not None], attrs).result
+        reached = support.propagate(b, jacobian, where)
+        return (pulled,) if reached is None else (pulled, reached)
 
     def accumulate(self, value: Value, g: Value, where: Value | None) -> None:
         if value not in self.cotangent:
@@ -244,27 +267,39 @@ def _forward(
     """Push tangents forward, node by node; the tangents of `outputs`."""
     nodes, _ = _dependent(b, wrt)
     tangent = dict(zip(wrt, tangents, strict=True))
+    repetition = Repetition()
     for node in nodes:
         with b.at(node.loc, "autodiff"):
-            pushed = _push(b, node, tangent)
+            pushed = _push(b, node, tangent, repetition)
         if pushed is not None:
             tangent[node.result] = pushed
     return [tangent[y] if y in tangent else b.full(y.shape, 0.0, y.type.dtype) for y in outputs]
 
 
-def _push(b: Builder, node: Node, tangent: dict[Value, Value]) -> Value | None:
+def _push(
+    b: Builder, node: Node, tangent: dict[Value, Value], repetition: Repetition
+) -> Value | None:
     total: Value | None = None
+    key, values = looked_at(b, node)
+    key = key, node.results[0].name
     for operand in data_operands(b, node):
         if operand not in tangent:
             continue
         if node.op.name == "arg":
             return tangent[operand]
-        jacobian = local_jacobian(b, node, operand)
-        if jacobian is None:
-            continue
-        name = f"t{node.result.name}" if node.result.name else "t"
-        attrs = {"side": "jvp", "batch": 0}
-        pushed = b.emit("contract", (jacobian.result, tangent[operand]), attrs, names=[name]).result
-        pushed = _as(b, pushed, node.result.type.dtype)
-        total = pushed if total is None else b.add(total, pushed)
+        given = operand, tangent[operand], *values
+        make = partial(_pushed, b, node, operand, tangent[operand])
+        for pushed in repetition.emit(b, key, given, make):
+            total = pushed if total is None else b.add(total, pushed)
     return total
+
+
+def _pushed(b: Builder, node: Node, operand: Value, tangent: Value) -> tuple[Value, ...]:
+    """The Jacobian contracted with the tangent; nothing if it is zero."""
+    jacobian = local_jacobian(b, node, operand)
+    if jacobian is None:
+        return ()
+    name = f"t{node.result.name}" if node.result.name else "t"
+    attrs = {"side": "jvp", "batch": 0}
+    pushed = b.emit("contract", (jacobian.result, tangent), attrs, names=[name]).result
+    return (_as(b, pushed, node.result.type.dtype),)

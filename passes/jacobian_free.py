@@ -28,6 +28,7 @@ from .algebra.materialise import materialise
 from .algebra.places import apart, placeable
 from .algebra.products import Products
 from .algebra.reduced import Reduced, merged
+from .algebra.repetition import Repetition
 
 
 def jacobian_free(graph: Graph) -> Graph:
@@ -99,6 +100,7 @@ class _Contractions:
         self.jacobians: dict[Value, Node] = {}
         self.structure: dict[Value, list[Reduced]] = {}
         self.forced: dict[Value, tuple[Forced, ...]] = {}
+        self.repetition = Repetition()
 
     def visit(self, b: Builder, node: Node, operands: tuple[Value, ...]) -> Sequence[Value] | None:
         match node.op.name:
@@ -125,6 +127,19 @@ class _Contractions:
         return self.known(b, [Reduced(1.0, deltas, ())], node)
 
     def contract(self, b: Builder, node: Node, operands: tuple[Value, ...]) -> Value:
+        """What a contraction comes to. It depends on the form of the Jacobian and on what is
+        multiplied, where structure is neither known of that nor found."""
+        jacobian = self.jacobians[operands[0]]
+        values = *jacobian.operands[2:], *operands[1:]
+        if node.attrs["batch"] or any(v in self.structure for v in values):
+            return self.contracted(b, node, operands)
+        key = id(jacobian.attrs["form"]), node.attrs["side"]
+        made = self.repetition.emit(b, key, values, lambda: [self.contracted(b, node, operands)])
+        if made[0] in self.structure:
+            self.repetition.forget(b, key, values)
+        return made[0]
+
+    def contracted(self, b: Builder, node: Node, operands: tuple[Value, ...]) -> Value:
         jacobian = self.jacobians[operands[0]]
         expression = self.opened(contraction(replace(node, operands=operands), jacobian))
         dtype = node.result.type.dtype

@@ -106,10 +106,16 @@ class _Chains:
     def _add(
         self, chains: dict[Value, Chain], inner: set[Value], value: Value, target: Value | None
     ) -> None:
+        if not value.type.is_float:
+            return
         seen: list[Value] = []
-        terms = list(self._terms(value, value, Scale(), seen))
+        terms = []
+        for term in self._terms(value, value, Scale(), seen):
+            if not self._may_stand(term, target):
+                return  # before the rest of a long sum is looked at
+            terms.append(term)
         chain = self._chain(terms, target)
-        if chain is not None and value.type.is_float:
+        if chain is not None:
             chains[value] = chain
             inner.update(seen)
 
@@ -128,6 +134,11 @@ class _Chains:
             return None
         dense = (t for t in rest if t not in sparse)
         return (start.value, rest) if all(self._dot(t.value) for t in dense) else None
+
+    def _may_stand(self, term: Term, target: Value | None) -> bool:
+        """Whether a chain can have this term: it is the array updated, or is added to another."""
+        found = self._dot(term.value) or self._scattered(term.value) is not None
+        return found or (target is not None and term.value is target)
 
     def _dot(self, value: Value) -> bool:
         node = self.graph.producer.get(value)
