@@ -89,11 +89,11 @@ def eye_parts(site: Site) -> Value:
 
 @rule("argmax", "argmin")
 def arg_parts(site: Site) -> Value | None:
-    """argmax(x) = min(i where x[i] == max(x), or x[i] is NaN): two loops over vectors instead of
-    one that compares an element at a time. So for argmin."""
+    """argmax(x) = min(i where x[i] == max(x), or x[i] is NaN), where the axis is not the last one:
+    two loops over vectors instead of one that compares an element at a time. So for argmin."""
     b, (x,), axis = site.b, site.operands, site.node.attrs["axis"]
     n = x.shape[axis]
-    if n < LONG_SEARCH or x.type.is_bool:
+    if n < LONG_SEARCH or x.type.is_bool or math.prod(x.shape[axis + 1 :]) == 1:
         return None
     best = b.emit(site.node.op.name[3:], (x,), {"axes": (axis,)}).result
     here = b.eq(x, expand_reduced(b, best, x.type, (axis,)))

@@ -32,8 +32,9 @@ from ...ir.graph import Node, Value
 from ...ir.record import dataclass
 from ...ir.region import Axis, Reduction, Region, is_view
 from ...ir.types import F32, F64, I64, dtype_name
-from .fold import Fold, extreme
+from .fold import Fold
 from .kernel import CHUNK, Kernel, KernelWriter, Split, indent, literal, loop_name
+from .search import LONG, Search, block_size, blocked
 from .unrolling import unrolled_loop
 
 DIRECT_ROWS: Final = 64
@@ -123,6 +124,7 @@ class RegionEmitter:
         self.rows = _Loops(0, region.rows)
         self.between: list[Level] = [Level() for _ in range(region.phases + 1)]
         self.sweeps = [_Loops(region.rows, len(region.extents)) for _ in range(region.phases)]
+        self.searches: list[list[Search]] = [[] for _ in range(region.phases)]
         self.names: dict[tuple[Value, int], str] = {}
         self.final: set[Value] = set()
         self.numbers: dict[Value, int] = {}
@@ -137,9 +139,9 @@ class RegionEmitter:
                 self._store(value, self._use(value, region.phase[value]))
         center = [*self.rows.levels[-1].before, *self.rows.levels[-1].stores]
         self.rows.levels[-1].before = self.rows.levels[-1].stores = []
-        for level, sweep in zip(self.between, [*self.sweeps, None], strict=True):
+        for phase, level in enumerate(self.between):
             center += [*level.before, *level.stores]
-            center += sweep.render(self.w) if sweep is not None else []
+            center += self._sweep(phase) if phase < region.phases else []
         return self.w.finish(self.rows.render(self.w, center))
 
     # Where a statement goes
@@ -290,22 +292,25 @@ class RegionEmitter:
         return lines
 
     def _arg_reduction(self, node: Node) -> None:
-        """The first extremum; a NaN is more extreme than any number (`v != v` only for NaN)."""
         phase = self.region.reading_phase(node)
-        source, dtype = node.operands[0], node.operands[0].type.dtype
-        operand = self._use(source, phase)
-        best, where = self._variable(node.result, "s"), self._variable(node.result, "w")
-        largest = node.op.name == "argmax"
-        start = literal(extreme(dtype, not largest), dtype)
-        self.between[phase].before += [f"{best} = {start}", f"{where} = 0"]
-        better = f"{operand} {'>' if largest else '<'} {best}"
-        if dtype.kind == "f":
-            better += f" or ({operand} != {operand} and {best} == {best})"
+        operand = self._use(node.operands[0], phase)
         (loop,) = self.region.reductions[node].reduced
-        level = self._level(source, phase)
-        update = [f"{best} = {operand}", f"{where} = {loop_name(loop)}"]
-        level.stores += [f"if {better}:", *indent(update)]
-        self._finish(node, where, self.between[phase + 1].before)
+        extent = self.region.extents[loop]
+        number = self._variable(node.result, "")
+        search = Search(node, operand, loop, block_size(extent), number)
+        self.between[phase].before += search.start()
+        if extent < LONG:
+            self._level(node.operands[0], phase).stores += search.compare()
+        else:
+            self.searches[phase].append(search)
+        self._finish(node, search.where, self.between[phase + 1].before)
+
+    def _sweep(self, phase: int) -> list[str]:
+        """The inner loops of a phase; those with long searches are a single loop."""
+        sweep, searches = self.sweeps[phase], self.searches[phase]
+        if not searches:
+            return sweep.render(self.w)
+        return blocked(self.w, searches, sweep.levels[-1].before, sweep.levels[-1].stores)
 
 
 def late_values(region: Region, totals: Collection[Node]) -> set[Value]:
