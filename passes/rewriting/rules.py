@@ -21,7 +21,7 @@ And of all rules for an op only those are tried that can fit the ops that make i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -98,7 +98,7 @@ class Site:
 
     def used_once(self, value: Value) -> bool:
         """Whether nothing but this node reads the value."""
-        answer = self._asked[value] = self._uses.get(value, 1) == 1
+        answer = self._asked[value] = self._uses.get(value, 1) <= 1
         return answer
 
     def was_right(self, graph: Graph) -> bool:
@@ -121,10 +121,15 @@ class Site:
         same = operands == node.operands
         self.node = node if same else replace(node, operands=operands)
 
+    def count(self, values: Iterable[Value], change: int) -> None:
+        """Count one reader more, or less, of each of the values."""
+        for value in values:
+            self._uses[value] += change
+
     def stands_for(self, old: Value, new: Value) -> None:
         """Count the readers of `old` as readers of `new`, which replaces it."""
         if new is not old:
-            self._uses[new] = self._uses.get(new, 0) + self._uses.get(old, 1)
+            self._uses[new] += self._uses[old]
 
 
 def use_counts(graph: Graph) -> Counter[Value]:
@@ -240,6 +245,7 @@ def _sweep(name: str, graph: Graph, site: Site, table: _Table, fired: Counter[st
             value = candidate.apply(site)
             if value is not None:
                 fired[candidate.name] += 1
+                site.count(operands, -1)
                 if value.shape != site.result.shape:
                     value = b.broadcast(value, shape=site.result.shape)
                 return (again(b, mark, value),)
@@ -248,12 +254,16 @@ def _sweep(name: str, graph: Graph, site: Site, table: _Table, fired: Counter[st
     def again(b: Builder, mark: int, value: Value) -> Value:
         """Offer the nodes a rule has just emitted to the rules."""
         emitted = b.nodes[mark:]
+        for node in emitted:
+            site.count(node.operands, 1)
         del b.nodes[mark:]
         env: dict[Value, Value] = {}
         for node in emitted:
             operands = tuple([env.get(v, v) for v in node.operands])
             values = rewrite(b, node, operands) or keep(b, node, operands)
-            env.update(zip(node.results, values, strict=True))
+            for old, new in zip(node.results, values, strict=True):
+                env[old] = new
+                site.stands_for(old, new)
         return env.get(value, value)
 
     return rebuild(graph, visit)

@@ -26,7 +26,7 @@ from ...ir.graph import Node, Value
 from ...ir.ops.dot import letter_extents
 from ...ir.ops.move import full_slice
 from ...ir.windows import window_span
-from .patterns import p, x, y
+from .patterns import c, p, x, y
 from .rules import Rule, Site, rule
 
 Spec = tuple[tuple[int, int, int], ...]
@@ -86,6 +86,20 @@ def added_taps(site: Site, x: Value, y: Value, z: Value) -> Value | None:
         return None
     image = _spaced(site, _moved(site, z, x))
     return _added(site, image, _moved(site, z, y))
+
+
+@rule(p.windows_add(p.select(c, p.mul(x, y, name="z"), 0.0)))
+def added_selected_taps(site: Site, c: Value, x: Value, y: Value, z: Value) -> Value | None:
+    """windows_add(select(c, x * y, 0)) = windows_add(select(c, x, 0) * y) where c has no axes
+    inside the windows, for `added_taps`. Rounds differently; an infinite y meets zeros."""
+    once = site.used_once(z) and site.used_once(site.operands[0])
+    if not once or z.shape != site.operands[0].shape:
+        return None
+    selected, *factors = (_full_shape(z, v) for v in (c, x, y))
+    if math.prod(selected[site.result.type.rank :]) > 1 or not _are_apart(site, *factors):
+        return None
+    product = site.b.mul(site.b.select(c, x, site.b.constant(0, x.type.dtype)), y)
+    return site.b.windows_add(product, **site.node.attrs)
 
 
 @rule(p.windows_add(p.dot(x, y, name="z")))
@@ -250,4 +264,10 @@ def _spaced(site: Site, image: Value) -> Value:
     return site.b.add_at(zeros, image, spec=tuple(spec))
 
 
-RULES: Final[tuple[Rule, ...]] = (few_taps, sum_for_each_tap, added_taps, added_outer_taps)
+RULES: Final[tuple[Rule, ...]] = (
+    few_taps,
+    sum_for_each_tap,
+    added_taps,
+    added_selected_taps,
+    added_outer_taps,
+)

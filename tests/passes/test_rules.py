@@ -88,3 +88,15 @@ def test_update(request: pytest.FixtureRequest) -> None:
 
 def _after(run: RulePass, case: Case) -> str:
     return str(run(parse(case.before)))
+
+
+def test_what_a_rule_reads_past_a_move_has_one_reader_more() -> None:
+    """The sum of a product that is needed anyway is no product of sums."""
+    graph = parse("""f(%x:f64[2,3], %y:f64[3,4]) {
+      %a:f64[2,4] = matmul %x, %y
+      %b:f64[2,4,1] = reshape %a [shape=(2,4,1)]
+      %c:f64[4,1] = sum %b [axes=(0)]
+      %d:f64[2,4,1] = exp %b
+    } -> %c, %d""")
+    fired = simplify.run(graph).fired
+    assert fired["reduce_below_move"] and not fired["sum_of_dot"]

@@ -143,6 +143,24 @@ def test_forward_and_both_gradients_are_matrix_products(x, w, groups):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_no_array_of_windows_around_a_kernel_for_each_channel(dtype):
+    """Not before a batch norm either, whose mean could be that of the windows, and behind which
+    the derivative is a selection."""
+    x, w, g = numbers((2, 3, 7, 7), (3, 1, 3, 3), (3,), dtype=dtype)
+
+    def loss(x, w, g):
+        y = nn.conv2d(x, w, stride=2, padding=1, groups=3)
+        y = nn.relu(nn.batch_norm(y, None, None, g, g, training=True))
+        return np.sum(y * y)
+
+    step = tl.compile(lambda *a: tl.value_and_grad(loss, argnums=(0, 1, 2))(*a))
+    assert "windows" not in step.lower(x, w, g).ir("planned")
+    found, expected = tl.tree.leaves(step(x, w, g)), tl.tree.leaves(step.interpret(x, w, g))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e3 * np.finfo(dtype).eps, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_network_is_trained_as_the_interpreter_trains_it(dtype):
     shapes = {"k1": (4, 1, 3, 3), "b1": (4,), "k2": (6, 4, 3, 3), "b2": (6,), "w": (24, 5)}
     params = dict(zip(shapes, numbers(*shapes.values(), dtype=dtype), strict=True))
