@@ -35,6 +35,7 @@ from ..passes.dce import dce
 from ..passes.decompose import decompose
 from ..passes.fold import fold
 from ..passes.fuse import fuse
+from ..passes.halves import halve_products
 from ..passes.interleaved import order_axes
 from ..passes.jacobian_free import jacobian_free
 from ..passes.layouts import lay_out_windows
@@ -91,6 +92,7 @@ STEPS: Final = (
     ),
     Step("fused", cse, "they share one copy of the windows"),
     Step("fused", fuse_updates, "an update that is a contraction needs no gradient array"),
+    Step("fused", halve_products, "processors read the parameters that they update, no others"),
     Step("fused", fuse, "what is left runs in few loops over memory"),
     Step("fused", recompute, "loading a cheap value costs more than computing it again"),
     Step("fused", assemble, "parts of an array are computed where they belong"),

@@ -23,6 +23,7 @@ from ...ir.types import dtype_name
 from .blocked import emit_looped, longest_sum, product_call
 from .kernel import CHUNK, literal
 from .module import Module, place_of
+from .paneled import choose_panels, emit_panels
 from .regions import copy_all, emit
 
 LARGE_MATRIX: Final = 2**21
@@ -92,6 +93,9 @@ def _emit_routine(module: Module, graph: Graph, node: Node, p: Matmul) -> None:
     scale = node.operands[3] if accumulate else None
     if accumulate:
         copy_all(module, node, node.operands[0])
+    if scale is None and (panels := choose_panels(p)) is not None:
+        emit_panels(module, node, p, (x, y), panels)
+        return
     if p.loops or p.length > longest_sum(p, node.result.type.dtype):
         known = None if scale is None else _number(graph, scale)
         emit_looped(module, node, p, (x, y), known or scale)
