@@ -78,6 +78,14 @@ class Vectors:
         )
 
 
+ALONE: Final = Vectors(1, 0)
+"""One number at a time: LLVM makes vectors of the statements of an iteration, where it can."""
+
+NEAR: Final = 4
+"""Numbers from one iteration to the next up to which vectors of many iterations are shuffled; what
+lies farther apart would be gathered, number by number."""
+
+
 def _metadata(number: int, hints: list[tuple[str, str]]) -> str:
     names = [f"!{number + k}" for k in range(len(hints) + 1)]
     lines = [f"{names[0]} = distinct !{{{', '.join(names)}}}"]
@@ -101,7 +109,10 @@ def shares_functions(kernel: ast.FunctionDef, registers: Registers) -> bool:
 def vectors(loop: ast.For, registers: Registers, *, shared: bool = False) -> Vectors | None:
     """How a loop runs in parts, in a kernel that has a copy of each function or calls `shared`
     ones; None if it is left to LLVM."""
-    return _vectors(_Loop(loop), registers, shared=shared) if registers.masked else None
+    found = _Loop(loop)
+    if found.apart and not found.functions and not found.nests:
+        return ALONE
+    return _vectors(found, registers, shared=shared) if registers.masked else None
 
 
 class _Loop:
@@ -117,6 +128,7 @@ class _Loop:
         self.functions = [word.rpartition("_")[2] for word in words if word in VECTOR_WORDS]
         others = [word for word in words if word not in VECTOR_WORDS]
         self.tabular = any(_row(place.slice)[1] for place in self.places)
+        self.apart = any(_table(place.slice) > NEAR for place in self.places)
         self.slow = any(word.rpartition("_")[0] in DIVISIONS for word in others)
 
 
@@ -196,3 +208,20 @@ def _row(index: ast.expr) -> tuple[ast.expr, int]:
         ) if isinstance(column, int) and isinstance(length, int) and 0 <= column < length:
             return index.left, column
     return index, 0
+
+
+def _table(index: ast.expr) -> int:
+    """The numbers in a table of several rows of which an index is a place, 0 for others: 12 for
+    `(i * 3 + 1) * 4 + 2`."""
+    size, depth = 1, 0
+    while isinstance(index, ast.BinOp):
+        match index:
+            case ast.BinOp(
+                ast.BinOp(row, ast.Mult(), ast.Constant(int(length))),
+                ast.Add(),
+                ast.Constant(int()),
+            ):
+                index, size, depth = row, size * length, depth + 1
+            case _:
+                return 0
+    return size if depth > 1 else 0

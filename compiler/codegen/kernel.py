@@ -117,15 +117,15 @@ def literal(value: Any, dtype: np.dtype) -> str:
 
 class KernelWriter:
     """Collects the parameters of a kernel. `written` are the places it writes: their parameters
-    are called y0, y1 .., those only read x0, x1 .. With `split` it is for one chunk. The loop
-    `unrolled` is written out: its extent is part of the text."""
+    are called y0, y1 .., those only read x0, x1 .. With `split` it is for one chunk. The loops
+    `unrolled` are written out: their extents are part of the text."""
 
     def __init__(
         self,
         extents: Sequence[int],
         written: Collection[str],
         split: Split | None = None,
-        unrolled: int | None = None,
+        unrolled: Collection[int] = (),
     ) -> None:
         self.extents = tuple(extents)
         self.unrolled = unrolled
@@ -134,7 +134,7 @@ class KernelWriter:
         self._numbers: dict[str, int] = {}
         self._axes: dict[tuple[str, int, str, int], str] = {}
         self._extent_names: Mapping[int, str] = {
-            k: str(n) if k == unrolled else self._number("n", n) for k, n in enumerate(self.extents)
+            k: str(n) if k in unrolled else self._number("n", n) for k, n in enumerate(self.extents)
         }
         self.split = split
 
@@ -168,7 +168,7 @@ class KernelWriter:
 
     def around(self, k: int, lines: Sequence[str]) -> list[str]:
         """Loop `k` around statements."""
-        if k != self.unrolled:
+        if k not in self.unrolled:
             return [self.loop(k), *indent(lines)] if lines else []
         counter = re.compile(rf"\b{loop_name(k)}\b")
         return [counter.sub(str(n), line) for n in range(self.extents[k]) for line in lines]

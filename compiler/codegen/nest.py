@@ -33,9 +33,9 @@ from ...ir.record import dataclass
 from ...ir.region import Axis, Reduction, Region, is_view
 from ...ir.types import F32, F64, I64, dtype_name
 from .fold import Fold
-from .kernel import CHUNK, Kernel, KernelWriter, Split, indent, literal, loop_name
+from .kernel import CHUNK, Kernel, KernelWriter, Split, literal, loop_name
 from .search import LONG, Search, block_size, blocked
-from .unrolling import unrolled_loop
+from .unrolling import unrolled_loops
 
 DIRECT_ROWS: Final = 64
 """A column sum of f32 over more rows than this is accumulated in f64."""
@@ -119,7 +119,7 @@ class RegionEmitter:
         late = late_values(region, partials)
         self.outputs = dict.fromkeys(v for v in region.body.outputs if v not in late)
         written = {places[v] for v in self.outputs} | {*scratch, *partials.values()}
-        self.w = KernelWriter(region.extents, written, split, unrolled_loop(region))
+        self.w = KernelWriter(region.extents, written, split, unrolled_loops(region))
         self.scratch = list(scratch)
         self.rows = _Loops(0, region.rows)
         self.between: list[Level] = [Level() for _ in range(region.phases + 1)]
@@ -288,7 +288,7 @@ class RegionEmitter:
     def _loop(self, loops: Sequence[int], statement: str) -> list[str]:
         lines = [statement]
         for k in reversed(loops):
-            lines = [self.w.loop(k), *indent(lines)]
+            lines = self.w.around(k, lines)
         return lines
 
     def _arg_reduction(self, node: Node) -> None:

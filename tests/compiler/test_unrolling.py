@@ -59,3 +59,27 @@ def test_which_rows() -> None:
     assert not written_out(fuse(parse(across))), "memory does not hold rows one after the other"
     sums = "f(%x:f32[40,3]) {\n  %s:f32[40] = sum %x [axes=(1)]\n} -> %s"
     assert not written_out(parse(sums)), "nothing but a sum"
+
+
+SMALL = """f(%x:DTYPE[ROWS,3,2], %y:DTYPE[ROWS,2,4]) {
+  %z:DTYPE[ROWS,3,4] = matmul %x, %y
+  %t:DTYPE[ROWS,3,3] = matmul %x, %x [tb]
+  %s:DTYPE[ROWS,4] = sum %y [axes=(1)]
+  %m:DTYPE[ROWS,2] = max %x [axes=(1)]
+} -> %z, %t, %s, %m"""
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+@pytest.mark.parametrize("rows", [40, 600])
+def test_small_nests(rows: int, dtype: str) -> None:
+    """Many of them are written out, few are not."""
+    graph = parse(SMALL.replace("ROWS", str(rows)).replace("DTYPE", dtype))
+    assert written_out(graph) == (rows > 40)
+    assert_runs_alike(graph, random_arguments(graph))
+
+
+def test_which_nests() -> None:
+    long = "f(%x:f64[600,3,30]) {\n  %s:f64[600,30] = sum %x [axes=(1)]\n} -> %s"
+    assert not written_out(parse(long)), "rows fill vectors themselves"
+    total = "f(%x:f64[600,3,3]) {\n  %s:f64[3] = sum %x [axes=(0,2)]\n} -> %s"
+    assert not written_out(parse(total)), "it adds up over all of the nests"

@@ -56,6 +56,8 @@ LOOPS = {
     "y0[i * 3 + 0] = exp_f32(x0[i])\ny0[i * 3 + 3] = 0.0": None,  # of the next row
     "y0[i * 3 + 1] = exp_f32(x0[i])\ny0[i * 3 + 1] = 0.0": None,
     "y0[i * 3 + 1] = exp_f32(y0[i * 4 + 1])": None,
+    "y0[i * 2 + 1] = x0[(i * 3 + 1) * 3 + 2]": Vectors(1, 0),  # far from the next one
+    "y0[i * 2 + 1] = x0[(i * 2 + 1) * 2 + 1]": None,
     "s = exp_f32(s)": None,
     "v = exp_f32(s)\ns = add_reassoc_f64(s, x0[i])": None,
     "y0[i] = s\ns = exp_f32(x0[i])": None,
