@@ -56,8 +56,6 @@ LOOPS = {
     "y0[i * 3 + 0] = exp_f32(x0[i])\ny0[i * 3 + 3] = 0.0": None,  # of the next row
     "y0[i * 3 + 1] = exp_f32(x0[i])\ny0[i * 3 + 1] = 0.0": None,
     "y0[i * 3 + 1] = exp_f32(y0[i * 4 + 1])": None,
-    "y0[i * 2 + 1] = x0[(i * 3 + 1) * 3 + 2]": Vectors(1, 0),  # far from the next one
-    "y0[i * 2 + 1] = x0[(i * 2 + 1) * 2 + 1]": None,
     "s = exp_f32(s)": None,
     "v = exp_f32(s)\ns = add_reassoc_f64(s, x0[i])": None,
     "y0[i] = s\ns = exp_f32(x0[i])": None,
@@ -77,6 +75,13 @@ def loop(body: str) -> ast.For:
 def test_which_loops(body: str, plan: Vectors | None) -> None:
     assert vectors(loop(body), AVX512) == plan
     assert vectors(loop(body), AVX2) is vectors(loop(body), NEON) is None
+
+
+@pytest.mark.parametrize("processor", [AVX512, AVX2, NEON], ids=str)
+def test_numbers_far_from_those_of_the_next_iteration_are_not_gathered(processor) -> None:
+    far, near = (f"y0[i * 2 + 1] = x0[(i * {n} + 1) * {n} + 1]" for n in (3, 2))
+    assert vectors(loop(far), processor) == Vectors(1, 0)
+    assert vectors(loop(near), processor) is None
 
 
 @pytest.mark.parametrize("columns", [0, 1, 15, 16, 31, 32, 33, 64, 100, 129])
