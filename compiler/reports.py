@@ -104,8 +104,11 @@ def flops(node: Node) -> int:
         case "reduce" | "argreduce" | "scan" | "composite":
             return node.operands[0].type.size
         case "sort":
-            n: int = node.result.shape[node.attrs["axis"]]
-            return node.result.type.size * max(n - 1, 0).bit_length()
+            n: int = node.operands[0].shape[node.attrs["axis"]]
+            steps = (
+                1 + len(node.attrs["kth"]) if "kth" in node.attrs else max(n - 1, 0).bit_length()
+            )
+            return node.operands[0].type.size * steps
         case "search":
             return node.result.type.size * node.operands[0].type.size.bit_length()
         case "linalg":

@@ -39,7 +39,7 @@ def bundled(driver: str, kernels: Iterable[Kernel], store: Store) -> list[Any] |
         return None
     needs = needs_of(driver, used)
     shared = {name: store.shared[name] for name in needs.shared_names(store)}
-    packed = [dict(needs.products), needs.windows, needs.functions, needs.pool]
+    packed = [dict(needs.products), needs.libraries, needs.functions, needs.pool]
     return [step.pack(), packed, shared]
 
 

@@ -64,6 +64,13 @@ Routines, in kernels and drivers (buffers are row-major)
         c[places[i]]; rows, steps and places are i64, n is a multiple of 8; in kernels only
     turned_t(m, n, a, lda, c, ldc)
         C = A^T, where A is (m, n); in kernels only
+    sorted_t(n, x, step, y, ystep, scratch), argsorted_t(n, x, step, y, ystep, scratch)
+        y[i * ystep] = element i of n in order, or its position, an i64: ascending, equals in their
+        order, NaN last; t is any dtype; in kernels only. Scratch memory is `SORT_SCRATCH` i64s a
+        number
+    keyed_t(n, x, step, scratch), selected_t(n, low, k, x, step, y, scratch)
+        y[0] = the position of element k in order; the first fills scratch, the second is called for
+        ascending k, each with the one before plus 1, or 0, as `low`; in kernels only
     copy(target, source, n), zero(target, n)
         n elements; dtypes equal; no overlap
 """
@@ -81,6 +88,8 @@ from . import angles, divisions, logarithms, powers, vecmath
 from .lanes import ArrayLanes
 from .spec import FLOATS as FLOATS
 from .spec import ROUTINES as ROUTINES
+from .spec import SORT_ROUTINES as SORT_ROUTINES
+from .spec import SORT_SCRATCH as SORT_SCRATCH
 from .spec import WINDOW_ROUTINES as WINDOW_ROUTINES
 from .spec import KernelSpec as KernelSpec
 from .spec import routine_symbol as routine_symbol
@@ -249,6 +258,36 @@ def _turned(dtype: np.dtype, m: int, n: int, a: Buffer, lda: int, c: Buffer, ldc
     _matrix(c, n, m, ldc)[...] = _matrix(a, m, n, lda).T
 
 
+def _argsorted(
+    dtype: np.dtype, n: int, x: Buffer, step: int, y: Buffer, ystep: int, scratch: Buffer
+) -> None:
+    y[: n * ystep : ystep] = np.argsort(x[: n * step : step], kind="stable")
+
+
+def _sorted(
+    dtype: np.dtype, n: int, x: Buffer, step: int, y: Buffer, ystep: int, scratch: Buffer
+) -> None:
+    y[: n * ystep : ystep] = np.sort(x[: n * step : step], kind="stable")
+
+
+def _keyed(dtype: np.dtype, n: int, x: Buffer, step: int, scratch: Buffer) -> None:
+    """Nothing that `_argselected` needs."""
+
+
+def _argselected(
+    dtype: np.dtype, n: int, low: int, k: int, x: Buffer, step: int, y: Buffer, scratch: Buffer
+) -> None:
+    y[0] = np.argsort(x[: n * step : step], kind="stable")[k]
+
+
+_SORTING: dict[str, Callable[..., None]] = {
+    "sorted": _sorted,
+    "argsorted": _argsorted,
+    "keyed": _keyed,
+    "selected": _argselected,
+}
+
+
 def _accumulate(target: Buffer, alpha: Scalar, product: Buffer, beta: Scalar) -> None:
     """target = alpha product + beta target, in the target's dtype; beta == 0 reads nothing."""
     scaled = target.dtype.type(alpha) * product
@@ -265,6 +304,7 @@ def _vocabulary() -> dict[str, Callable[..., Any]]:
         words[f"{name}_at"] = partial(_at, dtype)
         words[f"select_{name}"] = partial(_selected, dtype)
         words |= {f"{name}_from_{source}": partial(convert, dtype) for source in DTYPES}
+        words |= {f"{routine}_{name}": partial(f, dtype) for routine, f in _SORTING.items()}
     for op, (dtypes, function) in ELEMENTWISE.items():
         words |= {f"{op}_{name}": partial(_quietly, function, DTYPES[name]) for name in dtypes}
     for name in FLOATS:

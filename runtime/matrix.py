@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from . import blas, blas_threads
 from .image import unpack
-from .loading import Linked, Made, assemble, no_imports, shared
+from .loading import Linked, Made, assemble, shared
 from .pool import SHARED as POOL
 from .pool import export_pool
-from .spec import ROUTINES, THREAD_FUNCTIONS, WINDOW_ROUTINES, routine_symbol
+from .spec import ROUTINES, THREAD_FUNCTIONS, routine_symbol
 from .store import Store, kept, recall
 
 if TYPE_CHECKING:
@@ -102,51 +102,6 @@ def _imports(symbols: Collection[str] | None, store: Store | None) -> dict[str, 
         if found is not None:
             imports |= {f"blas_{name}": address for name, address in found.addresses.items()}
     return imports
-
-
-@cache
-def export_window_routines(dtype: str, store: Store | None) -> dict[str, int]:
-    """The same of the routines for windows (`runtime/indirect.py`)."""
-
-    def make() -> bytes:
-        from .ahead import made  # lazily: a step from the cache does without
-
-        return made(_window_text(dtype), "loops")
-
-    symbols = [routine_symbol(name, dtype) for name in WINDOW_ROUTINES]
-    linked = shared(
-        window_name(dtype),
-        store,
-        lambda: Made([kept(store, _window_parts(dtype), make)], symbols),
-        no_imports,
-    )
-    _keep().append(linked)
-    return dict(linked.addresses)
-
-
-def window_name(dtype: str) -> str:
-    """The name of this code among what programs share."""
-    return f"window routines {dtype}"
-
-
-def _window_parts(dtype: str) -> tuple[str, ...]:
-    return "window routines", dtype
-
-
-def window_routines_ahead(dtype: str, store: Store | None) -> None:
-    """Say that they will be exported: another thread may begin to make them."""
-    from .ahead import ahead  # lazily: see above
-
-    if store is None or not store.has(store.key(*_window_parts(dtype))):
-        ahead(_window_text(dtype), "loops")
-
-
-def _window_text(dtype: str) -> str:
-    from .host import host_features
-    from .indirect import indirect_text  # lazily: see above
-    from .vector_text import registers
-
-    return indirect_text(registers(host_features()), dtype)
 
 
 @cache

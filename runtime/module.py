@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..ir.record import dataclass
-from . import functions, matrix
+from . import functions, libraries, matrix
 from .bundle import DRIVER
 from .clock import Clock
 from .files import keep
@@ -153,8 +153,8 @@ def load_ahead(
         pool_ahead(store)
     if needs.functions:
         functions.functions_ahead(needs.functions, store)
-    for dtype in needs.windows:
-        matrix.window_routines_ahead(dtype, store)
+    for name in needs.libraries:
+        libraries.library_ahead(name, store)
     for dtype, products in needs.products.items():
         matrix.export_routines(dtype, store, products)
     if needs.products:

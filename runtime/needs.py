@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from ..ir.record import dataclass
-from . import functions, matrix
+from . import functions, libraries, matrix
 from .modes import RunOptions
 from .pool import SHARED as POOL
 from .pool import export_pool, thread_cell, thread_count
-from .spec import WINDOWS
+from .spec import FLOATS
 from .store import Store
 
 if TYPE_CHECKING:
@@ -31,24 +31,23 @@ CALL_PATH = "call path"
 
 @dataclass(frozen=True)
 class Needs:
-    """Matrix routines by dtype, with the products they are for (None: any), the dtypes of routines
-    for windows, elementary functions such as "exp_f32", and whether the pool of threads is needed.
-    """
+    """Matrix routines by dtype, with the products they are for (None: any), libraries of other
+    routines, elementary functions such as "exp_f32", and whether the pool of threads is needed."""
 
     products: Mapping[str, Products | None]
-    windows: tuple[str, ...]
+    libraries: tuple[str, ...]
     functions: tuple[str, ...]
     pool: bool
 
     @property
     def calls(self) -> bool:
         """Whether routines or functions are needed."""
-        return bool(self.products or self.windows or self.functions)
+        return bool(self.products or self.libraries or self.functions)
 
     def shared_names(self, store: Store) -> list[str]:
         """The names under which all of it is in `store.shared`, so far as it is there."""
         names = [CALL_PATH, *map(functions.shared_name, self.functions)]
-        names += map(matrix.window_name, self.windows)
+        names += map(libraries.shared_name, self.libraries)
         names += [POOL] if self.pool else []
         for dtype, products in self.products.items():
             names += matrix.shared_names(dtype, store, products)
@@ -59,11 +58,10 @@ def needs_of(driver: str, kernels: Iterable[Kernel | Lowered]) -> Needs:
     """What a driver's LLVM text and kernels take from elsewhere, besides each other."""
     products, used = matrix.called_products(driver), list(kernels)
     names = dict.fromkeys(name for kernel in used for name in kernel.routines)
-    windows = [name for name in names if name.startswith(WINDOWS)]
-    products |= dict.fromkeys(name for name in names if name not in windows)
+    products |= dict.fromkeys(name for name in names if name in FLOATS)
+    others = tuple(name for name in names if name not in FLOATS)
     words = dict.fromkeys(word for kernel in used for word in kernel.functions)
-    dtypes = (name.removeprefix(WINDOWS) for name in windows)
-    return Needs(products, tuple(dtypes), tuple(words), "@tapeless_threads" in driver)
+    return Needs(products, others, tuple(words), "@tapeless_threads" in driver)
 
 
 def addresses(needs: Needs, store: Store | None, options: RunOptions) -> dict[str, int]:
@@ -71,8 +69,8 @@ def addresses(needs: Needs, store: Store | None, options: RunOptions) -> dict[st
     imports: dict[str, int] = {}
     for dtype, products in needs.products.items():
         imports |= matrix.export_routines(dtype, store, products)
-    for dtype in needs.windows:
-        imports |= matrix.export_window_routines(dtype, store)
+    for name in needs.libraries:
+        imports |= libraries.export_library(name, store)
     if needs.functions:
         imports |= functions.export_functions(needs.functions, store)
     if needs.pool:

@@ -4,6 +4,7 @@ the matrix routines it may call."""
 from __future__ import annotations
 
 from ..ir.record import dataclass
+from ..ir.types import DTYPES
 
 FLOATS = ("f32", "f64")
 
@@ -34,8 +35,25 @@ ROUTINES = {
 WINDOW_ROUTINES = {"indirect": "iiipoopipo", "turned": "iipipi"}
 """The same of those for windows of images; o is a buffer of i64, offsets."""
 
-WINDOWS = "windows_"
-"""Before a dtype: the library of these."""
+SORT_ROUTINES = {
+    "sorted": "ipipio",
+    "argsorted": "ipioio",
+    "keyed": "ipio",
+    "selected": "iiipioo",
+}
+"""The same of those that sort, for all dtypes."""
+
+SORT_SCRATCH = 3
+"""Of their scratch memory: i64s for a number of a row."""
+
+LIBRARIES = {
+    "windows": ("indirect", "turned"),
+    "sorted": ("sorted",),
+    "argsorted": ("argsorted",),
+    "selected": ("keyed", "selected"),
+}
+"""Routines for kernels that are compiled together, for one dtype, and what these libraries are
+called: "windows_f32"."""
 
 
 THREAD_FUNCTIONS = ("lower_threads", "restore_threads")
@@ -48,12 +66,14 @@ def routine_symbol(routine: str, dtype: str) -> str:
 
 
 def routine_libraries(text: str) -> tuple[str, ...]:
-    """Which routines LLVM text calls: "f32" are the matrix routines of that dtype, "windows_f32"
-    those for windows."""
-    libraries = {"": ROUTINES, WINDOWS: WINDOW_ROUTINES}
-    return tuple(
-        prefix + dtype
-        for prefix, routines in libraries.items()
-        for dtype in FLOATS
-        if any(routine_symbol(name, dtype) in text for name in routines)
+    """Which routines LLVM text calls: "f32" are the matrix routines of that dtype, others are in
+    `LIBRARIES`."""
+    called = {rest.partition("(")[0].rstrip('"') for rest in text.split("tapeless_")[1:]}
+    matrix = [t for t in FLOATS if any(f"{name}_{t}" in called for name in ROUTINES)]
+    others = (
+        f"{library}_{dtype}"
+        for library, names in LIBRARIES.items()
+        for dtype in DTYPES
+        if any(f"{name}_{dtype}" in called for name in names)
     )
+    return (*matrix, *others)

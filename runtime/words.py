@@ -10,12 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
+from typing import Final
 
 from ..ir.record import dataclass
 from .builder import Builder, Value
 from .builder_lanes import call_vector_function
 from .emitters import EMITTERS, PREDICATES
-from .kernel import ROUTINES, VECTOR_WORDS, VOCABULARY, WINDOW_ROUTINES, arity, routine_symbol
+from .kernel import VECTOR_WORDS, VOCABULARY, arity, routine_symbol
+from .spec import ROUTINES, SORT_ROUTINES, WINDOW_ROUTINES
+
+_ROUTINES: Final = ROUTINES | WINDOW_ROUTINES | SORT_ROUTINES
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ def word(name: str) -> Word | None:
     op, _, dtype = name.rpartition("_")
     if op == "select":
         return Word(("bool", dtype, dtype), dtype, Builder.select)
-    if op in ROUTINES | WINDOW_ROUTINES:
+    if op in _ROUTINES:
         return Word(routine_operands(op, dtype), None, partial(_call_routine, op, dtype))
     if name in VECTOR_WORDS:
         return Word((dtype,) * arity(op), dtype, partial(call_vector_function, op))
@@ -52,7 +56,7 @@ def word(name: str) -> Word | None:
 def routine_operands(routine: str, dtype: str) -> tuple[str, ...]:
     """The kinds of a routine's operands; flags are i64, as integers are."""
     kinds = {"f": dtype, "i": "i64", "p": f"{dtype}*", "o": "i64*"}
-    return tuple(kinds[letter] for letter in (ROUTINES | WINDOW_ROUTINES)[routine])
+    return tuple(kinds[letter] for letter in _ROUTINES[routine])
 
 
 def _convert(target: str, b: Builder, x: Value) -> Value:
@@ -60,5 +64,5 @@ def _convert(target: str, b: Builder, x: Value) -> Value:
 
 
 def _call_routine(routine: str, dtype: str, b: Builder, *operands: Value) -> None:
-    """Call the C function that `runtime/routines.py` or `runtime/indirect.py` defines."""
+    """Call the C function that one of the libraries defines."""
     b.call_void(routine_symbol(routine, dtype), *operands)

@@ -38,7 +38,7 @@ from .regions import (
     emit_windows_add,
 )
 from .scanning import emit_scan
-from .sorting import emit_argsort, emit_search
+from .sorting import emit_search, emit_sort
 
 Emit = Callable[[Module, Graph, Node], None]
 
@@ -70,7 +70,7 @@ BY_KIND: Mapping[str, Emit] = {
     "fused": _emit_fused,
     "dot": emit_dot,
     "scan": emit_scan,
-    "sort": emit_argsort,
+    "sort": emit_sort,
     "search": emit_search,
     "linalg": emit_linalg,
     "constant": _emit_nothing,

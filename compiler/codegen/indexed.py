@@ -35,6 +35,9 @@ _ELEMENT_TIME: Final = 0.5
 REARRANGING: Final = frozenset({"reshape", "transpose", "broadcast", "slice"})
 """Ops whose result holds elements of their operand and nothing else."""
 
+POSITIONS: Final = frozenset({"argsort", "argselect"})
+"""Ops of kind sort whose results are indices along the axis."""
+
 
 def emit_indexed(module: Module, graph: Graph, node: Node) -> None:
     """The code of a gather or scatter."""
@@ -63,7 +66,7 @@ def is_in_range(graph: Graph, index: Value, extent: int) -> bool:
     node = graph.producer.get(index)
     while node is not None and node.op.name in REARRANGING:
         node = graph.producer.get(node.operands[0])
-    if node is not None and node.op.kind in ("sort", "argreduce"):
+    if node is not None and (node.op.kind == "argreduce" or node.op.name in POSITIONS):
         return bool(node.operands[0].shape[node.attrs["axis"]] <= extent)
     if node is None or node.op.kind != "constant":
         return False

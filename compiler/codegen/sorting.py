@@ -1,15 +1,13 @@
 """Sorting along an axis, and searching in a sorted array.
 
-Sorting is a stable merge sort from short runs upwards.
+Rows are sorted one by one by routines (`runtime/sort_routines.py`), in scratch memory; many rows in
+chunks, each of which has its own.
 
-A run of 16 keys is sorted by insertion as it is read; then neighbouring runs are merged, each pass
-from one half of the scratch memory into the other, until one run is left. Keys travel with their
-positions, so that every pass reads and writes memory in order.
-
-    def k0(y0, y1, y2, x0, n0, n1, n2):      # %y = argsort %x; x0[n0,n2,n1], y1[2,n2], y2[2,n2]
+    def k0(y0, y1, x0, n0, n1, n2):      # %y = argsort %x; x0[n0,n2,n1], y0[n0,n2,n1]
         for i in range(n0):
             for j in range(n1):
-                ...
+                w0 = i * n2 * n1 + j
+                argsorted_f64(n2, at(x0, w0), n1, at(y0, w0), n1, y1)
 
 Searching halves the interval in which a key belongs:
 
@@ -26,92 +24,63 @@ from typing import Final
 import numpy as np
 
 from ...ir.graph import Graph, Node
-from ...ir.types import BOOL, I64
-from .kernel import Kernel, KernelWriter, indent
+from ...ir.types import BOOL, I64, dtype_name
+from ...runtime.kernel import SORT_SCRATCH
+from .kernel import CHUNK, Kernel, KernelWriter, Split, indent
 from .module import Module, place_of
 from .splitting import split_outermost
 
 _STEP_TIME: Final = 3.0
 """Nanoseconds, about, that halving an interval takes."""
 
-RUN: Final = 16
-"""Keys that are sorted by insertion before runs are merged."""
+_SORT_TIME: Final = 1.0
+"""The same for an element of a row to be sorted, for each time that its length doubles."""
 
 
-def emit_argsort(module: Module, graph: Graph, node: Node) -> None:
-    """The kernel of one `argsort`; its scratch memory holds one row's keys and positions, twice."""
+def emit_sort(module: Module, graph: Graph, node: Node) -> None:
+    """The kernel of a `sort`, `argsort` or `argselect`."""
     if node.result.type.size == 0:
         return
-    shape, axis = node.result.shape, node.attrs["axis"]
-    module.scratch = max(module.scratch, 2 * (8 + 8) * shape[axis])
-    module.call(node, _kernel(node, math.prod(shape[:axis]), math.prod(shape[axis + 1 :])))
+    shape, axis = node.operands[0].shape, node.attrs["axis"]
+    n, outer, inner = shape[axis], math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
+    loop, rows = (1, inner) if outer == 1 else (0, outer)
+    time = (outer * inner // rows) * n * n.bit_length() * _SORT_TIME
+    split = split_outermost(rows, time, loop=loop)
+    room = SORT_SCRATCH * n
+    module.scratch = max(module.scratch, 8 * room * (split.chunks if split else 1))
+    module.call(node, _sort_kernel(node, (outer, inner, n), room, split))
 
 
-def _kernel(node: Node, outer: int, inner: int) -> Kernel:
-    n = node.result.shape[node.attrs["axis"]]
-    (x,), dtype = node.operands, node.operands[0].type.dtype
-    key_dtype = np.dtype(np.uint8) if dtype == BOOL else dtype
-    places = (place_of(node.result), "scratch+0", f"scratch+{2 * 8 * n}")
-    w = KernelWriter((outer, inner, n), places)
-    order, keys, positions = map(w.buffer, places, (I64, key_dtype, I64))
-    load = f"{w.buffer(place_of(x), dtype)}[w0 + p * {w.extent(1)}]"
-    row = _ROW.format(
-        n=w.extent(2), inner=w.extent(1), order=order, keys=keys, positions=positions,
-        load=f"u8_from_bool({load})" if dtype == BOOL else load,
-        precedes=_precedes(dtype), last=RUN - 1, run=RUN,
-    )  # fmt: skip
-    return w.finish([w.loop(0), *indent([w.loop(1), *indent(row.strip().splitlines())])])
+def _sort_kernel(
+    node: Node, extents: tuple[int, int, int], room: int, split: Split | None
+) -> Kernel:
+    (x,), y, scratch = node.operands, place_of(node.result), "scratch+0"
+    name, kth = node.op.name, node.attrs.get("kth", ())
+    w = KernelWriter(extents, (y, scratch), split)
+    n, inner = w.extent(2), w.extent(1)
+    target = w.buffer(y, node.result.type.dtype)
+    area = w.buffer(scratch, I64)
+    if split is not None:
+        area = f"at({area}, {CHUNK} * {w.number(room)})"
+    dtype = dtype_name(x.type.dtype)
+    source = f"at({w.buffer(place_of(x), x.type.dtype)}, w0), {inner}"
+    lines = [f"w0 = i * {n} * {inner} + j"]
+    if name == "argselect":
+        lines += [f"keyed_{dtype}({n}, {source}, {area})"]
+        lines.append(f"w1 = i * {w.number(len(kth))} * {inner} + j")
+        low = "0"
+        for k in map(w.number, kth):
+            call = f"{n}, {low}, {k}, {source}, at({target}, w1), {area}"
+            lines += [f"selected_{dtype}({call})", f"w1 += {inner}"]
+            low = f"{k} + 1"
+    else:
+        lines.append(f"{name}ed_{dtype}({n}, {source}, at({target}, w0), {inner}, {area})")
+    return w.finish([w.loop(0), *indent([w.loop(1), *indent(lines)])])
 
 
 def _precedes(dtype: np.dtype, a: str = "a", b: str = "b") -> str:
     """Whether key `a` must stand before key `b`. NaN is the largest."""
     return f"({a} < {b} or ({b} != {b} and {a} == {a}))" if dtype.kind == "f" else f"{a} < {b}"
-
-
-_ROW = """
-w0 = i * {n} * {inner} + j
-for p in range({n}):
-    a = {load}
-    q = p
-    while q & {last}:
-        b = {keys}[q - 1]
-        if not {precedes}:
-            break
-        {keys}[q] = b
-        {positions}[q] = {positions}[q - 1]
-        q -= 1
-    {keys}[q] = a
-    {positions}[q] = p
-source = 0
-target = {n}
-width = {run}
-while width < {n}:
-    start = 0
-    while start < {n}:
-        middle = minimum_i64(start + width, {n})
-        stop = minimum_i64(middle + width, {n})
-        left = source + start
-        right = source + middle
-        for p in range(start, stop):
-            second = left == source + middle
-            if not second and right < source + stop:
-                a = {keys}[right]
-                b = {keys}[left]
-                second = {precedes}
-            q = left
-            if second:
-                q = right
-                right += 1
-            else:
-                left += 1
-            {keys}[target + p] = {keys}[q]
-            {positions}[target + p] = {positions}[q]
-        start = stop
-    source, target = target, source
-    width += width
-for p in range({n}):
-    {order}[w0 + p * {inner}] = {positions}[source + p]
-"""
 
 
 def emit_search(module: Module, graph: Graph, node: Node) -> None:

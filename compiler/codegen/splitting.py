@@ -81,13 +81,15 @@ def _cut_extent(loop: int, extent: int, chunks: int, innermost: bool) -> Split:
     return Split(loop, -(-extent // size), size)
 
 
-def split_outermost(extent: int, nanoseconds: float, *, innermost: bool = False) -> Split | None:
-    """The chunks of a kernel's outermost loop, whose steps do not depend on each other; each takes
-    so long."""
+def split_outermost(
+    extent: int, nanoseconds: float, *, loop: int = 0, innermost: bool = False
+) -> Split | None:
+    """The chunks of a kernel's outermost loop (or that which is the outermost of more than one
+    step), whose steps do not depend on each other; each takes so long."""
     chunks = chunks_of(extent * nanoseconds)
     if chunks < 2 or extent < 2:
         return None
-    split = _cut_extent(0, extent, chunks, innermost)
+    split = _cut_extent(loop, extent, chunks, innermost)
     return split if split.chunks > 1 else None
 
 

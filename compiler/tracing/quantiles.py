@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from .known import settled
 from .promotion import as_array
 from .reductions import Axis, in_front, mean, normal_axes, with_axes
 from .registry import Array, implements
-from .sorting import sort
+from .sorting import select_sorted
 
 
 @implements(np.median)
@@ -23,11 +25,26 @@ def median(
     """np.median: the mean of the one or two elements in the middle; NaN where there is one."""
     x = as_array(a)
     axes = normal_axes(axis, x.ndim)
-    ordered = sort(in_front(x, axes), 0)
-    n = len(ordered)
-    result = mean(ordered[max(n - 1, 0) // 2 : n // 2 + 1], 0)
-    result = _spoilt(ordered, result)
+    n = math.prod(x.shape[k] for k in axes)
+    middle = range(max(n - 1, 0) // 2, n // 2 + 1) if n else ()
+    ordered, slots = _ordered(x, axes, middle)
+    result = _spoilt(ordered, mean(ordered[: len(slots)], 0))
     return with_axes(result, x, axes) if keepdims else result
+
+
+def _ordered(x: Array, axes: tuple[int, ...], wanted: Iterable[int]) -> tuple[Array, list[int]]:
+    """What stands at some positions of a sort along `axes`, in front and ascending, and where each
+    of the wanted ones is among it. The last one is the last of all, which tells of NaN."""
+    if len(axes) == 1:
+        (axis,) = axes
+    else:
+        x, axis = in_front(x, axes), 0
+    wanted = list(wanted)
+    ends = [x.shape[axis] - 1] if x.type.is_float and x.shape[axis] else []
+    positions = sorted({*wanted, *ends})
+    found = select_sorted(x, positions, axis)
+    slots = [positions.index(k) for k in wanted]
+    return np.moveaxis(found, axis, 0), slots
 
 
 def _spoilt(ordered: Array, result: Array) -> Array:
@@ -78,28 +95,29 @@ def _quantile(x: Array, fractions: np.ndarray, weak: bool, axis: Axis, keepdims:
     """Interpolation between the elements around position (n - 1) q of the sorted ones, from the
     nearer one, in NumPy's dtype."""
     axes = normal_axes(axis, x.ndim)
-    ordered = sort(in_front(x, axes), 0)
-    n = len(ordered)
+    n = math.prod(x.shape[k] for k in axes)
     if not n:
         raise BoundsError("a quantile of no elements has no value")
     position = np.asarray((n - 1) * fractions)
-    if position.dtype.kind in "iu":
-        result = np.take(ordered, position, 0)
-    else:
-        result = _interpolated(ordered, position, weak)
+    below = np.floor(position).astype(np.int64)
+    above = below if position.dtype.kind in "iu" else np.minimum(below + 1, n - 1)
+    wanted = [*below.ravel().tolist(), *above.ravel().tolist()]
+    ordered, slots = _ordered(x, axes, wanted)
+    low, high = (
+        np.take(ordered, np.array(part, np.int64).reshape(position.shape), 0)
+        for part in (slots[: below.size], slots[below.size :])
+    )
+    result = low
+    if position.dtype.kind not in "iu":
+        result = _interpolated(low, high, position - np.floor(position), weak)
     result = _spoilt(ordered, result)
     if not keepdims:
         return result
     return result.reshape(position.shape + with_axes(ordered[0], x, axes).shape)
 
 
-def _interpolated(ordered: Array, position: np.ndarray, weak: bool) -> Array:
-    below = np.floor(position)
-    share: Any = position - below
-    share = float(share) if weak else share.reshape(share.shape + (1,) * (ordered.ndim - 1))
-    index = below.astype(np.int64)
-    low = np.take(ordered, index, 0)
-    high = np.take(ordered, np.minimum(index + 1, len(ordered) - 1), 0)
+def _interpolated(low: Array, high: Array, share: Any, weak: bool) -> Array:
+    share = float(share) if weak else share.reshape(share.shape + (1,) * (low.ndim - share.ndim))
     step = high - low
     near_low, near_high = low + step * share, high - step * (1 - share)
     if weak:

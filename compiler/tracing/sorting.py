@@ -1,14 +1,15 @@
 """Sorting and what follows from it: order statistics, and searching in sorted arrays.
 
-Everything is a stable sort of indices (NaN last) and a gather, so a derivative goes to the element
-that was moved. NumPy promises no order of equals for its other sorts, and of a partition only
-which element stands at `kth`, so a stable sort is right for all of them.
+Every sort is a stable one (NaN last), and a derivative goes to the element that was moved. NumPy
+promises no order of equals for its other sorts, and of a partition only which element stands at
+`kth`, so a stable sort is right for all of them.
 """
 
 from __future__ import annotations
 
 import operator
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from .indexing import take_along_axis
 from .promotion import as_array, recorder_now
 from .reductions import normal_axis
 from .registry import METHODS, Array, implements
+
+MOST_SELECTED: Final = 6
+"""Positions that are looked for one by one: each takes a fifth to a tenth of the time of a sort."""
 
 
 @implements(np.argsort, method="argsort")
@@ -60,10 +64,20 @@ def lexsort(keys: Any, axis: int = -1) -> Array:
 def sort(
     a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None
 ) -> Array:
-    """np.sort: the elements that argsort points to."""
+    """np.sort; always stable."""
+    _no_fields(order)
     x, k = _along(as_array(a), axis)
-    found = take_along_axis(x, argsort(x, k, order=order), k)
-    return recorder_now().fresh(found.value, contiguous=x.contiguous)
+    found = recorder_now().builder.sort(x.value, axis=k)
+    return recorder_now().fresh(found, contiguous=x.contiguous)
+
+
+def select_sorted(x: Array, positions: Sequence[int], axis: int) -> Array:
+    """The elements at these ascending positions of a sort along an axis, which few of them do
+    without."""
+    if len(positions) > MOST_SELECTED:
+        return np.take(sort(x, axis), np.array(positions), axis)
+    found = recorder_now().builder.argselect(x.value, axis=axis, kth=tuple(positions))
+    return take_along_axis(x, recorder_now().fresh(found), axis)
 
 
 def sort_in_place(

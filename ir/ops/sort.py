@@ -1,10 +1,16 @@
-"""Sorting: the permutation that puts an axis in order. Sorted values are a gather by it."""
+"""Sorting: values in order, the permutation that does it, and single places of that order."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
+from ..builder import Builder
 from ..errors import ShapeError
+from ..graph import Node
+from ..jacobian import Axes, Map, Term
 from ..op import REQUIRED, ZERO, Attrs, Op, Sample, define
 from ..types import BOOL, F32, F64, I32, I64, Type
 from .elementwise import check_arity, common_dtype
@@ -22,7 +28,51 @@ def _argsort_type(types: tuple[Type, ...], attrs: Attrs) -> tuple[Type, ...]:
     return (Type(I64, axis_operand("argsort", types, attrs).shape),)
 
 
+def _sort_type(types: tuple[Type, ...], attrs: Attrs) -> tuple[Type, ...]:
+    return (axis_operand("sort", types, attrs),)
+
+
+def _sort_jacobian(b: Builder, node: Node, i: int, axes: Axes) -> Sequence[Term]:
+    """An element comes from where argsort says."""
+    (x,), axis = node.operands, node.attrs["axis"]
+    order = b.argsort(x, axis=axis)
+    places = tuple(
+        order if k == axis else b.reshape(b.iota(n=n), shape=(n, *[1] * (x.type.rank - 1 - k)))
+        for k, n in enumerate(x.shape)
+    )
+    attrs = (("axes", tuple(range(x.type.rank))),)
+    return (Term(1.0, (Map("gather", attrs, places, axes.a, axes.z),)),)
+
+
 _TIES = np.array([3.0, np.nan, -0.0, 1.0, np.inf, 0.0, 3.0, -np.inf, np.nan, 1.0])
+_SAMPLES = (
+    *(
+        Sample((Type(d, shape),), {"axis": axis})
+        for d in (F32, F64, I32, I64, BOOL)
+        for shape, axis in (((5, 6), 1), ((5, 6), 0))
+    ),
+    *(
+        Sample((Type(F64, shape),), {"axis": axis})
+        for shape, axis in (
+            ((1,), 0), ((0,), 0), ((2, 0), 0), ((40,), 0), ((3, 33, 2), 1), ((2, 3, 70), 2)
+        )
+    ),
+    Sample((_TIES,), {"axis": 0}),
+    Sample((np.tile(_TIES.astype(F32), (2, 7)),), {"axis": 1}),
+)  # fmt: skip
+
+define(
+    Op(
+        "sort",
+        "sort",
+        _sort_type,
+        lambda x, axis: np.sort(x, axis=axis, kind="stable"),
+        "the elements along `axis` in order: ascending, equals in their order, NaN last",
+        attrs={"axis": REQUIRED},
+        jacobian=_sort_jacobian,
+        samples=_SAMPLES,
+    )
+)
 
 define(
     Op(
@@ -33,20 +83,45 @@ define(
         "indices (i64) that sort along `axis`: ascending, equals in their order, NaN last",
         attrs={"axis": REQUIRED},
         jacobian=ZERO,
+        samples=_SAMPLES,
+    )
+)
+
+
+def _argselect_type(types: tuple[Type, ...], attrs: Attrs) -> tuple[Type, ...]:
+    shape, axis, kth = axis_operand("argselect", types, attrs).shape, attrs["axis"], attrs["kth"]
+    if list(kth) != sorted(set(kth)) or not all(0 <= k < shape[axis] for k in kth):
+        raise ShapeError(
+            f"argselect: kth must be ascending positions on an axis of {shape[axis]}, got {kth}"
+        )
+    return (Type(I64, (*shape[:axis], len(kth), *shape[axis + 1 :])),)
+
+
+def _argselect(x: Any, axis: int, kth: tuple[int, ...]) -> Any:
+    return np.take(np.argsort(x, axis=axis, kind="stable"), kth, axis)
+
+
+define(
+    Op(
+        "argselect",
+        "sort",
+        _argselect_type,
+        _argselect,
+        "indices (i64) along `axis` of the elements at the ascending positions `kth` of its order,"
+        " which is that of `argsort`",
+        attrs={"axis": REQUIRED, "kth": REQUIRED},
+        jacobian=ZERO,
         samples=(
             *(
-                Sample((Type(d, shape),), {"axis": axis})
+                Sample((Type(d, (5, 6)),), {"axis": axis, "kth": kth})
                 for d in (F32, F64, I32, I64, BOOL)
-                for shape, axis in (((5, 6), 1), ((5, 6), 0))
+                for axis, kth in ((1, (2, 3)), (0, (0, 2, 4)))
             ),
             *(
-                Sample((Type(F64, shape),), {"axis": axis})
-                for shape, axis in (
-                    ((1,), 0), ((0,), 0), ((2, 0), 0), ((40,), 0), ((3, 33, 2), 1), ((2, 3, 70), 2)
-                )
+                Sample((Type(F64, shape),), {"axis": axis, "kth": kth})
+                for shape, axis, kth in (((1,), 0, (0,)), ((400,), 0, (3, 9)), ((3, 33, 2), 1, ()))
             ),
-            Sample((_TIES,), {"axis": 0}),
-            Sample((np.tile(_TIES.astype(F32), (2, 7)),), {"axis": 1}),
+            *(Sample((_TIES,), {"axis": 0, "kth": kth}) for kth in ((2, 3, 9), (1, 7, 8))),
         ),
     )
 )  # fmt: skip
