@@ -29,6 +29,7 @@ from ..ir.builder import Builder, keep
 from ..ir.graph import Graph, Node, Value
 from ..ir.op import OPS
 from ..ir.region import Region, is_free
+from .border import Border, border, sources
 from .outline import Outline, outline
 
 MAX_NODES: Final = 64
@@ -45,14 +46,15 @@ def fuse(graph: Graph) -> Graph:
 
 class _Unit:
     """A region under construction, or a single node that cannot be in one. `ancestors` is a bit
-    set of unit numbers, `inputs` the units it reads directly, `outline` what is known of it as a
-    region."""
+    set of unit numbers, `inputs` the units it reads directly, `border` the values it reads and
+    those that are read of it, `outline` what is known of it as a region."""
 
-    def __init__(self, number: int, node: Node, fusable: bool) -> None:
+    def __init__(self, number: int, node: Node, fusable: bool, border: Border) -> None:
         self.number = number
         self.bit = 1 << number
         self.nodes = [node]
         self.fusable = fusable
+        self.border = border
         self.ancestors = 0
         self.inputs: set[_Unit] = set()
         self.outline: Outline | None = None
@@ -81,7 +83,7 @@ class _Fusion:
 
     def _add(self, node: Node) -> None:
         fusable = node.op.kind in ("elementwise", "reduce")
-        new = _Unit(self.position[node], node, fusable)
+        new = _Unit(self.position[node], node, fusable, border(self.graph, node))
         new.inputs = set(self._feeding([node]))
         new.ancestors = self._above(new.inputs)
         self.units.append(new)
@@ -121,10 +123,11 @@ class _Fusion:
         """Merge two regions if the result is one; the merged region."""
         if one is two or not self._independent(one, two):
             return None
+        joined = self._joined(one, two)
         nodes = sorted([*one.nodes, *two.nodes], key=self.position.__getitem__)
-        if not self._fits(one, two, nodes):
+        if not self._fits(one, two, nodes, joined):
             return None
-        one.nodes = nodes
+        one.nodes, one.border = nodes, joined
         for node in two.nodes:
             self.unit[node] = one
         later = self._later(min(one.number, two.number))
@@ -159,22 +162,48 @@ class _Fusion:
             for u in unit.inputs - pair
         )
 
-    def _fits(self, one: _Unit, two: _Unit, nodes: list[Node]) -> bool:
+    def _joined(self, one: _Unit, two: _Unit) -> Border:
+        """The border of two units together."""
+        pair = (one, two)
+
+        def inside(node: Node | None) -> bool:
+            return node is not None and self.unit.get(node) in pair
+
+        read = {v for u in pair for v in u.border.read if not inside(self.graph.producer.get(v))}
+        written = {
+            v
+            for u in pair
+            for v in u.border.written
+            if v in self.leaving or not all(map(inside, self._users(v)))
+        }
+        a, b = one.border, two.border
+        numbers = a.numbers and b.numbers
+        return Border(read, written, a.cut | b.cut, a.loops or b.loops, numbers)
+
+    def _fits(self, one: _Unit, two: _Unit, nodes: list[Node], joined: Border) -> bool:
         """Whether two units together are a region that one kernel can run; `one` then knows it as
         its own."""
-        if len(nodes) > MAX_NODES:
+        if len(nodes) > MAX_NODES or joined.size > MAX_BUFFERS or not joined.cut <= joined.read:
             return False
-        body = self._body(nodes)
+        if joined.numbers:
+            return True
+        if self._leaves_number(one, two, joined) or self._leaves_number(two, one, joined):
+            return False
         if one.outline is not None and nodes[-1:] == two.nodes:
             phase = one.outline.phase_with(nodes[-1], self.graph.producer)
             if phase is not None:
-                fits = _is_bounded(body) and phase < MAX_PHASES
-                if fits:
+                if phase < MAX_PHASES:
                     one.outline.add(nodes[-1], phase)
-                return fits
-        region = _kernel_region(body)
+                return phase < MAX_PHASES
+        region = _kernel_region(self._body(nodes))
         one.outline = one.outline if region is None else outline(region)
         return region is not None
+
+    def _leaves_number(self, one: _Unit, two: _Unit, joined: Border) -> bool:
+        """Whether numbers of one unit, computed before the loops of the other, leave both: see
+        `_shares_number`."""
+        before = not one.border.loops and two.border.loops and two not in one.inputs
+        return before and not one.border.written.isdisjoint(joined.written)
 
     def _body(self, nodes: list[Node]) -> Graph:
         """The nodes, with the free nodes they read, as a graph over the original values."""
@@ -227,6 +256,8 @@ class _Fusion:
             return not more
         read = [self.graph.producer.get(v) for v in first.operands]
         absorbed = any(n is not None and is_free(n) and n.op.name != "constant" for n in read)
+        if unit.border.numbers:
+            return not absorbed
         return not absorbed or as_region(self._body([first])) is None
 
     def _emit(self) -> Graph:
@@ -253,10 +284,7 @@ class _Fusion:
 
     def _emit_region(self, b: Builder, env: dict[Value, Value], unit: _Unit) -> None:
         body = self._body(unit.nodes)
-        region = as_region(body)
-        assert region is not None, "only regions are merged, and only single nodes may not be one"
-        spilled = [v for v in region.spills() if v not in body.outputs]
-        outputs = (*body.outputs, *spilled)
+        outputs = (*body.outputs, *(() if unit.border.numbers else _spilled(body)))
         operands = tuple(self._outer(b, env, v) for v in body.inputs)
         last = unit.nodes[-1]
         with b.at(last.loc, "fuse"):
@@ -285,14 +313,11 @@ class _Fusion:
                     heapq.heappush(ready, (self.position[other.nodes[-1]], other.number, other))
 
 
-def sources(graph: Graph, values: Iterable[Value]) -> Iterator[Value]:
-    """The values read once free nodes are seen through."""
-    for value in values:
-        node = graph.producer.get(value)
-        if node is not None and is_free(node):
-            yield from sources(graph, node.operands)
-        else:
-            yield value
+def _spilled(body: Graph) -> list[Value]:
+    """What has to leave a region besides its results, to be loaded in a later phase."""
+    region = as_region(body)
+    assert region is not None, "only regions are merged, and only single nodes may not be one"
+    return [v for v in region.spills() if v not in body.outputs]
 
 
 def _live(graph: Graph) -> set[Node]:

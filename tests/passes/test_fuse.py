@@ -262,27 +262,30 @@ def test_a_step_of_a_recurrent_cell_is_one_kernel_each_way() -> None:
     assert more["add_at"] == few["add_at"] == 0
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_what_the_outline_of_a_region_says_is_what_arranging_it_says(seed, monkeypatch):
-    """The short cut for one more elementwise node, beside the arrangement of all nodes."""
+@pytest.mark.parametrize("seed", range(10))
+def test_short_cuts_say_of_two_regions_what_arranging_all_nodes_says(seed, monkeypatch):
+    """The outline for one more elementwise node, and the borders of any two."""
     answers: list[bool] = []
     fusion: Any = sys.modules[fuse.__module__]
     fits = fusion._Fusion._fits
 
-    def checked(self: Any, one: Any, two: Any, nodes: list[Node]) -> bool:
+    def checked(self: Any, one: Any, two: Any, nodes: list[Node], joined: Any) -> bool:
         known = one.outline is not None and nodes[-1:] == two.nodes
         phase = known and one.outline.phase_with(nodes[-1], self.graph.producer)
-        found: bool = fits(self, one, two, nodes)
+        found: bool = fits(self, one, two, nodes, joined)
+        body = self._body(nodes)
+        region = fusion._kernel_region(body)
+        assert found == (region is not None)
+        assert (joined.read, joined.written) == (set(body.inputs), set(body.outputs))
         if phase is not None and phase is not False:
-            region = fusion._kernel_region(self._body(nodes))
-            assert found == (region is not None)
             assert region is None or region.phase[nodes[-1].result] == phase
             answers.append(found)
         return found
 
     monkeypatch.setattr(fusion._Fusion, "_fits", checked)
     monkeypatch.setattr(fusion, "MAX_PHASES", 2)
-    fuse(_tangle(np.random.default_rng(seed), 5 + seed % 2))
+    for k in range(4):
+        fuse(_tangle(np.random.default_rng((seed, k)), 5 + k % 2))
     assert answers
 
 
@@ -297,9 +300,13 @@ def _tangle(rng: np.random.Generator, n: int) -> Graph:
         full = [v for v in values if v.shape == (n, 5)]
         x = full[rng.integers(len(full))]
         other = values[rng.integers(len(values))]
-        choice = rng.integers(8)
+        choice = rng.integers(9)
         if choice == 0:
             y = b.sum(x, axes=(int(rng.integers(2)),))
+        elif choice == 8:  # one element, of an array or of what is moved
+            moved = b.transpose(x, perm=(1, 0)) if rng.integers(3) == 0 else x
+            y = b.reshape(b.slice(moved, spec=((1, 2, 1), (0, 1, 1))), shape=())
+            y = b.mul(y, other) if other.shape == () else b.exp(y)
         elif choice == 1:
             y = b.reshape(b.sum(x, axes=(1,)), shape=(n, 1))
         elif choice == 2 and other.shape == (5, n):
