@@ -1,5 +1,7 @@
 """Derivatives by three routes: the dense stage `autodiff`, `jacobian-free`, finite differences."""
 
+import sys
+
 import numpy as np
 import pytest
 from sampling import all_samples, draw_operands, inputs_for, sample_graph
@@ -8,6 +10,7 @@ from tapeless.ir.errors import UnsupportedError
 from tapeless.ir.evaluate import evaluate
 from tapeless.ir.graph import Graph, Loc, Value
 from tapeless.ir.types import F32, F64, Type
+from tapeless.passes.algebra.repetition import Repetition
 from tapeless.passes.autodiff import autodiff
 from tapeless.passes.jacobian_free import jacobian_free
 
@@ -284,3 +287,43 @@ def test_a_reverse_sweep_is_linear_in_the_number_of_parameters():
         return len(autodiff(Graph("f", (x, *weights), tuple(b.nodes), g)).nodes)
 
     assert layers(30) - layers(20) == layers(20) - layers(10)
+
+
+def _chain(length, *, side):
+    """A loop written out: of selections, products, parts and numbers."""
+    b, x = Builder(), Value(Type(F64, (4,)), "x")
+    y = a = b.arg(x)
+    for k in range(length):
+        y = b.mul(b.tanh(b.mul(y, a)), b.select(b.gt(y, 0.0), y, b.constant(0.5)))
+        part = b.reshape(b.slice(y, spec=((k % 2, k % 2 + 1, 1),)), shape=())
+        y = b.add(b.power(y, 2.0), b.mul(part, part))
+    if side == "jvp":
+        node = b.emit("jvp", (y, a, x), {"outputs": 1, "wrt": 1})
+    else:
+        node = b.emit("gradient", (b.sum(y, axes=(0,)), a), {})
+    return Graph("chain", (x,), tuple(b.nodes), node.results)
+
+
+@pytest.mark.parametrize("side", ["vjp", "jvp"])
+def test_what_comes_again_is_worked_out_once(side, monkeypatch):
+    """And comes to the same nodes as if it were worked out each time."""
+    counts = []
+
+    def counting(original):
+        def counted(*args):
+            counts[-1] += 1
+            return original(*args)
+
+        return counted
+
+    work = sys.modules[autodiff.__module__], "local_jacobian"
+    more = sys.modules[jacobian_free.__module__], "eliminate"
+    for module, name in (work, more):
+        monkeypatch.setattr(module, name, counting(getattr(module, name)))
+    for length in (4, 8):
+        counts.append(0)
+        found = jacobian_free(autodiff(_chain(length, side=side)))
+    assert counts[0] == counts[1] > 10
+    monkeypatch.setattr(Repetition, "emit", lambda self, b, key, values, make: make())
+    monkeypatch.setattr(Repetition, "forget", lambda self, b, key, values: None)
+    assert str(jacobian_free(autodiff(_chain(8, side=side)))) == str(found)

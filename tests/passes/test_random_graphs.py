@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from tapeless.passes.dce import dce
 from tapeless.passes.decompose import decompose
 from tapeless.passes.fold import fold
 from tapeless.passes.reassociate import reassociate
+from tapeless.passes.rewriting.rules import Rule, RulePass
 from tapeless.passes.simplify import simplify
 from tapeless.passes.stable import stable
 from tapeless.passes.transposes import absorb_transposes
@@ -204,7 +206,18 @@ def test_pass(run: Callable[[Graph], Graph], text: str) -> None:
     verify(after, after=run.__name__)
     assert_same_values(graph, after, exact=run in EXACT, special=False, rtol=1e-7)
     assert str(graph) == text
-    assert run(after) is after
+    unseen = replace(after)  # of which the pass does not know that it made it
+    assert run(unseen) is unseen
+
+
+@pytest.mark.parametrize("run", [simplify, stable, absorb_transposes], ids=lambda p: p.__name__)
+@given(text=texts())
+@settings(max_examples=30)
+def test_no_rule_that_is_left_out_would_have_fired(run: RulePass, text: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rule, "may_fit", lambda rule, op, operands: True)
+        expected = run.run(parse(text))
+    assert str(run(parse(text))) == str(expected.graph)
 
 
 @given(text=texts())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tapeless.passes.decompose import decompose
 from tapeless.passes.fold import fold
 from tapeless.passes.interleaved import order_axes
 from tapeless.passes.layouts import lay_out_windows
-from tapeless.passes.rewriting.rules import RulePass
+from tapeless.passes.rewriting.rules import Rule, RulePass
 from tapeless.passes.simplify import simplify
 from tapeless.passes.stable import stable
 from tapeless.passes.transposes import absorb_transposes
@@ -47,8 +48,29 @@ def test_fires(name: str, case: Case) -> None:
 
 @EACH
 def test_idempotent(name: str, case: Case) -> None:
-    after = PASSES[name](parse(case.before))
+    after = replace(PASSES[name](parse(case.before)))
     assert PASSES[name](after) is after
+
+
+def test_a_rule_is_tried_again_when_a_value_has_lost_its_other_readers() -> None:
+    """The part that is read leaves the exponential to the subtraction alone."""
+    graph = parse("""f(%x:f64[3], %q:f64[2]) {
+      %z:f64[3] = exp %x
+      %y:f64[3] = sub %z, 1.0
+      %c:f64[5] = concatenate %z, %q [axis=0]
+      %s:f64[2] = slice %c [3:5]
+    } -> %y, %s""")
+    result = simplify.run(graph)
+    assert result.fired["exp_minus_one"] == 1
+    assert [node.op.name for node in result.graph.nodes] == ["expm1"]
+
+
+def test_a_graph_that_a_pass_made_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = simplify(parse("f(%x:f64[3]) {\n%y:f64[3] = mul %x, 1.0\n%z:f64[3] = exp %y\n} -> %z"))
+    monkeypatch.setattr(Rule, "may_fit", lambda *_: pytest.fail("a rule was tried"))
+    assert simplify(graph) is graph
+    with pytest.raises(pytest.fail.Exception):
+        simplify.run(graph, skip={"times_one"})  # other rules
 
 
 @EACH
