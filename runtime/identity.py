@@ -9,12 +9,15 @@ the processor. It is found without importing Numba or llvmlite.
 
 from __future__ import annotations
 
+import marshal
 import os
 import platform
 import struct
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +26,7 @@ import numpy as np
 from ..ir.record import dataclass
 
 if TYPE_CHECKING:
-    from hashlib import sha256 as sha256
+    from hashlib import _Hash
     from typing import Protocol
 
     class Kept(Protocol):
@@ -33,20 +36,14 @@ if TYPE_CHECKING:
 
         def put(self, key: str, payload: bytes) -> None: ...
 
-else:  # `hashlib` would load OpenSSL, which takes 2 ms
-    try:
-        if sys.version_info >= (3, 12):
-            from _sha2 import sha256
-        else:
-            from _sha256 import sha256
-    except ImportError:
-        from hashlib import sha256
 
 _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _FOLDERS: Final = ("ir", "passes", "runtime", "compiler", "library")
 _TRACED: Final = ("library/", "compiler/tracing/")
 """What shows in the traced graph."""
-_STATE: Final = struct.Struct("<5Q")
+_STATE: Final = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
+_OWN: Final = "_sha2" if sys.version_info >= (3, 12) else "_sha256"
+"""Python's own SHA-256."""
 _SETTLED: Final = 2_000_000_000
 """Nanoseconds after which a file's times tell every further change."""
 _PROCESSOR_FIELDS = frozenset({
@@ -55,9 +52,27 @@ _PROCESSOR_FIELDS = frozenset({
 })  # fmt: skip
 
 
-File = tuple[str, int, int, int, int, int]
-"""A file's path in the package, device, number, size, and the times of the last changes of its
+File = tuple[str, tuple[int, int, int, int, int]]
+"""A file's path in the package; its device, number, size, and the times of the last changes of its
 content and of its status."""
+
+
+def sha256(content: bytes = b"") -> _Hash:
+    """A SHA-256 under way: OpenSSL's where that is loaded already. To load it takes 2 ms, and what
+    is hashed here without it a quarter of one."""
+    fast = getattr(sys.modules.get("hashlib"), "sha256", None)
+    made: _Hash = (fast or _own_sha256())(content)
+    return made
+
+
+@cache
+def _own_sha256() -> Callable[[bytes], _Hash]:
+    """Python's own, lazily: it is a library, too."""
+    try:
+        made: Callable[[bytes], _Hash] = import_module(_OWN).sha256
+    except ImportError:
+        made = import_module("hashlib").sha256
+    return made
 
 
 def digest(*parts: str | bytes) -> str:
@@ -72,11 +87,9 @@ def digest(*parts: str | bytes) -> str:
 
 def hashed(content: bytes) -> str:
     """The SHA-256 of bytes, in hexadecimal."""
-    if len(content) < 2**20:
-        return sha256(content).hexdigest()
-    import hashlib  # lazily: OpenSSL is faster, once it is loaded
-
-    return hashlib.sha256(content).hexdigest()
+    if len(content) >= 2**20:
+        import hashlib  # noqa: F401  # lazily: OpenSSL is faster, once it is loaded
+    return sha256(content).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -117,51 +130,40 @@ def sources(kept: Kept | None = None, package: str = _PACKAGE) -> Sources:
     The time of the last change of a file's status is among them. It cannot be set, and moves on
     with every change, but only so often in a second: a file that was just changed is always read.
     """
-    files = list(_files(package))
-    newest = max((max(states[3:]) for _, *states in files), default=0)
+    files = _files(package)
+    newest = max((max(state[3:]) for _, state in files), default=0)
     if kept is None or os.name != "posix" or newest > time.time_ns() - _SETTLED:
         return _digests(package, files)
-    key = digest("sources", package, *_known_by(files))
+    paths, states = zip(*files, strict=True)
+    key = digest("sources", package, "\n".join(paths), marshal.dumps(states, 2))
     found = kept.get(key)
     if found is not None:
         return Sources(*found.decode().split())
     made = _digests(package, files)
-    if list(_files(package)) == files:  # nothing has changed while they were read
+    if _files(package) == files:  # nothing has changed while they were read
         kept.put(key, f"{made.code} {made.every}".encode())
     return made
 
 
-def _files(package: str) -> Iterator[File]:
-    """The sources, in order."""
-    yield _state("__init__.py", os.stat(os.path.join(package, "__init__.py")))
-    folders = [name for name in reversed(_FOLDERS) if os.path.isdir(os.path.join(package, name))]
-    while folders:
-        folder = folders.pop()
-        with os.scandir(os.path.join(package, folder)) as found:
-            entries = sorted(found, key=attrgetter("name"))
-        for entry in entries:
-            name = entry.name
-            if name.endswith((".py", ".ll")):
-                yield _state(f"{folder}/{name}", entry.stat())
-            elif "." not in name and name != "__pycache__" and entry.is_dir():
-                folders.append(f"{folder}/{name}")
+def _files(package: str) -> list[File]:
+    """The sources, in order. Of each the system is asked once: all of them take a millisecond."""
+    found = [("__init__.py", _STATE(os.stat(os.path.join(package, "__init__.py"))))]
+    folders = [name for name in _FOLDERS if os.path.isdir(os.path.join(package, name))]
+    for folder in folders:  # grows
+        inside = os.path.join(package, folder, "")
+        names = sorted(os.listdir(inside))
+        sources = [name for name in names if name.endswith((".py", ".ll"))]
+        found += [(f"{folder}/{name}", _STATE(os.stat(inside + name))) for name in sources]
+        inner = [name for name in names if "." not in name and name != "__pycache__"]
+        folders += [f"{folder}/{name}" for name in inner if os.path.isdir(inside + name)]
+    return found
 
 
-def _state(path: str, status: os.stat_result) -> File:
-    times = status.st_mtime_ns, status.st_ctime_ns
-    return path, status.st_dev, status.st_ino, status.st_size, *times
-
-
-def _known_by(files: Sequence[File]) -> tuple[str, bytes]:
-    paths = "\n".join([path for path, *_ in files])
-    return paths, b"".join([_STATE.pack(*states) for _, *states in files])
-
-
-def _digests(package: str, files: Sequence[File]) -> Sources:
+def _digests(package: str, files: list[File]) -> Sources:
     if len(files) < 2:
         raise FileNotFoundError(f"no sources in {package}")
     code, every = sha256(), sha256()
-    for path, *_ in files:
+    for path, _ in files:
         content = _content(os.path.join(package, path))
         head = f"{path} {len(content)}\n".encode()
         for state in (every,) if path.startswith(_TRACED) else (code, every):
