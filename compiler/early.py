@@ -19,7 +19,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
@@ -28,18 +28,18 @@ import numpy as np
 
 from ..ir.record import dataclass
 from ..runtime.store import Store, open_store
-from . import native
+from . import entry, native
 from .call import Call, Step
 from .codes import ImpenetrableError
 from .content import Content
-from .entry import UnpackableError, pack, unpack
 from .objects import Hidden
-from .outline import Outline
 from .signature import ArraySpec, Described, RefusedSpec, ScalarSpec
 from .tree import Shared, TreeDef
 from .trust import PACKAGE, check_package, class_name, is_trusted, trusted_function
 
 if TYPE_CHECKING:
+    from .callplan import Direct
+    from .outline import Outline
     from .product import Product
 
 _VERSIONS: Final = ((3, 11), (3, 15))
@@ -122,12 +122,16 @@ def _add_spec(content: Content, spec: Any) -> None:
 
 @dataclass(frozen=True)
 class Found:
-    """A program of an earlier process: its outline, what is hidden from it, the key that the traced
-    graph would have, and the native code in one piece, or else what says where its parts are."""
+    """A program of an earlier process: the arguments it is for, what is hidden from it, the key
+    that the traced graph would have, how its native entry is called if that is all there is to a
+    call, what makes its outline, and the native code in one piece, or else what says where its
+    parts are."""
 
-    outline: Outline
+    described: Described
     hidden: Hidden
     key: str
+    direct: Direct | None
+    outline: Callable[[], Outline]
     bundle: list[Any] | None
     product: Product | None
 
@@ -181,18 +185,25 @@ class Early:
         except _OBSCURE:
             return False
 
-    def leave(self, outline: Outline, hidden: Hidden, key: str, bundle: list[Any] | None) -> None:
+    def leave(
+        self,
+        outline: Outline,
+        hidden: Hidden,
+        key: str,
+        direct: Direct | None,
+        bundle: list[Any] | None,
+    ) -> None:
         """Make the program one that later processes find, with its native code in one piece. The
-        parts of that are in the store."""
+        parts of that are in the store. `direct`: see `Found`."""
         if not self._quiet or self._store is None:
             return
         try:
-            packed = pack(outline, self._content)
+            packed = entry.pack(outline, self._content)
             names = [[self._number(kind), name] for kind, name in sorted(hidden, key=_by_name)]
-        except UnpackableError:
+        except entry.UnpackableError:
             return
         asked = tuple(outline.asked)
-        program = [key, packed, bundle]
+        program = [key, *packed, direct, bundle]
         self._put([names, asked, None if asked else program])
         if asked:
             self._put(program, *_pins(outline.described, asked))
@@ -208,17 +219,21 @@ class Early:
             program = self._get(*_pins(described, asked))
         if program is None:
             return None
-        key, packed, bundle = program
-        outline = unpack(packed, described, self._content)
-        if tuple(outline.asked) != tuple(asked):
-            return None
+        key, fields, numbers, direct, bundle = program
         product = None if bundle else native.find(key)
-        return Found(outline, hidden, key, bundle, product) if bundle or product else None
+        if not (bundle or product):
+            return None
+        known = {number: self._content.numbered(number) for number in numbers}
+
+        def outline() -> Outline:
+            return entry.unpack(fields, described, known)
+
+        return Found(described, hidden, key, direct, outline, bundle, product)
 
     def _number(self, kind: type) -> int:
         number = self._content.number(kind)
         if number is None:
-            raise UnpackableError(kind.__name__)
+            raise entry.UnpackableError(kind.__name__)
         return number
 
     def _key(self, store: Store, *pins: str) -> str:

@@ -1,7 +1,7 @@
 """An outline as lists of numbers and strings, for a later process with the same key (`early.py`).
 
-    fields = pack(outline, content)        UnpackableError if it holds what has no such form
-    outline = unpack(fields, described, content)
+    fields, numbers = pack(outline, content)       UnpackableError if it holds what has no such form
+    outline = unpack(fields, described, {number: content.numbered(number) for number in numbers})
 
 Numbers, strings and tuples of them stand for themselves, containers are lists with a letter in
 front. A class, a function or another object of the user's is a number: the place it has in the
@@ -32,6 +32,7 @@ class UnpackableError(Exception):
 class _Packer:
     def __init__(self, content: Content) -> None:
         self.content = content
+        self.numbers: set[int] = set()
 
     def outline(self, outline: Outline) -> list[Any]:
         rebinds = outline.rebinds
@@ -84,12 +85,13 @@ class _Packer:
         found = self.content.number(value)
         if found is None:
             raise UnpackableError(type(value).__name__)
+        self.numbers.add(found)
         return found
 
 
 class _Unpacker:
-    def __init__(self, content: Content) -> None:
-        self.content = content
+    def __init__(self, known: Mapping[int, Any]) -> None:
+        self.known = known
 
     def outline(self, fields: Any, described: Described) -> Outline:
         inputs, result, leaves, slots, made, parts, ranges, asked = fields
@@ -106,7 +108,7 @@ class _Unpacker:
 
     def treedef(self, fields: Any) -> TreeDef:
         kind, keys, children, static = fields
-        found = _KINDS[kind] if isinstance(kind, int) else self.content.numbered(kind[0])
+        found = _KINDS[kind] if isinstance(kind, int) else self.known[kind[0]]
         return TreeDef(
             found, self.value(keys), tuple(map(self.treedef, children)), self.value(static)
         )
@@ -132,15 +134,17 @@ _MAKERS: Final[Mapping[str, Callable[..., Any]]] = {
     "Static": lambda own, held: Static(own.value(held)),
     "Made": lambda own, index: Made(index),
     "tuple": lambda own, *items: tuple(map(own.value, items)),
-    "known": lambda own, number: own.content.numbered(number),
+    "known": lambda own, number: own.known[number],
 }
 
 
-def pack(outline: Outline, content: Content) -> list[Any]:
-    """The outline as lists of what `marshal` takes; UnpackableError, see above."""
-    return _Packer(content).outline(outline)
+def pack(outline: Outline, content: Content) -> tuple[list[Any], list[int]]:
+    """The outline as lists of what `marshal` takes, and the numbers of the objects it names;
+    UnpackableError, see above."""
+    packer = _Packer(content)
+    return packer.outline(outline), sorted(packer.numbers)
 
 
-def unpack(fields: Any, described: Described, content: Content) -> Outline:
-    """The outline that was packed, for such arguments."""
-    return _Unpacker(content).outline(fields, described)
+def unpack(fields: Any, described: Described, known: Mapping[int, Any]) -> Outline:
+    """The outline that was packed, for such arguments; `known` are the objects it names."""
+    return _Unpacker(known).outline(fields, described)

@@ -24,6 +24,8 @@ from ..runtime.making import MAKING
 from . import (
     adapting,
     arguments,
+    callplan,
+    callwriter,
     fingerprint,
     interpret,
     native,
@@ -37,10 +39,8 @@ from . import (
     verification,
 )
 from .call import Call, Step, copied, copy_arrays, difference
-from .callplan import CallPlan, Fast, plan_call
 from .early import Early, look
 from .inspection import Inspection
-from .outline import Finish, Outline
 from .signature import ArraySpec, Described
 from .stages import STAGES
 
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .native import NativeProgram
+    from .outline import Finish, Outline
     from .product import Product
     from .restored import RestoredProgram
     from .trace import Traced
@@ -70,11 +71,12 @@ class Program(Inspection):
         self.name = step.name
         self._find_seconds = self._trace_seconds = 0.0
         self._early: Early | None = None
+        self._direct: callplan.Direct | None = None
+        self._unpacked: Callable[[], Outline] | None = None
         self.found = False
         """Whether its native code is of an earlier process."""
         if not early or not self._take_found(call):
             self._take_traced(call)
-        self.described = self.outline.described
 
     @cached_property
     def parameters(self) -> tuple[arguments.Parameter, ...]:
@@ -93,11 +95,11 @@ class Program(Inspection):
         if found is None:
             return False
         self._traced: Traced | None = None
-        self.outline: Outline
         self._key: str | None
         self._product: Product | None
-        self.outline, self.hidden, self._key = found.outline, found.hidden, found.key
+        self.described, self.hidden, self._key = found.described, found.hidden, found.key
         self._bundle, self._product = found.bundle, found.product
+        self._direct, self._unpacked = found.direct, found.outline
         self._early, self.found = None, True
         return True
 
@@ -114,7 +116,7 @@ class Program(Inspection):
                 name=self.name,
                 static_argnames=self._step.options.static_argnames,
             )
-        self.outline = self._traced
+        self.outline, self.described = self._traced, self._traced.described
         self._trace_seconds = time.perf_counter() - start
         start = time.perf_counter()
         self._key = fingerprint.program_key(self._traced.graph, self._step.options)
@@ -123,6 +125,11 @@ class Program(Inspection):
         self.found = self._product is not None
         if not self.found:
             self.graph()
+
+    @cached_property
+    def outline(self) -> Outline:
+        """The step as its caller knows it."""
+        return self.traced if self._unpacked is None else self._unpacked()
 
     @property
     def traced(self) -> Traced:
@@ -185,7 +192,9 @@ class Program(Inspection):
             graph = self.graph("planned")
             made = native.build(graph, options.run, keep=options.cache, key=self._key)
         if self._early is not None and self._key is not None:
-            self._early.leave(self.outline, self.hidden, self._key, made.bundle())
+            plan = self.call_plan()
+            direct = None if plan is None else plan.direct
+            self._early.leave(self.outline, self.hidden, self._key, direct, made.bundle())
         self._early = None  # it holds what the step reaches
         return made
 
@@ -300,7 +309,7 @@ class Program(Inspection):
     # --- the fast way of a call ----------------------------------------------------------
 
     @cached_property
-    def fast(self) -> Fast | None:
+    def fast(self) -> callplan.Fast | None:
         """A function of a call's arguments that runs the native step, or returns MISS, having done
         nothing, if they are not exactly this program's. None if every call needs care: one with
         `**kwargs`, or one that writes where an array is not contiguous."""
@@ -310,18 +319,21 @@ class Program(Inspection):
         adapt = adapting.adapter(self._step.signature, self.described, self.outline)
         return adapt and adapt(self._planned_call().bind(self.native.executable))
 
-    def call_plan(self) -> CallPlan | None:
+    def call_plan(self) -> callplan.CallPlan | None:
         """How `fast` does it, as data, where native code takes the arguments as they are given."""
         specs = self.described.specs
         strided = any(isinstance(s, ArraySpec) and not s.contiguous for s in specs)
         return None if strided or not self._step.plain else self._planned_call()
 
-    def _planned_call(self) -> CallPlan:
-        described, outline = self.described, self.outline
-        return plan_call(
-            self._step.parameters(tuple(map(str, described.treedef.keys))),
-            described.treedef.children,
-            described.specs,
+    def _planned_call(self) -> callplan.CallPlan:
+        described = self.described
+        names = tuple(map(str, described.treedef.keys))
+        taken = self._step.parameters(names), described.treedef.children, described.specs
+        if self._direct:
+            return callplan.plan_direct(*taken, self._direct)
+        outline = self.outline
+        return callwriter.plan_call(
+            *taken,
             outline.result_tree,
             limits=arguments.limits(outline.int_ranges) if outline.int_ranges else None,
             rebinds=outline.rebinds if outline.rebinds.slots else None,

@@ -247,9 +247,9 @@ modules = dict(sys.modules)
 assert not [n for n in modules if n.startswith(("numba", "llvmlite", "tapeless.passes."))]
 assert "tapeless.ir.graph" not in modules and "tapeless.compiler.tracing.recorder" not in modules
 late = [n for n, module in modules.items() if type(module).__name__ == "_Late"]
-unused = "adapting arguments checker codegen eager fingerprint interpret memory native"
-unused += " open_jacobians peaks pipeline profile reports retracing table trace tracing"
-unused += " verification zeros"
+unused = "adapting arguments callwriter checker codegen eager entry fingerprint interpret memory"
+unused += " native open_jacobians peaks pipeline profile replay reports retracing table trace"
+unused += " tracing verification zeros"
 unused = [*("tapeless.compiler." + n for n in unused.split()), "tapeless.ir.location"]
 unused += ["tapeless.runtime." + n for n in "elf engine functions".split()]
 assert sorted(late) == unused, late

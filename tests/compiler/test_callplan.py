@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from tapeless.compiler.callplan import plan_call
+from tapeless.compiler.callplan import plan_direct
+from tapeless.compiler.callwriter import plan_call
 from tapeless.compiler.outline import OUTPUT, ResultTree
 from tapeless.compiler.signature import describe
 from tapeless.compiler.tree import LEAF
@@ -133,6 +134,28 @@ def test_keys_do_not_enter_the_source():
 def test_limits_of_integers_are_kept():
     call = Call(X, 5, limits={1: (-128, 127)})
     assert [call.fast(X, n) is MISS for n in (-129, -128, 127, 128)] == [True, False, False, True]
+
+
+@pytest.mark.parametrize("result", [OUTPUT, None, (OUTPUT, OUTPUT)])
+def test_a_plan_without_a_function_is_made_again_of_less(result):
+    args = {"w": X, "b": [Y, 2]}, 0.5, np.float32(1)
+    call = Call(*args, result=ResultTree(*describe_result(result)), limits={2: (-128, 127)})
+    described = describe({f"p{k}": arg for k, arg in enumerate(args)})
+    taken = call.plan.parameters, described.treedef.children, described.specs
+    assert call.plan.direct is not None
+    assert plan_direct(*taken, call.plan.direct) == call.plan
+
+
+@pytest.mark.parametrize("args", [("train",), (Layer(X),), ({1: X},)])
+def test_a_plan_with_a_function_is_not_direct(args):
+    assert Call(*args).plan.direct is None
+    with pytest.raises(ValueError, match="more to it"):
+        plan_direct(Parameters(("p0",), 0, 1), *_taken(args[0]), ("only", {}))
+
+
+def _taken(arg):
+    described = describe({"p0": arg})
+    return described.treedef.children, described.specs
 
 
 def describe_result(result):
