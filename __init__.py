@@ -16,7 +16,7 @@ at every stage, `print(step.lower(p, x, y, 0.1).ir("autodiff"))`.
 
 from typing import TYPE_CHECKING
 
-from tapeless.ir import late
+from tapeless.ir import archive, late
 
 if TYPE_CHECKING:  # what `_HOMES` says, in the words of a type checker
     from tapeless import ir
@@ -49,6 +49,7 @@ _HOMES = {
     ".library": ("nn", "numpy", "optim", "random"),
 }
 __getattr__, __dir__ = late.names("tapeless", _HOMES)
+archive.use("tapeless")
 
 __all__ = [
     "BoundStep",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..ir import errors
 from ..ir.late import undisturbed
+from ..runtime import archiving
 from ..runtime.commit import commit, writes
 from ..runtime.executable import Prepare
 from ..runtime.making import MAKING
@@ -195,6 +196,7 @@ class Program(Inspection):
             plan = self.call_plan()
             direct = None if plan is None else plan.direct
             self._early.leave(self.outline, self.hidden, self._key, direct, made.bundle())
+            archiving.leave(__name__.partition(".")[0], __package__ + ".restored")
         self._early = None  # it holds what the step reaches
         return made
 

@@ -108,6 +108,13 @@ def modules(package: str, *names: str) -> None:
         setattr(sys.modules[package], name, module)
 
 
+def execute(name: str) -> None:
+    """Import a module, at once even if it is late."""
+    module = importlib.import_module(name)
+    if "__late__" in vars(module):
+        vars(module)["__late__"].load(module)
+
+
 def standard(name: str) -> Any:
     """A module of the standard library, imported when one of its attributes is first used."""
     return _Standard(name)

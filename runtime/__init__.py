@@ -6,5 +6,13 @@ Only this package imports llvmlite, when something is compiled, and numba, when 
 from ..ir import late
 
 late.modules(
-    __name__, "blas", "blas_threads", "elf", "engine", "functions", "matrix", "poison"
+    __name__,
+    "archiving",
+    "blas",
+    "blas_threads",
+    "elf",
+    "engine",
+    "functions",
+    "matrix",
+    "poison",
 )  # a step from the cache does without

@@ -18,11 +18,11 @@ import time
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from ..ir.archive import STATE
 from ..ir.record import dataclass
 
 if TYPE_CHECKING:
@@ -41,10 +41,9 @@ _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _FOLDERS: Final = ("ir", "passes", "runtime", "compiler", "library")
 _TRACED: Final = ("library/", "compiler/tracing/")
 """What shows in the traced graph."""
-_STATE: Final = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 _OWN: Final = "_sha2" if sys.version_info >= (3, 12) else "_sha256"
 """Python's own SHA-256."""
-_SETTLED: Final = 2_000_000_000
+SETTLED: Final = 2_000_000_000
 """Nanoseconds after which a file's times tell every further change."""
 _PROCESSOR_FIELDS = frozenset({
     "vendor_id", "cpu family", "model", "model name", "stepping", "flags",
@@ -132,7 +131,7 @@ def sources(kept: Kept | None = None, package: str = _PACKAGE) -> Sources:
     """
     files = _files(package)
     newest = max((max(state[3:]) for _, state in files), default=0)
-    if kept is None or os.name != "posix" or newest > time.time_ns() - _SETTLED:
+    if kept is None or os.name != "posix" or newest > time.time_ns() - SETTLED:
         return _digests(package, files)
     paths, states = zip(*files, strict=True)
     key = digest("sources", package, "\n".join(paths), marshal.dumps(states, 2))
@@ -147,13 +146,13 @@ def sources(kept: Kept | None = None, package: str = _PACKAGE) -> Sources:
 
 def _files(package: str) -> list[File]:
     """The sources, in order. Of each the system is asked once: all of them take a millisecond."""
-    found = [("__init__.py", _STATE(os.stat(os.path.join(package, "__init__.py"))))]
+    found = [("__init__.py", STATE(os.stat(os.path.join(package, "__init__.py"))))]
     folders = [name for name in _FOLDERS if os.path.isdir(os.path.join(package, name))]
     for folder in folders:  # grows
         inside = os.path.join(package, folder, "")
         names = sorted(os.listdir(inside))
         sources = [name for name in names if name.endswith((".py", ".ll"))]
-        found += [(f"{folder}/{name}", _STATE(os.stat(inside + name))) for name in sources]
+        found += [(f"{folder}/{name}", STATE(os.stat(inside + name))) for name in sources]
         inner = [name for name in names if "." not in name and name != "__pycache__"]
         folders += [f"{folder}/{name}" for name in inner if os.path.isdir(inside + name)]
     return found

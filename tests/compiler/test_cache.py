@@ -190,8 +190,8 @@ def test_a_program_whose_code_is_of_another_form_is_put_together(
 ):
     store, entries = contents(tmp_path, monkeypatch)
     (whole,) = filter(is_program, entries.values())
-    names, asked, (key, outline, (manifest, _)) = marshal.loads(whole)
-    changed = [names, asked, [key, outline, [manifest, code]]]
+    names, asked, (*known, (manifest, _)) = marshal.loads(whole)
+    changed = [names, asked, [*known, [manifest, code]]]
     store.put(name_of(entries, whole), marshal.dumps(changed))
     assert run() == (cold, False, "")
 
@@ -251,7 +251,7 @@ unused = "adapting arguments callwriter checker codegen eager entry fingerprint 
 unused += " native open_jacobians peaks pipeline profile replay reports retracing table trace"
 unused += " tracing verification zeros"
 unused = [*("tapeless.compiler." + n for n in unused.split()), "tapeless.ir.location"]
-unused += ["tapeless.runtime." + n for n in "elf engine functions".split()]
+unused += ["tapeless.runtime." + n for n in "archiving elf engine functions".split()]
 assert sorted(late) == unused, late
 """
 

@@ -149,8 +149,9 @@ def test_a_plan_without_a_function_is_made_again_of_less(result):
 @pytest.mark.parametrize("args", [("train",), (Layer(X),), ({1: X},)])
 def test_a_plan_with_a_function_is_not_direct(args):
     assert Call(*args).plan.direct is None
+    arguments, specs = _taken(args[0])
     with pytest.raises(ValueError, match="more to it"):
-        plan_direct(Parameters(("p0",), 0, 1), *_taken(args[0]), ("only", {}))
+        plan_direct(Parameters(("p0",), 0, 1), arguments, specs, ("only", {}))
 
 
 def _taken(arg):

@@ -1,0 +1,155 @@
+"""The compiled Python of many modules of a package in one file, beside the files of each.
+
+    archive.use("tapeless")        in the `__init__.py` of the package
+
+To find and read one module in Python's way takes as long as to run it. So a process that compiles
+a step leaves what it loaded in `__pycache__` (`runtime/archiving.py`), and later ones take it from
+there: a finder of the package's folders knows where in the file a module lies. It gives only what
+belongs to the source as it is now, by the file's number, size and times, which says more than
+Python asks of its own files, and is as trusted as these are. Whatever is wrong, the module is
+imported as ever.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import sys
+from importlib.machinery import (
+    BYTECODE_SUFFIXES,
+    EXTENSION_SUFFIXES,
+    SOURCE_SUFFIXES,
+    ExtensionFileLoader,
+    FileFinder,
+    ModuleSpec,
+    SourceFileLoader,
+    SourcelessFileLoader,
+)
+from operator import attrgetter
+from types import CodeType
+from typing import Any, Final
+
+STATE: Final = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
+"""What tells a file's content, if it was not changed just now. The time of the last change of its
+status cannot be set."""
+MARK: Final = 16
+"""Bytes in front of the index and of each module, which no other archive has."""
+_LOADERS: Final = (
+    (ExtensionFileLoader, EXTENSION_SUFFIXES),
+    (SourceFileLoader, SOURCE_SUFFIXES),
+    (SourcelessFileLoader, BYTECODE_SUFFIXES),
+)
+DEFECTS: Final = (OSError, EOFError, ValueError, TypeError)
+"""What reading something else says."""
+
+Place = tuple[str, str, bool]
+"""The file of a module, that of its compiled Python, and whether it is a package."""
+Known = tuple[Place, tuple[int, ...]]
+"""Besides, the state of the former when the latter was made of it."""
+
+
+def path_of(package: str) -> str | None:
+    """The archive of a package; None if it was not imported from a file, or leaves none."""
+    spec = sys.modules[package].__spec__
+    if spec is None or type(spec.loader) is not SourceFileLoader or spec.cached is None:
+        return None
+    folder, name = os.path.split(spec.cached)
+    return os.path.join(folder, name.replace("__init__", "archive", 1))
+
+
+class Archive:
+    """One such file. ValueError, OSError and the like for a defective one."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        with open(path, "rb", buffering=0) as file:
+            self.mark, length = file.read(MARK), int.from_bytes(file.read(8), "little")
+            made_by, self.folders, self.entries = marshal.loads(file.read(length))
+        if made_by != sys.version:
+            raise ValueError("of another Python")
+        self.start = MARK + 8 + length
+
+    folders: list[str]
+    """Where the modules lie."""
+    entries: dict[str, tuple[int, int, int]]
+    """Where each lies behind the index, and how long what is known of it and its compiled Python
+    are. (One object more for each module would take as long as to import one.)"""
+
+    def known(self, name: str) -> Known | None:
+        """What is known of a module, if it is here."""
+        try:
+            place, head, _ = self.entries[name]
+            found: Known = marshal.loads(self._read(place, head))
+        except (KeyError, *DEFECTS):
+            return None
+        return found
+
+    def spec(self, name: str) -> ModuleSpec | None:
+        """How to import a module; None if it is not here as it is now."""
+        entry = self.entries.get(name)
+        if entry is None:
+            return None
+        place, head, length = entry
+        try:
+            content = memoryview(self._read(place, head + length))
+            (source, cached, is_package), state = marshal.loads(content[:head])
+            if STATE(os.stat(source)) != state:
+                return None
+            code = marshal.loads(content[head:])
+        except DEFECTS:
+            return None
+        spec = ModuleSpec(name, _Loader(name, source, code), origin=source, is_package=is_package)
+        spec.has_location, spec.cached = True, cached
+        if spec.submodule_search_locations is not None:
+            spec.submodule_search_locations.append(os.path.dirname(source))
+        return spec
+
+    def _read(self, place: int, length: int) -> bytes:
+        """ValueError if another archive has taken the place of this one."""
+        file = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            os.lseek(file, self.start + place, os.SEEK_SET)
+            content = os.read(file, MARK + length)
+        finally:
+            os.close(file)
+        if content[:MARK] != self.mark:
+            raise ValueError("of another archive")
+        return content[MARK:]
+
+
+class _Loader(SourceFileLoader):
+    """The loader of a module's file, which knows its compiled Python."""
+
+    def __init__(self, name: str, path: str, code: CodeType) -> None:
+        super().__init__(name, path)
+        self._code: CodeType | None = code
+
+    def get_code(self, fullname: str) -> Any:
+        """What was given; later whatever the file holds then."""
+        code, self._code = self._code, None
+        return super().get_code(fullname) if code is None else code
+
+
+class _Finder(FileFinder):
+    """Finds the modules of a folder, in the archive if they are there."""
+
+    def __init__(self, folder: str, archive: Archive) -> None:
+        super().__init__(folder, *_LOADERS)
+        self._archive = archive
+
+    def find_spec(self, fullname: str, target: Any = None) -> ModuleSpec | None:
+        """See `importlib.abc.PathEntryFinder`."""
+        return self._archive.spec(fullname) or super().find_spec(fullname, target)
+
+
+def use(package: str) -> None:
+    """Import a package's modules from its archive from now on, if it has one."""
+    path = path_of(package)
+    if path is None or not os.path.exists(path):
+        return
+    try:
+        archive = Archive(path)
+    except DEFECTS:
+        return
+    for folder in archive.folders:
+        sys.path_importer_cache[folder] = _Finder(folder, archive)

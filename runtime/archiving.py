@@ -1,0 +1,120 @@
+"""Leaves the compiled Python of what this process has loaded for later ones (`ir/archive.py`).
+
+archiving.leave("tapeless")
+"""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+import os
+import struct
+import sys
+import time
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import MAGIC_NUMBER
+from types import ModuleType
+from typing import Final
+
+from ..ir import archive, late
+from ..ir.archive import DEFECTS, MARK, STATE, Archive, Known, Place
+from .files import replace
+from .identity import SETTLED
+
+_HEADER: Final = struct.Struct("<4sIII")
+"""Of the compiled Python of a file: magic number, flags (0: known by the following), and the time
+and size of its source."""
+
+
+def leave(package: str, *others: str) -> None:
+    """Put what is loaded of a package into its archive, with what is there, and other modules that
+    later processes need, unless it is already. Where nothing can be written, or Python is told to
+    leave no such files, nothing is."""
+    path = None if sys.dont_write_bytecode else archive.path_of(package)
+    if path is None:
+        return
+    source = str(sys.modules[package].__file__)
+    found = _found(path, os.path.dirname(source))
+    read = [s.name for s in _specs(package) if type(s.loader) is SourceFileLoader]
+    if found is not None and all(_is_now(found.known(name)) for name in read):
+        return
+    for name in others:
+        late.execute(name)
+    places = {} if found is None else _places(found)
+    places |= {s.name: place for s in _specs(package) if (place := _place(s))}
+    with contextlib.suppress(OSError):
+        replace(path, _content(places))
+        os.chmod(path, os.stat(source).st_mode & 0o777 | 0o200)  # as Python does
+
+
+def _found(path: str, root: str) -> Archive | None:
+    """The archive that is there, if its modules are those of this folder."""
+    try:
+        found = Archive(path)
+    except DEFECTS:
+        return None
+    return found if all(folder.startswith(root) for folder in found.folders) else None
+
+
+def _places(found: Archive) -> dict[str, Place]:
+    """The files of the modules in an archive."""
+    return {name: known[0] for name in found.entries if (known := found.known(name))}
+
+
+def _specs(package: str) -> Iterator[ModuleSpec]:
+    """Of the modules that are loaded from files."""
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == package and type(module) is ModuleType:
+            spec = vars(module).get("__spec__")
+            if spec is not None and isinstance(spec.loader, SourceFileLoader):
+                yield spec
+
+
+def _place(spec: ModuleSpec) -> Place | None:
+    if spec.origin is None or spec.cached is None:
+        return None
+    return spec.origin, spec.cached, spec.submodule_search_locations is not None
+
+
+def _is_now(known: Known | None) -> bool:
+    """Whether the source is what it was."""
+    try:
+        return known is not None and bool(STATE(os.stat(known[0][0])) == known[1])
+    except OSError:
+        return False
+
+
+def _content(places: dict[str, Place]) -> bytes:
+    """The archive of modules with these files."""
+    mark, parts, entries, at = os.urandom(MARK), [], {}, 0
+    folders: dict[str, None] = {}
+    for name, place in places.items():
+        found = _compiled(*place[:2])
+        if found is not None:
+            state, code = found
+            head = marshal.dumps((place, state))
+            folders[os.path.dirname(place[0])] = None
+            entries[name] = at, len(head), len(code)
+            parts += [mark, head, code]
+            at += MARK + len(head) + len(code)
+    index = marshal.dumps((sys.version, list(folders), entries))
+    return b"".join([mark, len(index).to_bytes(8, "little"), index, *parts])
+
+
+def _compiled(source: str, cached: str) -> tuple[tuple[int, ...], bytes] | None:
+    """The state of a source, and its compiled Python as Python left it; None where it did not, or
+    it is known by something else than the time, or the source was changed just now."""
+    try:
+        status = os.stat(source)
+        with open(cached, "rb", buffering=0) as file:
+            content = file.read()
+    except OSError:
+        return None
+    seconds, size = int(status.st_mtime) % 2**32, status.st_size % 2**32
+    state = STATE(status)
+    if content[: _HEADER.size] != _HEADER.pack(MAGIC_NUMBER, 0, seconds, size):
+        return None
+    if max(state[3:]) > time.time_ns() - SETTLED:
+        return None
+    return state, content[_HEADER.size :]
