@@ -3,8 +3,8 @@
 Two kinds of programs, each compiled in a fresh process with an empty cache after a small warm-up:
 `layers` is a training step of a tanh network, whose layers share their kernels; `mixed` a chain of
 elementwise functions, sums of rows and maxima in random order, in which no two kernels are alike.
-Figures are wall time, in which several threads compile; *processor* is the time of all threads, in
-which other processes matter little.
+Figures are wall time, in which several processes compile; *processor* is the processor time where
+one does it all, in which others matter little.
 """
 
 from __future__ import annotations
@@ -62,18 +62,19 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def row(name: str, size: int) -> list[str]:
     """The cells of one program."""
-    ours, numba = (compiled(name, size, engine) for engine in ("direct", "numba"))
+    ours, numba = (compiled(name, size, TAPELESS_ENGINE=engine) for engine in ("direct", "numba"))
+    alone = compiled(name, size, TAPELESS_ENGINE="direct", TAPELESS_PROCESSES="0")
     phases = [sum(ours["phases"].get(part, 0.0) for part in parts) for parts in COLUMNS.values()]
     facts = [str(ours[fact]) for fact in ("ops", "kernels", "calls")]
-    times = (*phases, ours["all"], ours["processor"], numba["all"])
+    times = (*phases, ours["all"], alone["processor"], numba["all"])
     return [f"`{name}`", *facts, *(f"{1e3 * seconds:.0f}" for seconds in times)]
 
 
-def compiled(name: str, size: int, engine: str) -> dict[str, Any]:
+def compiled(name: str, size: int, **variables: str) -> dict[str, Any]:
     """What a fresh process measures."""
     command = [sys.executable, "-m", "benchmarks.compiling", str(size), "--child", name]
     with tempfile.TemporaryDirectory() as cache:
-        environment = os.environ | {"TAPELESS_ENGINE": engine, "TAPELESS_CACHE": cache}
+        environment = os.environ | {"TAPELESS_CACHE": cache} | variables
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found

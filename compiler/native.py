@@ -14,6 +14,7 @@ from ..runtime.bundle import bundled
 from ..runtime.callpath_native import native_ahead
 from ..runtime.clock import Clock
 from ..runtime.executable import Executable, Prepare
+from ..runtime.loading import begin
 from ..runtime.modes import DEFAULTS, RunOptions
 from ..runtime.module import NativeModule, load_source
 from ..runtime.pool import pool_ahead, thread_count
@@ -80,7 +81,7 @@ def is_planned(graph: Graph) -> bool:
 
 
 def build_ahead(*, keep: bool = True) -> None:
-    """Say that a step is going to be compiled: other threads may begin with what all steps share,
+    """Say that a step is going to be compiled: other processes may begin with what all steps share,
     if nothing was compiled here before."""
     store = open_store() if keep else None
     if native_ahead(store) and thread_count() > 1:
@@ -98,6 +99,7 @@ def build(
     memory plan cannot be proved sound; ValueError if `TAPELESS_THREADS` is asked and no count.
     """
     thread_count(options.threads)  # whether or not this step has a use for several
+    begin()
     clock = Clock()
     if not is_planned(graph):
         graph = memory.plan_memory(graph)

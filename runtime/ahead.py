@@ -1,177 +1,192 @@
-"""Object code that is going to be asked for, made by other threads meanwhile.
+"""Object code that is going to be asked for, made by other processes meanwhile.
 
+    begin()                               something is going to be compiled
     ahead(text, "optimised")              it may be made from now on
-    image = made(text, "optimised")       made already, made now, or waited for
+    image = made(text, "optimised")       made already, or waited for
 
-Which thread makes it changes no bit of it. There are as many threads as cores, the caller's among
-them: none is started on one core, or with `TAPELESS_THREADS=1`. They end when nothing is left.
+LLVM takes 90 MB, of which nothing can be given back: so it is used in processes that end when they
+have nothing to do (`runtime/workers.py`), as many as threads may work; `TAPELESS_PROCESSES` says
+another number. Where there are none (`TAPELESS_PROCESSES=0`, on Windows, where no program may be
+started) or one has ended unasked, this process does it, and makes the same.
 
-A fork waits until none of them is inside LLVM, whose locks would stay locked in the child. Ctrl-C
-does not stop them, but what they have not begun is left undone (`dropping`).
+All of this happens under the lock of `making`. Ctrl-C does not stop the processes, but what they
+have not begun is left undone (`dropping`). A forked child has processes of its own.
 """
 
 from __future__ import annotations
 
 import os
-from _thread import allocate_lock
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
-from .cores import wanted_threads
-from .making import MAKING, hold_while_forking
+from .cores import wanted_processes
+from .making import MAKING
+from .workers import EndedError, Job, Worker, wait_for
 
 if TYPE_CHECKING:
-    import threading
-
     from .loading import Form
 
 
-class Job:
-    """Object code to be made once, by whoever begins first."""
-
-    def __init__(self, text: str, form: Form) -> None:
-        self._text, self._form = text, form
-        self._begun, self._making = allocate_lock(), allocate_lock()
-        self._making.acquire()
-        self._image = b""
-        self._error: BaseException | None = None
-
-    def run(self) -> None:
-        """Make it, unless another thread has begun to."""
-        if not self._begun.acquire(blocking=False):
-            return
-        try:
-            from .link import object_code  # lazily: llvmlite
-
-            self._image = object_code(self._text, self._form)
-        except BaseException as error:  # it is raised where the code is asked for
-            self._error = error
-        finally:
-            self._making.release()
-
-    def is_done(self) -> bool:
-        return not self._making.locked()
-
-    def result(self) -> bytes:
-        """What was made, when it is; or raises what making it raised."""
-        with self._making:
-            if self._error is not None:
-                raise self._error
-            return self._image
-
-
-def _threads() -> int:
-    """Those that may compile: one where the variable is no count, which concerns only steps that
-    ask it, and is their error."""
-    try:
-        return wanted_threads()
-    except ValueError:
-        return 1
-
-
 class Crew:
-    """The threads, and what they have to do. `busy` are locks, one per thread, each held while its
-    thread is at work."""
+    """The processes, and what they have to do: `jobs` that will be asked for, and those `left` that
+    none of them has yet."""
 
     def __init__(self) -> None:
-        self._jobs: dict[tuple[str, Form], Job] = {}
-        self._left: deque[Job] = deque()
-        self._busy: list[threading.Lock] = []
-        self._held: list[threading.Lock] = []
-        self._entered = 0
+        self.jobs: dict[tuple[str, Form], Job] = {}
+        self.left: deque[Job] = deque()
+        self.workers: list[Worker] = []
+        self.features: str | None = None
+        self.works = True
 
-    def add(self, text: str, form: Form) -> None:
-        threads = _threads()
-        if (text, form) in self._jobs or threads == 1:
-            return
-        self._jobs[text, form] = job = Job(text, form)
-        self._left.append(job)
-        if len(self._busy) < min(threads - 1, len(self._left)):
-            lock = allocate_lock()
-            self._busy.append(lock)
-            # lazily: llvmlite. Here, since threads that both import hinder each other.
-            import threading
-
-            from . import link  # noqa: F401
-
-            try:
-                threading.Thread(target=self._work, args=(lock,), name="tapeless compiler").start()
-            except RuntimeError:  # no more threads here: the caller does it all
-                self._busy.remove(lock)
-
-    def _work(self, busy: threading.Lock) -> None:
-        left = True
-        while left:
-            with busy:
-                left = self._next()
-        self._busy.remove(busy)
-
-    def _next(self) -> bool:
-        """Do what comes next, if anything is left."""
-        try:
-            self._left.popleft().run()
-        except IndexError:
+    def begin(self) -> bool:
+        """Start a process if there is none; whether there is one then."""
+        if not wanted_processes():
             return False
-        return True
+        self._exchange()  # one that has left is noticed
+        if not self.workers:
+            self._start()
+        return bool(self.workers)
+
+    def add(self, text: str, form: Form) -> Job:
+        """A job that is asked for later, which a process may begin, or nobody can."""
+        if (text, form) in self.jobs:
+            return self.jobs[text, form]
+        job = Job(text, form)
+        job.lost = not self.begin()
+        if not job.lost:
+            self.jobs[text, form] = job
+            self.left.append(job)
+            self._exchange()
+        return job
 
     def made(self, text: str, form: Form) -> bytes:
-        job = self._jobs.pop((text, form), None) or Job(text, form)
-        job.run()
-        while not job.is_done() and self._next():
-            pass
-        return job.result()
+        """The object code of a text. RuntimeError if LLVM refuses it."""
+        job = self.add(text, form)
+        try:
+            while not job.is_over():
+                self._exchange(waits=True)
+        finally:
+            self.jobs.pop((text, form), None)
+        if job.error is not None:
+            raise RuntimeError(job.error)
+        if job.image is not None:
+            return job.image
+        from .link import object_code  # lazily: llvmlite
+
+        return object_code(text, form)
+
+    def host_features(self) -> str | None:
+        """The processor's features as a process says them; None where there is none."""
+        while self.features is None and self.begin():
+            self._exchange(waits=True)
+        return self.features
 
     def drop(self) -> None:
         """Leave undone what has not begun."""
-        self._left.clear()
-        self._jobs.clear()
+        self.left.clear()
+        self.jobs.clear()
 
-    def __enter__(self) -> None:
-        """Wait until no thread is at work, and let none begin. Several hooks of a fork enter."""
+    def _exchange(self, *, waits: bool = False) -> None:
+        """Hand out jobs, and take what was made."""
+        self._hand_out()
+        if waits and self.workers:
+            wait_for(self.workers)
+        for worker in tuple(self.workers):
+            try:
+                worker.exchange()
+                self.features = self.features or worker.features
+            except EndedError:
+                self._bury(worker)
+
+    def _hand_out(self) -> None:
+        """Give every process a job, then a second one, so that none waits for this process."""
+        self._give(1)
+        while self.left and self.works and len(self.workers) < wanted_processes():
+            self._start()
+            self._give(1)
+        self._give(2)
+        if not self.workers:
+            while self.left:
+                self.left[0].lost = True
+                self.left.popleft()
+
+    def _give(self, depth: int) -> None:
+        """A job that is interrupted here may be handed out twice, but is not lost."""
+        for worker in tuple(self.workers):
+            if self.left and len(worker.jobs) < depth:
+                try:
+                    worker.send(self.left[0])
+                    self.left.popleft()
+                except EndedError:
+                    self._bury(worker)
+
+    def _start(self) -> None:
+        """One more process, unless that does not work here."""
         try:
-            for lock in () if self._entered else tuple(self._busy):
-                lock.acquire()
-                self._held.append(lock)
-        except BaseException:
-            self._release()
-            raise
-        self._entered += 1
+            if self.works:
+                self.workers.append(Worker())
+        except OSError:
+            self.works = False
 
-    def __exit__(self, *exception: object) -> None:
-        self._entered -= 1
-        if not self._entered:
-            self._release()
+    def _bury(self, worker: Worker) -> None:
+        """What one that has left had to do is done by others. One that ended unasked was the last:
+        nobody knows why it did."""
+        if worker.has_left:
+            self.left.extendleft(reversed(worker.jobs))
+        else:
+            self.works = False
+            for job in worker.jobs:
+                job.lost = True
+        self.workers.remove(worker)
+        worker.close()
 
-    def _release(self) -> None:
-        while self._held:
-            self._held.pop().release()
-
-    def forget_threads(self) -> None:
-        """In a forked child there are none."""
-        self._busy.clear()
+    def forget(self) -> None:
+        """In a forked child: the processes are the parent's, what they were to do is to be done."""
+        for worker in self.workers:
+            self.left.extend(worker.jobs)
+            worker.forget()
+        self.workers.clear()
 
 
 @cache
 def crew() -> Crew:
     """That of this process."""
     made = Crew()
-    hold_while_forking(MAKING, made)
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=made.forget_threads)
+        os.register_at_fork(after_in_child=made.forget)
     return made
+
+
+def begin() -> None:
+    """Say that something is going to be compiled."""
+    with MAKING:
+        crew().begin()
 
 
 def ahead(text: str, form: Form) -> None:
     """Say that the object code of a text will be asked for."""
-    crew().add(text, form)
+    with MAKING:
+        crew().add(text, form)
 
 
 def made(text: str, form: Form) -> bytes:
     """The object code of a text. RuntimeError if LLVM refuses it."""
-    return crew().made(text, form)
+    with MAKING:
+        return crew().made(text, form)
+
+
+def host_features() -> Mapping[str, bool]:
+    """The features of this processor, in LLVM's names."""
+    with MAKING:
+        found = crew().host_features()
+    if found is None:
+        from . import host  # lazily: llvmlite
+
+        return host.host_features()
+    return {name[1:]: name[0] == "+" for name in found.split(",") if name}
 
 
 @contextmanager

@@ -195,8 +195,8 @@ def _read(name: str) -> str:
 
 
 def native_ahead(store: Store | None) -> bool:
-    """Say that `native_form` will be called: another thread may compile the functions. Whether they
-    are to be compiled: they were not before, and may work here."""
+    """Say that `native_form` will be called: another process may compile the functions. Whether
+    they are to be compiled: they were not before, and may work here."""
     if _methods.cache_info().currsize or is_assembled(_text(), store) or not _layout_is_known():
         return False
     assemble_ahead(_text(), store)

@@ -110,7 +110,7 @@ class _Making:
         }
 
     def _lowered(self, new: Mapping[str, KernelSpec], clock: Clock) -> dict[str, Lowered]:
-        """Kernels as LLVM text, by symbol, which other threads may compile from now on."""
+        """Kernels as LLVM text, by symbol, which other processes may compile from now on."""
         texts: dict[str, Lowered] = {}
         for symbol, spec in new.items():
             texts[symbol] = lowered(symbol, self.functions[spec.name], spec, self.path)

@@ -49,7 +49,7 @@ def shared_name(word: str) -> str:
 
 
 def functions_ahead(words: Iterable[str], store: Store | None) -> None:
-    """Say that they will be exported: other threads may begin to make them."""
+    """Say that they will be exported: other processes may begin to make them."""
     from .ahead import ahead  # lazily: see below
 
     for word in words:

@@ -22,7 +22,8 @@ def prepare() -> None:
     llvm.initialize_native_asmprinter()
 
 
-def new_machine(level: int = 3) -> Any:
+@cache
+def target_machine(level: int = 3) -> Any:
     """A target machine; what it emits, with so much care, may be loaded anywhere."""
     prepare()
     target = llvm.Target.from_default_triple()
@@ -33,20 +34,15 @@ def new_machine(level: int = 3) -> Any:
 
 
 @cache
-def target_machine(level: int = 3) -> Any:
-    """The one that is used under llvmlite's lock."""
-    return new_machine(level)
-
-
-@cache
 def target_head() -> str:
     """The start of a text that is to be optimised: sizes and alignments on this machine."""
     machine = target_machine()
     return f'target triple = "{machine.triple}"\ntarget datalayout = "{machine.target_data}"\n'
 
 
-def new_tuning() -> Any:
+@cache
+def tuning() -> Any:
     """What LLVM's passes are to do: vectorise loops, but not straight code."""
-    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
-    tuning.loop_vectorization, tuning.slp_vectorization = True, False
-    return tuning
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_vectorization, options.slp_vectorization = True, False
+    return options

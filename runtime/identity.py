@@ -178,10 +178,10 @@ def _content(path: str) -> bytes:
 
 def _version_file(name: str) -> str:
     """The digest of a package's version file, which names the version and the commit."""
-    return digest(_content(os.path.join(_folder_of(name), "_version.py")))
+    return digest(_content(os.path.join(folder_of(name), "_version.py")))
 
 
-def _folder_of(name: str) -> str:
+def folder_of(name: str) -> str:
     """Where a package is that need not be imported."""
     for entry in sys.path:
         folder = os.path.join(entry or os.getcwd(), name)

@@ -147,8 +147,8 @@ def lowered(symbol: str, function: ast.FunctionDef, spec: KernelSpec, path: str)
         from .numba_kernels import lower_by_numba  # lazily: numba
 
         return lower_by_numba(function, spec, symbol, path)
-    from .host import host_features  # lazily: llvmlite
-    from .lowering import lower  # lazily: a cached program does without
+    from .ahead import host_features  # lazily: a cached program does without
+    from .lowering import lower
     from .vector_text import registers
 
     return lower(function, spec.kinds, symbol, registers(host_features()))

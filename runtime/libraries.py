@@ -42,7 +42,7 @@ def shared_name(name: str) -> str:
 
 
 def library_ahead(name: str, store: Store | None) -> None:
-    """Say that it will be exported: another thread may begin to make it."""
+    """Say that it will be exported: another process may begin to make it."""
     from .ahead import ahead  # lazily: see above
 
     if store is None or not store.has(store.key(*_parts(name))):
@@ -54,7 +54,7 @@ def _parts(name: str) -> tuple[str, ...]:
 
 
 def _text(name: str) -> str:
-    from .host import host_features
+    from .ahead import host_features  # lazily: see above
     from .indirect import indirect_text  # lazily: see above
     from .sort_routines import sort_text
     from .vector_text import registers

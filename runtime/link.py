@@ -18,9 +18,7 @@ from typing import Any, Final
 from llvmlite import binding as llvm
 from llvmlite.binding import ffi
 
-from . import isolated
-from .ahead import crew
-from .host import new_tuning, prepare, target_head, target_machine
+from .host import prepare, target_head, target_machine, tuning
 from .loading import Form, Linked, assemble, link
 from .making import MAKING, hold_while_forking
 
@@ -40,7 +38,7 @@ __all__ = [
 
 LLVM_LOCK: Final = ffi.lib._lock
 
-hold_while_forking(MAKING, crew(), LLVM_LOCK)
+hold_while_forking(MAKING, LLVM_LOCK)
 
 
 @cache
@@ -72,10 +70,6 @@ def link_by_llvm(
 
 def object_code(text: str, form: Form = "loops") -> bytes:
     """The object code of LLVM text. RuntimeError if LLVM refuses it."""
-    whole = target_head() + text if form == "optimised" else text
-    image = isolated.object_code(whole, form)
-    if image is not None:
-        return image
     module = optimised(text) if form == "optimised" else parsed(text)
     return bytes(target_machine(0 if form == "straight" else 3).emit_object(module))
 
@@ -84,7 +78,7 @@ def optimised(text: str) -> Any:
     """The module of LLVM text after LLVM's passes. At last, what vectorised loops call becomes part
     of them if it says so."""
     module = parsed(target_head() + text)
-    builder = llvm.create_pass_builder(target_machine(), new_tuning())
+    builder = llvm.create_pass_builder(target_machine(), tuning())
     passes = builder.getModulePassManager()
     passes.add_always_inliner_pass()
     passes.run(module, builder)

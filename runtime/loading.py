@@ -100,11 +100,18 @@ def assemble(text: str, store: Store | None, form: Form = "loops") -> bytes:
 
 
 def assemble_ahead(text: str, store: Store | None, form: Form = "loops") -> None:
-    """Say that `assemble` will be called: another thread may begin."""
+    """Say that `assemble` will be called: another process may begin."""
     from .ahead import ahead  # lazily: see above
 
     if not is_assembled(text, store, form):
         ahead(text, form)
+
+
+def begin() -> None:
+    """Say that something is going to be compiled."""
+    from .ahead import begin  # lazily: see above
+
+    begin()
 
 
 def is_assembled(text: str, store: Store | None, form: Form = "loops") -> bool:

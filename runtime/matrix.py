@@ -143,7 +143,7 @@ def _images(
     choice = None if found is None else measured_choice(dtype, store)
 
     def make() -> bytes:
-        from .product_parts import host_parts  # lazily: llvmlite
+        from .product_parts import host_parts  # lazily: see above
         from .routines import routine_images
 
         if products is None:

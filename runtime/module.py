@@ -43,7 +43,7 @@ class NativeModule:
 
     timings     seconds per phase: "find" the kernels ("cache" if some were stored), "lower" them
                 to LLVM text ("numba" if it does), "routines", "llvm", "store", "link". They are
-                the caller's, who compiles and waits beside other threads (`runtime/ahead.py`)
+                the caller's, who waits for other processes (`runtime/ahead.py`)
     origins     how many kernels were in "memory", came from the "cache", or were "compiled"
     """
 
@@ -143,8 +143,8 @@ def load(
 def load_ahead(
     text: str, kernels: Mapping[str, Kernel | Lowered], store: Store | None, clock: Clock
 ) -> None:
-    """Make what `load` will need of a driver with these kernels, by symbol, and some of that on
-    other threads, beside the kernels that are not compiled yet."""
+    """Make what `load` will need of a driver with these kernels, by symbol, and some of that in
+    other processes, beside the kernels that are not compiled yet."""
     table = kernel_table()
     new = [kernel for symbol, kernel in kernels.items() if table.address(symbol) is None]
     assemble_ahead(text, store, "straight")

@@ -18,9 +18,8 @@ from numba.core.cpu_options import FastMathOptions
 from numba.core.registry import cpu_target
 
 from ..ir.record import dataclass
-from .ahead import crew
+from .ahead import host_features
 from .builder import Builder, Value, llvm_type, module, quoted
-from .host import host_features
 from .intrinsics import numba_type, prepare, word_symbol
 from .kernel import VOCABULARY, KernelSpec
 from .link import LLVM_LOCK, merged
@@ -30,7 +29,7 @@ from .vector_text import registers
 from .vectors import shares_functions
 from .words import word
 
-hold_while_forking(MAKING, crew(), global_compiler_lock, LLVM_LOCK)
+hold_while_forking(MAKING, global_compiler_lock, LLVM_LOCK)
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,7 @@ def export_pool(store: Store | None) -> dict[str, int]:
 
 
 def pool_ahead(store: Store | None) -> None:
-    """Say that the pool will be exported: another thread may begin to make it."""
+    """Say that the pool will be exported: another process may begin to make it."""
     if has_pool() and not _exported():
         assemble_ahead(pool_text(platform.machine()), store)
 

@@ -78,14 +78,13 @@ def measure(dtype: str, products: Sequence[tuple[int, ...]] = PRODUCTS) -> list[
     library = find()
     if library is None or sys.platform == "win32":
         return []
-    from .host import host_features  # lazily: llvmlite
-    from .link import object_code
+    from .ahead import host_features, made  # lazily: what was measured is read without
     from .loading import link
     from .products import products_text
     from .vector_text import registers
 
     symbol = f"tiles_gemm_{dtype}"
-    image = object_code(products_text(registers(host_features()), dtype))
+    image = made(products_text(registers(host_features()), dtype), "loops")
     linked = link([image], [symbol], {})
     return [_race(dtype, size, library, linked.addresses[symbol]) for size in products]
 

@@ -17,8 +17,8 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Final
 
+from .ahead import host_features
 from .blas import Blas, find, platform_functions
-from .host import host_features
 from .loading import Form, Linked, assemble, assemble_ahead, link
 from .products import products_text
 from .routines import blas_symbol, has_panels, routines_text, tiled_work

@@ -5,7 +5,7 @@
 Threads of the pool share a product in panels (`runtime/panels.py`), unless it is in a chunk; where
 there is no pool, a large product uses the BLAS's own threads (`runtime/blas.py`). Without a BLAS
 tiles make everything.
-`runtime/matrix.py` loads the functions. Importing this module imports llvmlite.
+`runtime/matrix.py` loads the functions.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from .ahead import host_features, made
 from .blas import THREADED_WORK, Blas
-from .host import host_features
 from .kernel import routine_symbol
-from .link import object_code
 from .matvec import GEMV
 from .panels import panels_text
 from .pool import has_pool
@@ -52,7 +51,7 @@ def routine_images(dtype: str, blas: Blas | None, choice: int | None = None) -> 
     tiled = tiled_work(machine, blas, choice, paneled=paneled)
     texts = [products_text(machine, dtype)] if tiled else []
     texts.append(routines_text(Target(machine, dtype), blas, tiled, paneled=paneled))
-    return [object_code(text) for text in texts]
+    return [made(text, "loops") for text in texts]
 
 
 def has_panels(blas: Blas | None) -> bool:

@@ -91,10 +91,21 @@ program.zeros(), program.cost(), program.memory(), program.timings()
 tl.check_grads(lambda w: np.sum(w * w), (w,))
 assert not any(name in sys.modules for name in heavy), "tracing"
 step(w)
-assert "llvmlite" in sys.modules and "numba" not in sys.modules
+from tapeless.runtime.ahead import crew
+from tapeless.runtime.image import is_suited
+assert "numba" not in sys.modules
+assert ("llvmlite" in sys.modules) is not (is_suited() and crew().works), "compiling"
+program.asm()
+assert "llvmlite" in sys.modules
 """
 
 
-def test_only_compiling_loads_llvmlite_and_nothing_numba(python, monkeypatch):
+def test_no_step_loads_numba_and_compiling_llvmlite_only_where_processes_cannot(
+    python, monkeypatch, tmp_path
+):
     monkeypatch.setenv("TAPELESS_ENGINE", "direct")
+    monkeypatch.setenv("TAPELESS_CACHE", str(tmp_path))
     python("-c", LIGHT)
+    monkeypatch.setenv("TAPELESS_CACHE", str(tmp_path / "other"))
+    monkeypatch.setenv("TAPELESS_PROCESSES", "0")
+    python("-c", LIGHT.replace("crew().works", "False"))
