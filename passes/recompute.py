@@ -12,8 +12,9 @@
                                                           } -> %g
 
 A value that only regions read leaves its own region no more when fewer bytes are written and read
-that way, none more are live, and it takes at most a few cheap operations per element from what is
-in memory anyway (or from something smaller, which is stored instead: a mask for what it selects).
+that way, none more are live but a few, and it takes at most a few cheap operations per element from
+what is in memory anyway (or from something smaller, which is stored instead: a mask for what it
+selects).
 The copies compute what the original did, so results do not change.
 """
 
@@ -36,6 +37,9 @@ from .fuse import fresh_body, is_kernel
 
 MAX_WORK: Final = 4
 """Operations per element that are worth one array less."""
+
+SLACK: Final = 16
+"""Part of a value's bytes that may be live in addition: means beside what they are of."""
 
 KINDS: Final = frozenset({"elementwise", "reduce", "fused"})
 
@@ -206,7 +210,7 @@ class _Recomputation:
         return readers if alone and value.type.size > 1 else []
 
     def _gain(self, region: _Region, value: Value, cut: _Cut, readers: list[_Region]) -> int:
-        """The bytes that are written and read no more; 0 if more would be live than now."""
+        """The bytes that are written and read no more; 0 if notably more would be live than now."""
         if not readers:
             return 0
         last = max(self.position[r.node] for r in readers)
@@ -222,7 +226,7 @@ class _Recomputation:
                 traffic -= size
             if outer is None or not self._alive(outer, last):
                 live -= size
-        return traffic if live >= 0 else 0
+        return traffic if -live * SLACK <= value.type.nbytes else 0
 
     def _alive(self, value: Value, position: int) -> bool:
         """Whether a value of the graph is in memory anyway when the node there runs."""

@@ -48,7 +48,7 @@ def rms_norm(
     axes = tuple(range(-len(shape), 0))
     eps = float(np.finfo(input.dtype).eps) if eps is None else eps
     square = np.mean(np.square(input), axis=axes, keepdims=True)
-    return _affine(input / np.sqrt(square + eps), weight, None)
+    return _affine(input * (1 / np.sqrt(square + eps)), weight, None)
 
 
 def group_norm(
@@ -113,15 +113,17 @@ def batch_norm(
             raise ShapeError(
                 f"batch_norm: training needs two numbers per channel, {input.shape} has {count}"
             )
-        mean, var = np.mean(input, axis=axes), np.var(input, axis=axes)
-        _track("batch_norm", running_mean, mean, momentum)
-        _track("batch_norm", running_var, var * (count / (count - 1)), momentum)
+        mean = np.mean(input, axis=axes, keepdims=True)
+        var = np.mean(np.square(input - mean), axis=axes, keepdims=True)
+        _track("batch_norm", running_mean, np.reshape(mean, -1), momentum)
+        unbiased = np.reshape(var, -1) * (count / (count - 1))
+        _track("batch_norm", running_var, unbiased, momentum)
     elif running_mean is None or running_var is None:
         raise ValueError("batch_norm needs running_mean and running_var unless training=True")
     else:
-        mean, var = running_mean, running_var
-    mean, var, weight, bias = _along_channels(input, mean, var, weight, bias)
-    return _affine((input - mean) / np.sqrt(var + eps), weight, bias)
+        mean, var = _along_channels(input, running_mean, running_var)
+    weight, bias = _along_channels(input, weight, bias)
+    return _affine((input - mean) * (1 / np.sqrt(var + eps)), weight, bias)
 
 
 def instance_norm(
@@ -165,7 +167,8 @@ def instance_norm(
 
 def _standardized(x: Array, axes: tuple[int, ...], eps: float) -> Array:
     centered = x - np.mean(x, axis=axes, keepdims=True)
-    return centered / np.sqrt(np.mean(np.square(centered), axis=axes, keepdims=True) + eps)
+    var = np.mean(np.square(centered), axis=axes, keepdims=True)
+    return centered * (1 / np.sqrt(var + eps))  # a division for each mean, not for each element
 
 
 def _affine(x: Array, weight: Array | None, bias: Array | None) -> Array:

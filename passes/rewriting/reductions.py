@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import reduce
+
+import numpy as np
 
 from ...ir.dotspec import canonical_spec, parse_spec
 from ...ir.graph import Value
@@ -86,6 +89,104 @@ def sum_of_negation(site: Site, x: Value, y: Value) -> Value | None:
     return site.b.neg(_reduce(site, x, site.node.attrs["axes"]))
 
 
+@rule(p.sum(p.mul(x, y, name="z")), p.sum(p.select(c, p.mul(x, y, name="z"), 0.0)))
+def sum_of_scaled(site: Site, z: Value, c: Value | None = None, **_: Value) -> Value | None:
+    """sum(x * k) = sum(x) * k for k that is the same along all axes that are summed, also under a
+    selection. Rounds differently; an infinite k meets sums that cancel."""
+    (value,), axes = site.operands, site.node.attrs["axes"]
+    factors = _factors(site, z)
+    alike = [k for k in factors if _is_alike(k, value, axes)]
+    rest = [k for k in factors if k not in alike]
+    once = site.used_once(z) and site.used_once(value)
+    if not (alike and 0 < len(rest) <= (2 if once else 1)):
+        return None
+    shapes = [v.shape for v in (*rest, *([] if c is None else [c]))]
+    if np.broadcast_shapes(*shapes) != value.shape:
+        return None
+    left = reduce(site.b.mul, rest)
+    if c is not None:
+        left = site.b.select(c, left, site.b.constant(0, left.type.dtype))
+    return reduce(site.b.mul, [_along_kept(site, k) for k in alike], site.b.sum(left, axes=axes))
+
+
+@rule(p.sum(p.select(c, x, 0.0)))
+def sum_of_selected(site: Site, c: Value, x: Value) -> Value | None:
+    """sum(select(c, x, 0)) = select(c, sum(x), 0) for c that is the same along all axes that are
+    summed"""
+    (value,) = site.operands
+    if x.shape != value.shape or not _is_alike(c, value, site.node.attrs["axes"]):
+        return None
+    total = site.b.sum(x, axes=site.node.attrs["axes"])
+    return site.b.select(_along_kept(site, c), total, site.b.constant(0, x.type.dtype))
+
+
+@rule(p.sum(p.sub(x, y, name="z")))
+def sum_around_mean(site: Site, x: Value, y: Value, z: Value) -> Value | None:
+    """sum(x - mean(x)) = sum(x) - sum(x), which is NaN where it was. Rounds differently: not at
+    all."""
+    axes = site.node.attrs["axes"]
+    mean = _unshaped(site, y)
+    scaled = site.producer(mean, "mul", "div")
+    if scaled is None or x.shape != z.shape or not _is_alike(y, z, axes):
+        return None
+    total, factor = scaled.operands
+    made, number = site.producer(total, "sum"), site.uniform(factor)
+    if made is None or made.operands != (x,) or made.attrs["axes"] != axes or number is None:
+        return None
+    count = x.type.size // max(site.result.type.size, 1)
+    dtype = x.type.dtype.type
+    if number != (dtype(1) / dtype(count) if scaled.op.name == "mul" else dtype(count)):
+        return None
+    return site.b.sub(total, total)
+
+
+@rule(p.sum(p.add(x, y, name="z")))
+def sum_of_scaled_terms(site: Site, x: Value, y: Value, z: Value) -> Value | None:
+    """sum(x * k + y * l) = sum(x * k) + sum(y * l) where `sum_of_scaled` takes k and l out. Rounds
+    differently."""
+    axes = site.node.attrs["axes"]
+    if not all(v.shape == z.shape and _is_scaled(site, v, axes) for v in (x, y)):
+        return None
+    return site.b.add(site.b.sum(x, axes=axes), site.b.sum(y, axes=axes))
+
+
+def _is_scaled(site: Site, value: Value, axes: Sequence[int]) -> bool:
+    """Whether a value is one factor times others that are the same along these axes."""
+    chosen = site.producer(value, "select")
+    if chosen is not None and site.uniform(chosen.operands[2]) == 0:
+        value = chosen.operands[1]
+    factors = _factors(site, value)
+    return len(factors) == 1 + sum(_is_alike(k, value, axes) for k in factors) > 1
+
+
+def _factors(site: Site, value: Value) -> list[Value]:
+    """What a product is the product of."""
+    node = site.producer(value, "mul")
+    return [value] if node is None else [f for v in node.operands for f in _factors(site, v)]
+
+
+def _is_alike(factor: Value, value: Value, axes: Sequence[int]) -> bool:
+    """Whether an operand of what makes `value` is the same along these axes."""
+    missing = value.type.rank - factor.type.rank
+    return all(a < missing or factor.shape[a - missing] == 1 for a in axes)
+
+
+def _along_kept(site: Site, factor: Value) -> Value:
+    """Such an operand beside the site's sum."""
+    missing = site.operands[0].type.rank - factor.type.rank
+    gone = {a - missing for a in site.node.attrs["axes"]}
+    shape = tuple(n for k, n in enumerate(factor.shape) if k not in gone)
+    return site.b.reshape(factor, shape=shape)
+
+
+def _unshaped(site: Site, value: Value) -> Value:
+    """What a value is a reshape of, by axes of extent 1."""
+    node = site.producer(value, "reshape")
+    if node is None or axis_map(node) is None:
+        return value
+    return _unshaped(site, node.operands[0])
+
+
 @rule(p.dot(p.neg(x, name="z"), y), p.dot(y, p.neg(x, name="z")))
 def dot_of_negation(site: Site, x: Value, y: Value, z: Value) -> Value | None:
     """dot(-x, y) = dot(x, -y) = -dot(x, y)"""
@@ -140,6 +241,10 @@ RULES: tuple[Rule, ...] = (
     reduce_of_broadcast,
     reduce_below_move,
     sum_of_negation,
+    sum_of_scaled,
+    sum_of_scaled_terms,
+    sum_of_selected,
+    sum_around_mean,
     sum_of_dot,
     dot_of_negation,
     dot_of_scaled,

@@ -238,7 +238,10 @@ def repaired(lowered: Lowered, graph: Graph, arguments: Arrays) -> Graph | None:
 
 
 SPREADING: Final[Mapping[str, Callable[[Any], Any]]] = {
-    **dict.fromkeys(("log_softmax_parts", "dot_of_scaled", "sum_of_dot", "reassociate"), np.isinf),
+    **dict.fromkeys(
+        ("log_softmax_parts", "dot_of_scaled", "sum_of_scaled", "sum_of_dot", "reassociate"),
+        np.isinf,
+    ),
     **dict.fromkeys(
         ("added_taps", "added_selected_taps", "added_outer_taps"), lambda x: ~np.isfinite(x)
     ),

@@ -84,6 +84,20 @@ def test_a_slope_is_computed_again_from_the_activation() -> None:
     assert recompute(after) is after
 
 
+def test_few_numbers_are_stored_instead_of_the_distances_from_them() -> None:
+    """A little more is in memory then: they, beside what the distances are computed from."""
+    before, after = swept("""f(%x:f32[32,8], %u:f32[8,8]) {
+      %z:f32[32,8] = matmul %x, %u
+      %s:f32[8] = sum %z [axes=(0)]
+      %m:f32[8] = tanh %s
+      %c:f32[32,8] = sub %z, %m
+      %h:f32[32,8] = tanh %c
+      %w:f32[32,8] = matmul %h, %u
+      %g:f32[32,8] = mul %c, %w
+    } -> %g""")
+    assert stored(after) == stored(before) - 4 * 32 * 8
+
+
 def test_masks_are_stored_instead_of_what_they_select() -> None:
     before, after = swept(RELU)
     kinds = [[v.type.dtype.kind for v in n.results] for n in after.nodes if n.op.name == "fused"]
