@@ -18,7 +18,7 @@ from typing import Final
 from ..ir.record import dataclass
 from .builder import BITS
 from .sort_networks import Keys
-from .vector_text import Registers, Target, Writer, parameters
+from .vector_text import Loop, Registers, Start, Target, Writer, parameters
 
 KEYS: Final = parameters("i %n, p %x, i %step, p %keys")
 VALUES: Final = parameters("i %n, p %keys, p %y, i %ystep")
@@ -124,32 +124,34 @@ def store(w: Writer, kind: str, x: str, place: str, lanes: int = 0) -> None:
     w.put(f"store {typed(kind, lanes)} {x}, ptr {place}, align {int(kind[1:]) // 8}")
 
 
-def passes(w: Writer, step: str) -> Iterator[tuple[str, int]]:
-    """Loops over n numbers: of vectors if they lie side by side, and one by one (0 lanes)."""
-    vectors = w.integer("and", "%n", -w.t.lanes)
+def passes(w: Writer, step: str, end: str = "%n", *starts: Start) -> Iterator[tuple[Loop, int]]:
+    """Loops over numbers: of vectors if they lie side by side, and one by one (0 lanes) over what
+    is left. Values that change go from the first loop to the second."""
+    vectors = w.integer("and", end, -w.t.lanes)
     whole = w.choose(w.compare(f"{step} == 1"), vectors, 0)
-    with w.loop("0", whole, w.t.lanes) as loop:
-        yield loop.index, w.t.lanes
-    with w.loop(whole, "%n", 1) as loop:
-        yield loop.index, 0
+    with w.loop("0", whole, w.t.lanes, *starts) as loop:
+        yield loop, w.t.lanes
+    kinds = (kind for kind, _ in starts)
+    with w.loop(whole, end, 1, *zip(kinds, loop.values, strict=True)) as loop:
+        yield loop, 0
 
 
 def keys_text(x: Numbers) -> str:
     """The definition of `keys`."""
     w = x.writer()
-    for index, lanes in passes(w, "%step"):
-        place = element(w, x.memory, "%x", w.integer("mul", index, "%step"))
+    for loop, lanes in passes(w, "%step"):
+        place = element(w, x.memory, "%x", w.integer("mul", loop.index, "%step"))
         key = x.key(w, load(w, x.memory, place, lanes), lanes)
-        store(w, x.keys.kind, key, element(w, x.keys.kind, "%keys", index), lanes)
+        store(w, x.keys.kind, key, element(w, x.keys.kind, "%keys", loop.index), lanes)
     return w.define("keys", KEYS)
 
 
 def values_text(x: Numbers) -> str:
     """The definition of `values`."""
     w = x.writer()
-    for index, lanes in passes(w, "%ystep"):
-        key = load(w, x.keys.kind, element(w, x.keys.kind, "%keys", index), lanes)
-        place = element(w, x.memory, "%y", w.integer("mul", index, "%ystep"))
+    for loop, lanes in passes(w, "%ystep"):
+        key = load(w, x.keys.kind, element(w, x.keys.kind, "%keys", loop.index), lanes)
+        place = element(w, x.memory, "%y", w.integer("mul", loop.index, "%ystep"))
         store(w, x.memory, x.value(w, key, lanes), place, lanes)
     return w.define("values", VALUES)
 

@@ -8,8 +8,19 @@ declare KEY @llvm.smax.KEY(KEY, KEY)
 
 ; n keys in order. `room` is as large as they are.
 define internal void @sort_keys(ptr %keys, i64 %n, ptr %room) #0 {
+  %few = icmp ule i64 %n, CAPACITY
+  br i1 %few, label %small, label %test
+small:
+  call void @small(ptr %keys, i64 %n)
+  ret void
+test:
+  %ordered = call i1 @ordered(ptr %keys, i64 %n)
+  br i1 %ordered, label %done, label %sort
+sort:
   %tries = call i64 @tries(i64 %n)
   call void @quick(ptr %keys, i64 %n, ptr %room, KEY LEAST, i64 %tries)
+  br label %done
+done:
   ret void
 }
 

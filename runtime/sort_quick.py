@@ -38,7 +38,8 @@ def quicksort_text(keys: Keys) -> str:
     }  # fmt: skip
     for name, number in numbers.items():
         text = text.replace(name, str(number))
-    return "\n".join([networks_text(keys), text, *_declarations(keys), _parted(keys)])
+    parts = networks_text(keys), text, *_declarations(keys), _parted(keys), _ordered(keys)
+    return "\n".join(parts)
 
 
 def _declarations(keys: Keys) -> Iterator[str]:
@@ -136,3 +137,44 @@ def _vectors(keys: Keys) -> tuple[str, str, str, str]:
     blocks = {"": lines, "vectors:\n": body, "vector:\n": inside, "over:\n": []}
     text = "".join(head + "".join(f"  {x}\n" for x in part) for head, part in blocks.items())
     return text, "%whole", "%l0", "over"
+
+
+def _ordered(keys: Keys) -> str:
+    """Whether n keys, at least as many as a vector and one, are in order: vectors of neighbours."""
+    lanes = keys.lanes
+    words = {"VECTOR": f"<{lanes} x {keys.kind}>", "BITS": f"<{lanes} x i1>", "MASK": f"i{lanes}"}
+    words |= {"KEY": keys.kind, "SIZE": str(keys.bits // 8), "LANES": str(lanes)}
+    text = _ORDERED
+    for name, word in words.items():
+        text = text.replace(name, word)
+    return text
+
+
+_ORDERED: Final = """
+define internal i1 @ordered(ptr %a, i64 %n) #0 {
+entry:
+  %last = sub i64 %n, LANES
+  %end = sub i64 %last, 1
+  br label %each
+each:
+  %i = phi i64 [ 0, %entry ], [ %i.next, %more ]
+  %j = add i64 %i, 1
+  %p = getelementptr KEY, ptr %a, i64 %i
+  %q = getelementptr KEY, ptr %a, i64 %j
+  %x = load VECTOR, ptr %p, align SIZE
+  %y = load VECTOR, ptr %q, align SIZE
+  %falls = icmp sgt VECTOR %x, %y
+  %bits = bitcast BITS %falls to MASK
+  %rises = icmp eq MASK %bits, 0
+  br i1 %rises, label %test, label %done
+test:
+  %over = icmp uge i64 %i, %end
+  br i1 %over, label %done, label %more
+more:
+  %step = add i64 %i, LANES
+  %i.next = call i64 @llvm.umin.i64(i64 %step, i64 %end)
+  br label %each
+done:
+  ret i1 %rises
+}
+"""

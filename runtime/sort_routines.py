@@ -3,16 +3,13 @@ generated code call.
 
     sorted_<t>, argsorted_<t>, keyed_<t>, selected_<t>      as in `runtime/kernel.py`
 
-Numbers become integers (`sort_keys.py`), which are sorted (`sort_quick.py`). Positions are sorted
-by packing them below their keys, into 64 bits, so that equals keep their order: 32 bits of each;
-or, of keys of 64 bits, as many as a position needs, and the others for the key less the least one.
-Where those do not suffice, keys lose their lowest bits; then runs of equals are packed once more,
-with the bits that were lost.
+Numbers become integers (`sort_keys.py`), which are sorted, or of which one is selected
+(`sort_quick.py`); `sort_positions.py` sorts positions.
 """
 
 from __future__ import annotations
 
-import os
+import re
 from typing import Final
 
 from .sort_keys import (
@@ -23,17 +20,18 @@ from .sort_keys import (
     element,
     keys_text,
     load,
+    passes,
     restore_text,
-    store,
+    typed,
     values_text,
 )
 from .sort_networks import Keys
+from .sort_positions import argsorted_text
 from .sort_quick import quicksort_text
 from .spec import routine_symbol
 from .vector_text import Registers, Writer, parameters
 
 SORTED: Final = parameters("i %n, p %x, i %step, p %y, i %ystep, o %scratch")
-ARGSORTED: Final = parameters("i %n, p %x, i %step, o %order, i %ystep, o %scratch")
 KEYED: Final = parameters("i %n, p %x, i %step, o %scratch")
 SELECTED: Final = parameters("i %n, i %low, i %k, p %x, i %step, o %y, o %scratch")
 
@@ -42,7 +40,7 @@ def sort_text(machine: Registers, routine: str, dtype: str) -> str:
     """The LLVM text that defines "sorted", "argsorted", or "selected" with "keyed", for a dtype."""
     x = Numbers(machine, dtype, zeros=routine == "sorted")
     keys = Keys(machine, "i64") if routine == "argsorted" else x.keys
-    parts = {"sorted": _sorted, "argsorted": _argsorted, "selected": _selected}[routine](x)
+    parts = {"sorted": _sorted, "argsorted": argsorted_text, "selected": _selected}[routine](x)
     bits = 8 * machine.bytes
     return "\n".join(
         [
@@ -60,7 +58,8 @@ def _sorted(x: Numbers) -> list[str]:
     with w.when(w.compare("%n == 0")):
         w.leave()
     w.call("keys", KEYS, "%n", "%x", "%step", "%scratch")
-    _sort(w, "%scratch", element(w, "i64", "%scratch", "%n"))
+    room = element(w, "i64", "%scratch", "%n")
+    w.put(f"call void @sort_keys(ptr %scratch, i64 %n, ptr {room})")
     w.call("values", VALUES, "%n", "%scratch", "%y", "%ystep")
     texts = [keys_text(x), values_text(x)]
     if x.is_float:
@@ -69,133 +68,85 @@ def _sorted(x: Numbers) -> list[str]:
     return [*texts, w.define(routine_symbol("sorted", x.dtype), SORTED, linkage="")]
 
 
-def _sort(w: Writer, keys: str, room: str, n: str = "%n") -> None:
-    w.put(f"call void @sort_keys(ptr {keys}, i64 {n}, ptr {room})")
-
-
-def _argsorted(x: Numbers) -> list[str]:
-    w = x.writer()
-    with w.when(w.compare("%n == 0")):
-        w.leave()
-    room = element(w, "i64", "%scratch", "%n")
-    if x.keys.bits == 32:
-        texts, mask = [], str(2**32 - 1)
-        _pack(w, x)
-        _sort(w, "%scratch", room)
-    else:
-        texts = [keys_text(x), _positions_text()]
-        keys = element(w, "i64", room, "%n")
-        w.call("keys", KEYS, "%n", "%x", "%step", keys)
-        parts = w.new(f"call {{ i64, i64, i64 }} @pack(i64 %n, ptr {keys}, ptr %scratch)")
-        places, dropped, least = (
-            w.new(f"extractvalue {{ i64, i64, i64 }} {parts}, {k}") for k in range(3)
-        )
-        _sort(w, "%scratch", room)
-        arguments = f"i64 {places}, i64 {dropped}, i64 {least}"
-        with w.when(w.compare(f"{dropped} != 0")):
-            w.put(f"call void @runs(i64 %n, ptr {keys}, ptr %scratch, ptr {room}, {arguments})")
-        mask = w.integer("sub", w.integer("shl", 1, places), 1)
-    with w.loop("0", "%n", 1) as loop:
-        packed = load(w, "i64", element(w, "i64", "%scratch", loop.index))
-        place = element(w, "i64", "%order", w.integer("mul", loop.index, "%ystep"))
-        store(w, "i64", w.integer("and", packed, mask), place)
-    return [*texts, w.define(routine_symbol("argsorted", x.dtype), ARGSORTED, linkage="")]
-
-
-def _positions_text() -> str:
-    with open(f"{os.path.dirname(__file__)}/sort_positions.ll") as file:
-        return file.read()
-
-
-def _pack(w: Writer, x: Numbers) -> None:
-    """Keys of 32 bits above their positions."""
-    with w.loop("0", "%n", 1) as loop:
-        place = element(w, x.memory, "%x", w.integer("mul", loop.index, "%step"))
-        key = x.key(w, load(w, x.memory, place), 0)
-        high = w.integer("shl", w.new(f"sext i32 {key} to i64"), 32)
-        target = element(w, "i64", "%scratch", loop.index)
-        store(w, "i64", w.integer("or", high, loop.index), target)
-
-
 def _selected(x: Numbers) -> list[str]:
     """The key is found among keys, then which of its equals it is, by counting those before it,
     then where that one is among the numbers."""
     w, kind = x.writer(), x.keys.kind
-    room = element(w, "i64", "%scratch", "%n")
-    part, left, k = (
-        element(w, kind, "%scratch", "%low"), *(w.integer("sub", y, "%low") for y in ("%n", "%k"))
-    )  # fmt: skip
+    room, part = element(w, "i64", "%scratch", "%n"), element(w, kind, "%scratch", "%low")
+    left, k = (w.integer("sub", count, "%low") for count in ("%n", "%k"))
     w.put(f"call void @select_key(ptr {part}, i64 {left}, ptr {room}, i64 {k})")
     key = load(w, kind, element(w, kind, "%scratch", "%k"))
-    before = w.new(f"call i64 @equals(i64 %k, ptr %scratch, {kind} {key})")
+    for loop, lanes in passes(w, "1", "%k", ("i64", "0")):
+        found = load(w, kind, element(w, kind, "%scratch", loop.index), lanes)
+        loop.nexts = [w.integer("add", loop.values[0], _equal(w, x, found, key, lanes))]
+    before = loop.values[0]
     w.put(f"call void @find(i64 %n, ptr %x, i64 %step, {kind} {key}, i64 {before}, ptr %y)")
     keyed = x.writer()
     keyed.call("keys", KEYS, *KEYED.names)
     return [
         keys_text(x),
-        _equals(x),
         _find(x),
+        "" if x.machine.masked else f"declare i{w.t.lanes} @llvm.ctpop.i{w.t.lanes}(i{w.t.lanes})",
         keyed.define(routine_symbol("keyed", x.dtype), KEYED, linkage=""),
         w.define(routine_symbol("selected", x.dtype), SELECTED, linkage=""),
     ]
 
 
-_COUNT: Final = parameters("i %n, p %x, i %step, p %keys")
-
-
-def _equals(x: Numbers) -> str:
-    """How many of n keys are equal to one."""
-    return _EQUALS.replace("KEY", x.keys.kind)
+def _equal(w: Writer, x: Numbers, keys: str, key: str, lanes: int) -> str:
+    """How many keys of a vector are this one, or whether a single one is."""
+    kind, count = typed(x.keys.kind, lanes), f"i{max(lanes, 1)}"
+    same = w.new(f"icmp eq {kind} {keys}, {w.splat(key, x.keys.kind) if lanes else key}")
+    if lanes:
+        bits = w.new(f"bitcast {typed('i1', lanes)} {same} to {count}")
+        same = w.new(f"call {count} @llvm.ctpop.{count}({count} {bits})")
+    return w.new(f"zext {count} {same} to i64")
 
 
 def _find(x: Numbers) -> str:
     """The position of a number with a key, behind so many others with it."""
-    w = x.writer()
-    place = element(w, x.memory, "%x", w.integer("mul", "%i", "%step"))
-    w.put(f"%same = icmp eq {x.keys.kind} {x.key(w, load(w, x.memory, place), 0)}, %key")
-    return _FIND.replace("BODY", "\n".join(w.lines)).replace("KEY", x.keys.kind)
+    text = _FIND
+    for name, lanes in (("VECTOR", x.keys.lanes), ("NUMBER", 0)):
+        w, index = x.writer(), f"%{name.lower()}"
+        place = element(w, x.memory, "%x", w.integer("mul", index, "%step"))
+        key = x.key(w, load(w, x.memory, place, lanes), lanes)
+        w.put(f"{index}.count = add i64 0, {_equal(w, x, key, '%key', lanes)}")
+        lines = (re.sub(r"%v(\d)", rf"{index}.\1", line) for line in w.lines)
+        text = text.replace(f"  {name}", "\n".join(lines))
+    return text.replace("KEY", x.keys.kind).replace("LANES", str(x.keys.lanes))
 
-
-_EQUALS: Final = """
-define internal i64 @equals(i64 %n, ptr %keys, KEY %key) #0 {
-entry:
-  br label %test
-test:
-  %i = phi i64 [ 0, %entry ], [ %i.next, %each ]
-  %count = phi i64 [ 0, %entry ], [ %count.next, %each ]
-  %more = icmp ult i64 %i, %n
-  br i1 %more, label %each, label %done
-each:
-  %place = getelementptr KEY, ptr %keys, i64 %i
-  %x = load KEY, ptr %place
-  %same = icmp eq KEY %x, %key
-  %one = zext i1 %same to i64
-  %count.next = add i64 %count, %one
-  %i.next = add i64 %i, 1
-  br label %test
-done:
-  ret i64 %count
-}
-"""
 
 _FIND: Final = """
 define internal void @find(i64 %n, ptr %x, i64 %step, KEY %key, i64 %before, ptr %y) #0 {
 entry:
-  br label %each
-each:
-  %i = phi i64 [ 0, %entry ], [ %i.next, %next ]
+  %dense = icmp eq i64 %step, 1
+  %vectors = and i64 %n, -LANES
+  %whole = select i1 %dense, i64 %vectors, i64 0
+  br label %test
+test:
+  %vector = phi i64 [ 0, %entry ], [ %vector.next, %next ]
   %left = phi i64 [ %before, %entry ], [ %left.next, %next ]
-BODY
-  %none = icmp eq i64 %left, 0
-  %found = and i1 %same, %none
-  br i1 %found, label %done, label %next
+  %more = icmp ult i64 %vector, %whole
+  br i1 %more, label %each, label %scan
+each:
+  VECTOR
+  %here = icmp ult i64 %left, %vector.count
+  br i1 %here, label %scan, label %next
 next:
-  %one = zext i1 %same to i64
-  %left.next = sub i64 %left, %one
-  %i.next = add i64 %i, 1
-  br label %each
+  %left.next = sub i64 %left, %vector.count
+  %vector.next = add i64 %vector, LANES
+  br label %test
+scan:
+  %number = phi i64 [ %vector, %test ], [ %vector, %each ], [ %number.next, %on ]
+  %rest = phi i64 [ %left, %test ], [ %left, %each ], [ %rest.next, %on ]
+  NUMBER
+  %found = icmp ult i64 %rest, %number.count
+  br i1 %found, label %done, label %on
+on:
+  %rest.next = sub i64 %rest, %number.count
+  %number.next = add i64 %number, 1
+  br label %scan
 done:
-  store i64 %i, ptr %y
+  store i64 %number, ptr %y
   ret void
 }
 """
