@@ -27,14 +27,20 @@ done:
 ; keys[k] is what it would be in order, no key before it is greater, and none behind it less.
 define internal void @select_key(ptr %keys, i64 %count, ptr %room, i64 %position) #0 {
 entry:
+  %short = icmp ule i64 %count, CAPACITY
+  br i1 %short, label %begin, label %test
+test:
+  %ordered = call i1 @ordered(ptr %keys, i64 %count)
+  br i1 %ordered, label %done, label %begin
+begin:
   %most = call i64 @tries(i64 %count)
   br label %again
 again:
-  %a = phi ptr [ %keys, %entry ], [ %a, %first ], [ %behind, %second ]
-  %n = phi i64 [ %count, %entry ], [ %m, %first ], [ %rest, %second ]
-  %k = phi i64 [ %position, %entry ], [ %k, %first ], [ %further, %second ]
-  %low = phi KEY [ LEAST, %entry ], [ %low, %first ], [ %bound, %second ]
-  %tries = phi i64 [ %most, %entry ], [ %fewer, %first ], [ %fewer, %second ]
+  %a = phi ptr [ %keys, %begin ], [ %a, %first ], [ %behind, %second ]
+  %n = phi i64 [ %count, %begin ], [ %m, %first ], [ %rest, %second ]
+  %k = phi i64 [ %position, %begin ], [ %k, %first ], [ %further, %second ]
+  %low = phi KEY [ LEAST, %begin ], [ %low, %first ], [ %bound, %second ]
+  %tries = phi i64 [ %most, %begin ], [ %fewer, %first ], [ %fewer, %second ]
   %few = icmp ule i64 %n, CAPACITY
   br i1 %few, label %small, label %large
 small:

@@ -123,7 +123,11 @@ OPS: Final[dict[str, Callable[..., Any]]] = {
     **{name: along(getattr(jnp, name)) for name in ("max", "min", "any", "all")},
     "argmax": jnp.argmax,
     "argmin": jnp.argmin,
+    "sort": lambda x, axis: jnp.sort(x, axis, stable=True),
     "argsort": lambda x, axis: jnp.argsort(x, axis, stable=True),
+    "argselect": lambda x, axis, kth: jnp.take(
+        jnp.argsort(x, axis, stable=True), np.array(kth, np.int64), axis
+    ),
     "searchsorted": lambda a, v, right: jnp.searchsorted(a, v, "right" if right else "left"),
     "cumsum": partial(cumsum, jnp),
     "solve": partial(solve, jnp),

@@ -127,7 +127,11 @@ OPS: Final[dict[str, Callable[..., Any]]] = {
     **{name: along(getattr(np, name)) for name in ("max", "min", "any", "all")},
     "argmax": np.argmax,
     "argmin": np.argmin,
+    "sort": lambda x, axis: np.sort(x, axis, kind="stable"),
     "argsort": lambda x, axis: np.argsort(x, axis, kind="stable"),
+    "argselect": lambda x, axis, kth: np.take(
+        np.argsort(x, axis, kind="stable"), np.array(kth, np.int64), axis
+    ),
     "searchsorted": lambda a, v, right: np.searchsorted(a, v, "right" if right else "left"),
     "cumsum": partial(cumsum, np),
     "solve": partial(solve, np),

@@ -25,8 +25,8 @@ MAX_WORK: Final = 200_000
 
 JUMPS: Final = frozenset({
     "sign", "floor", "ceil", "rint", "isnan", "isinf", "isfinite", "lt", "le", "gt", "ge", "eq",
-    "ne", "floor_divide", "remainder", "fmod", "copysign", "argmax", "argmin", "argsort", "cast",
-    "arctan2",
+    "ne", "floor_divide", "remainder", "fmod", "copysign", "argmax", "argmin", "argsort",
+    "argselect", "cast", "arctan2",
 })  # fmt: skip
 """Ops that make a large difference of a rounding error, or of the sign of a zero."""
 GUARDED: Final = {"log": 0.1, "sqrt": 0.1, "log1p": 0.1, "arccosh": 1.1, "cbrt": 0.1}

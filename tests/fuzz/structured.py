@@ -136,12 +136,16 @@ class Structured(Steps):
         return self.bounded(y)
 
     def order(self) -> Value:
-        """Sort along an axis, by the permutation and a gather, or the permutation itself."""
+        """Sort along an axis, by the permutation and a gather or not, and what stands where."""
         x = self.nonempty(exact=True, kinds="i")
+        axis, n = self.rng.randrange(x.type.rank), x.type.size
         if self.rng.random() < 0.5:
-            axis = self.rng.randrange(x.type.rank)
+            kth = tuple(k for k in range(x.shape[axis]) if self.rng.random() < 0.3)
             self.values.append(self.emit("argsort", x, axis=axis))
-        flat = self.emit("reshape", x, shape=(x.type.size,))
+            self.values.append(self.emit("argselect", x, axis=axis, kth=kth))
+        flat = self.emit("reshape", x, shape=(n,))
+        if self.rng.random() < 0.5:
+            return self.emit("sort", flat, axis=0)
         return self.emit("gather", flat, self.emit("argsort", flat, axis=0), axes=(0,))
 
     def search(self) -> Value:

@@ -179,7 +179,11 @@ OPS: Final[dict[str, Callable[..., Any]]] = {
     "all": along(torch.all),
     "argmax": lambda x, axis: torch.argmax(numbers(x), axis),
     "argmin": lambda x, axis: torch.argmin(numbers(x), axis),
+    "sort": lambda x, axis: torch.sort(x, dim=axis, stable=True).values,
     "argsort": lambda x, axis: torch.argsort(x, dim=axis, stable=True),
+    "argselect": lambda x, axis, kth: torch.argsort(x, dim=axis, stable=True).index_select(
+        axis, torch.tensor(kth, dtype=torch.int64)
+    ),
     "searchsorted": searchsorted,
     "cumsum": cumsum,
     "solve": solve,
