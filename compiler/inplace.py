@@ -32,7 +32,7 @@ def inplace_operands(
         target = node.operands[position]
         return (target,) if result is node.results[0] and node.operands.count(target) == 1 else ()
     if node.op.kind == "scan":
-        return node.operands
+        return node.operands if len(node.operands) == 1 else ()
     if node.op.kind not in NESTS:
         return ()
     body = node_body(graph, node)

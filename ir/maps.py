@@ -12,10 +12,11 @@ each taking a value whose *trailing* axes are the map's, all leading ones being 
     erase_at(axes)  the identity with zeros where the operands index
     roll(shift)     dst is src moved along the one axis, from its end to its beginning
     cumsum(reverse) running totals along the one axis
+    recurrence(a)   dst is the linear recurrence with weights a along one axis of src
     solve(A)        dst is A^-1 src, A's leading axes being equal in both
     solve_triangular(A)   the same for one triangle of A
 
-The last two depend on float operands, hence have a derivative of their own.
+The last three depend on float operands, hence have a derivative of their own.
 """
 
 from __future__ import annotations
@@ -162,6 +163,28 @@ def _cumsum_fits(attrs: Any, operands: Any, src: Extents, dst: Extents) -> bool:
     return src == dst and len(src) == 1 and attrs in ({}, {"reverse": True})
 
 
+def _recurrence(adjoint: bool) -> Emit:
+    def emit(b: Builder, v: Value, attrs: Any, operands: Any, src: Extents, dst: Extents) -> Value:
+        (weights,), batch = operands, v.type.rank - len(src)
+        turned = {**attrs, "axis": attrs["axis"] + batch, "reverse": attrs["reverse"] != adjoint}
+        return b.recurrence(b.broadcast(weights, shape=v.shape) if batch else weights, v, **turned)
+
+    return emit
+
+
+def _recurrence_fits(attrs: Any, operands: Any, src: Extents, dst: Extents) -> bool:
+    named = attrs.keys() == {"axis", "exclusive", "reverse"}
+    return named and src == dst and list(operands) == [src] and 0 <= attrs["axis"] < len(src)
+
+
+def _recurrence_partial(b: Builder, link: Map, axes: Axes) -> Term:
+    """A weight multiplies what has come to it, and goes on from there: one of the two ways leaves
+    it out."""
+    cut = tuple((name, True if name == "exclusive" else value) for name, value in link.attrs)
+    into, on = (link.attrs, cut) if dict(link.attrs)["reverse"] else (cut, link.attrs)
+    return Term(1.0, (replace(link, attrs=into, dst=axes.a), replace(link, attrs=on, src=axes.a)))
+
+
 def _slice_fits(attrs: Any, operands: Any, src: Extents, dst: Extents) -> bool:
     spec = attrs["spec"]
     inside = all(max(a, b) <= n for (a, b, _), n in zip(spec, src, strict=False))
@@ -232,6 +255,10 @@ MAPS: Mapping[str, MapRule] = {
         ),
         MapRule("roll", _roll, _unroll, _roll_fits),
         MapRule("cumsum", _cumsum, _uncumsum, _cumsum_fits),
+        MapRule(
+            "recurrence", _recurrence(False), _recurrence(True), _recurrence_fits,
+            _recurrence_partial,
+        ),
         *(
             MapRule(op, _inverse(op, False), _inverse(op, True), _inverse_fits, partial)
             for op, partial in (

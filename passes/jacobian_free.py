@@ -45,6 +45,7 @@ WHY = {
     "windows": "windows overlap",
     "roll": "what is moved past the end comes first",
     "cumsum": "every element depends on all before it",
+    "recurrence": "every element depends on all before it",
     "slice": "its part does not line up with that of another slice or reshape",
     "reshape": "the old axes and the new ones do not line up",
     "solve": "an inverse has no zeros",

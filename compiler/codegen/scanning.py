@@ -6,12 +6,13 @@
             for j in range(n1):
                 y0[w0 + j] = x0[w0 + j]
             for p in range(1, n2):
+                w1 = w0
                 w0 += a1                                      # one row on, or back
                 for j in range(n1):
-                    y0[w0 + j] = y0[w0 - a1 + j] + x0[w0 + j]
+                    y0[w0 + j] = y0[w1 + j] + x0[w0 + j]
 
 The axes inside the scanned one are the innermost loop, which vectorises; without them the total
-stays in a register.
+stays in a register. Products, extrema and linear recurrences run alike.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import math
 
 from ...ir.graph import Graph, Node
 from ...ir.types import I64, dtype_name
-from .kernel import Kernel, KernelWriter, indent
+from .kernel import Kernel, KernelWriter, indent, literal
 from .module import Module, place_of
 from .splitting import split_outermost
 
@@ -29,37 +30,67 @@ _ELEMENT_TIME = 1.0
 
 
 def emit_scan(module: Module, graph: Graph, node: Node) -> None:
-    """The kernel of one `cumsum`."""
+    """The kernel of one scan."""
     if node.result.type.size:
-        module.call(node, _kernel(node))
+        module.call(node, _Scan(node).kernel())
 
 
-def _kernel(node: Node) -> Kernel:
-    shape, axis, dtype = node.result.shape, node.attrs["axis"], node.result.type.dtype
-    n, inner = shape[axis], math.prod(shape[axis + 1 :])
-    place = place_of(node.result)
-    outer = math.prod(shape[:axis])
-    split = split_outermost(outer, n * inner * _ELEMENT_TIME)
-    w = KernelWriter((outer, inner, n), {place}, split)
-    y, x = w.buffer(place, dtype), w.buffer(place_of(node.operands[0]), dtype)
-    backwards = node.attrs["reverse"]
-    start, step = w.number((n - 1) * inner if backwards else 0), w.number(inner * (-1) ** backwards)
-    previous = "v0" if inner == 1 else f"{y}[w0 - {step} + j]"
-    total = f"{previous} + {x}[w0 + j]"
-    if dtype.kind != "f" and dtype != I64:
-        total = f"{dtype_name(dtype)}({total})"
-    lines = [
-        f"w0 = i * {w.extent(1)} * {w.extent(2)} + {start}",
-        *_row(w, y, f"{x}[w0 + j]", inner),
-        f"for p in range(1, {w.extent(2)}):",
-        f"    w0 += {step}",
-        *indent(_row(w, y, total, inner)),
-    ]
-    return w.finish([w.loop(0), *indent(lines)])
+class _Scan:
+    """Writes the kernel: a first row, perhaps a second one that is not like the rest, and a loop
+    over the others. `here` is the index of the row that is written, `last` that of the one before
+    it, in the order of the scan."""
 
+    def __init__(self, node: Node) -> None:
+        self.node, self.name = node, node.op.name
+        shape, axis = node.result.shape, node.attrs["axis"]
+        self.dtype = node.result.type.dtype
+        self.n, self.inner = shape[axis], math.prod(shape[axis + 1 :])
+        self.backwards = node.attrs.get("reverse", False)
+        self.exclusive = node.attrs.get("exclusive", False)
+        outer = math.prod(shape[:axis])
+        split = split_outermost(outer, self.n * self.inner * _ELEMENT_TIME)
+        place = place_of(node.result)
+        self.w = KernelWriter((outer, self.inner, self.n), {place}, split)
+        self.y = self.w.buffer(place, self.dtype)
+        self.x = [self.w.buffer(place_of(v), self.dtype) for v in node.operands]
 
-def _row(w: KernelWriter, y: str, value: str, inner: int) -> list[str]:
-    """Store one row of totals; a row of one element is kept in `v0` as well."""
-    if inner > 1:
-        return [w.loop(1), f"    {y}[w0 + j] = {value}"]
-    return [f"v0 = {value.replace(' + j', '')}", f"{y}[w0] = v0"]
+    def kernel(self) -> Kernel:
+        w, inner = self.w, self.inner
+        start = w.number((self.n - 1) * inner if self.backwards else 0)
+        self.step = w.number(inner * (-1) ** self.backwards)
+        self.here, self.last = (row if inner == 1 else f"{row} + j" for row in ("w0", "w1"))
+        zero = literal(0, self.dtype)
+        lines = [
+            f"w0 = i * {w.extent(1)} * {w.extent(2)} + {start}",
+            *self._row(zero if self.exclusive else f"{self.x[-1]}[{self.here}]"),
+        ]
+        done = 1
+        if self.exclusive and self.n > 1:
+            lines += [*self._on(), *self._row(f"{self.x[-1]}[{self.last}]")]
+            done = 2
+        if self.n > done:
+            rest = [*self._on(), *self._row(self._total())]
+            lines += [f"for p in range({done}, {w.extent(2)}):", *indent(rest)]
+        return w.finish([w.loop(0), *indent(lines)])
+
+    def _on(self) -> list[str]:
+        """One row on, or back."""
+        return ["w1 = w0", f"w0 += {self.step}"]
+
+    def _total(self) -> str:
+        previous, name = "v0" if self.inner == 1 else f"{self.y}[{self.last}]", self.name
+        new, kind = f"{self.x[-1]}[{self.here}]", dtype_name(self.dtype)
+        if name in ("cummax", "cummin"):
+            return f"{'max' if name == 'cummax' else 'min'}imum_{kind}({previous}, {new})"
+        if name == "recurrence":
+            link = self.last if self.exclusive or self.backwards else self.here
+            term = f"{self.x[-1]}[{self.last}]" if self.exclusive else new
+            return f"{term} + {self.x[0]}[{link}] * {previous}"
+        total = f"{previous} {'+' if name == 'cumsum' else '*'} {new}"
+        return total if self.dtype.kind == "f" or self.dtype == I64 else f"{kind}({total})"
+
+    def _row(self, value: str) -> list[str]:
+        """Store one row of totals; a row of one element is kept in `v0` as well."""
+        if self.inner > 1:
+            return [self.w.loop(1), f"    {self.y}[{self.here}] = {value}"]
+        return [f"v0 = {value}", f"{self.y}[{self.here}] = v0"]

@@ -1,25 +1,21 @@
 """Running totals, products and extrema along an axis.
 
-A running sum is one op, which adds in NumPy's order. The others are made by doubling: after k
-steps an element holds the fold of the 2**k elements up to it, so log2(n) steps over whole arrays
-are enough, and the derivative is that of the steps: right at the zeros of a product too.
-Products of floats are taken in another order than NumPy's, as in np.prod.
+Each is one op, in NumPy's order.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ...ir.errors import ShapeError, UnsupportedError
-from ...ir.types import BOOL
+from ...ir.types import BOOL, I64
 from .assembly import concatenate
-from .elementwise import copied
 from .promotion import as_array, convert, recorder_now
 from .reductions import accumulator, normal_axis
 from .registry import Array, implements
-from .shapes import part
 
 
 @implements(np.cumsum, method="cumsum")
@@ -63,10 +59,13 @@ def _cumulative(ufunc: np.ufunc, a: Any, axis: Any, dtype: Any, include_initial:
     return concatenate([first, total], k)
 
 
-ACCUMULATED = (
-    np.add, np.multiply, np.maximum, np.minimum, np.logical_and, np.logical_or, np.logical_xor
-)  # fmt: skip
-"""The ufuncs whose method `accumulate` is supported: those that may be regrouped."""
+ACCUMULATED: Mapping[np.ufunc, tuple[str, str]] = {
+    np.add: ("cumsum", "cummax"), np.multiply: ("cumprod", "cummin"),
+    np.maximum: ("cummax", "cummax"), np.minimum: ("cummin", "cummin"),
+    np.logical_or: ("", "cummax"), np.logical_and: ("", "cummin"), np.logical_xor: ("", ""),
+}  # fmt: skip
+"""The ufuncs whose method `accumulate` is supported: the ops for numbers and for bools. A running
+exclusive or is whether a running sum is odd."""
 
 
 def accumulate(ufunc: np.ufunc, array: Any, axis: int = 0, dtype: Any = None) -> Array:
@@ -86,10 +85,11 @@ def _scan(ufunc: np.ufunc, a: Any, axis: int | None, dtype: Any) -> Array:
     x = x.flatten() if axis is None or not x.ndim else x
     k = normal_axis(axis or 0, x.ndim)
     x = convert(x, _dtype(ufunc, x.dtype, dtype))
-    if ufunc is np.add and not x.type.is_bool:
-        total = recorder_now().builder.cumsum(x.value, axis=k)
-        return recorder_now().fresh(total, contiguous=x.contiguous)
-    return _doubled(ufunc, x, k)
+    op = ACCUMULATED[ufunc][x.type.is_bool]
+    if not op:
+        return _scan(np.add, x, k, I64) % 2 == 1
+    value = recorder_now().builder.emit(op, (x.value,), {"axis": k}).result
+    return recorder_now().fresh(value, contiguous=x.contiguous)
 
 
 def _dtype(ufunc: np.ufunc, own: np.dtype, given: Any) -> np.dtype:
@@ -99,13 +99,3 @@ def _dtype(ufunc: np.ufunc, own: np.dtype, given: Any) -> np.dtype:
         return accumulator(own) if ufunc in (np.add, np.multiply) else own
     dtype: np.dtype = np.dtype(given)
     return dtype
-
-
-def _doubled(ufunc: np.ufunc, x: Array, axis: int) -> Array:
-    """Fold every element with the one 1, 2, 4 .. before it."""
-    n, step, total = x.shape[axis], 1, copied(x)
-    while step < n:
-        folded = ufunc(part(total, axis, slice(None, -step)), part(total, axis, slice(step, None)))
-        total = concatenate([part(total, axis, slice(None, step)), folded], axis)
-        step *= 2
-    return recorder_now().fresh(total.value, contiguous=x.contiguous)

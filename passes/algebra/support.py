@@ -76,12 +76,13 @@ def eliminate_boolean(b: Builder, expression: Expression) -> list[Reduced]:
 
 
 def _boolean(form: Form, term: Term, where: Value | None) -> Term | None:
-    """The term's structure: its deltas, masks and maps, and the cotangent's support. None when
-    nothing restricts it or a map cannot be followed."""
+    """The term's structure: its deltas, masks and maps, and the cotangent's support; where a map
+    cannot be followed, the masks of the operand alone. None when nothing restricts it."""
     factors = [f for f in term.factors if not isinstance(f, Val)]
-    if any(isinstance(f, Map) and f.op not in _FOLLOWED for f in factors):
-        return None
     masks = [Val(f.v, f.ix) for f in factors if isinstance(f, Mask)]
+    if any(isinstance(f, Map) and f.op not in _FOLLOWED for f in factors):
+        own = tuple(v for v in masks if set(form.a).issuperset(v.letters))
+        return Term(1.0, own) if own else None
     if where is not None:
         masks.append(indexed(where, form.z[form.rank_z - where.type.rank :]))
     if not masks:

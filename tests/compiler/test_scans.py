@@ -61,19 +61,19 @@ def test_nan_and_infinity():
     conforms(lambda x: (np.cumsum(x), np.maximum.accumulate(x), np.minimum.accumulate(x)), SPECIAL)
 
 
-def test_f32_is_added_in_numpys_order():
-    """One by one, whatever the axis and its length: the same bits."""
-    x = np.random.default_rng(0).random((1000, 33)).astype(np.float32)
+@pytest.mark.parametrize("ufunc", [np.add, np.multiply, np.maximum], ids=lambda f: f.__name__)
+def test_f32_is_folded_in_numpys_order(ufunc):
+    """One by one, whatever the axis and its length: the same bits. In place, too."""
+    x = np.random.default_rng(0).uniform(0.5, 1.5, (1000, 33)).astype(np.float32)
 
-    @tl.compile
     def step(x):
         x[0] += 1
-        return np.cumsum(x), np.cumsum(x, 0), np.cumsum(x.T, 0), np.cumsum(x, 1), x.cumsum(0)[::-1]
+        y = x + 0
+        y[:] = ufunc.accumulate(y, 1)
+        rows = ufunc.accumulate(x.T, 0), ufunc.accumulate(x, 0)[::-1]
+        return (ufunc.accumulate(x.ravel()), ufunc.accumulate(x, 0), *rows, y)
 
-    mine, own = x.copy(), x.copy()
-    own[0] += 1
-    expected = np.cumsum(own), np.cumsum(own, 0), np.cumsum(own.T, 0), np.cumsum(own, 1)
-    for found, wanted in zip(step(mine), (*expected, expected[1][::-1]), strict=True):
+    for found, wanted in zip(tl.compile(step)(x.copy()), step(x.copy()), strict=True):
         np.testing.assert_array_equal(found, wanted)
 
 
@@ -114,6 +114,40 @@ def test_the_gradient_of_a_product_is_right_at_zeros(x):
             others = np.delete(x[: i + 1], j) if j <= i else [0.0]
             assert found[i, j] == np.prod(others)
     tl.check_grads(lambda x: np.cumprod(x), (x,), order=2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_compiled_derivatives_of_products(dtype):
+    """The second order, too, is a few passes over the array: the same with and without zeros."""
+    x = np.random.default_rng(0).uniform(0.5, 1.5, (2, 4)).astype(dtype)
+    x[0, 2] = x[1, 0] = x[1, 2] = 0
+
+    def loss(x):
+        return np.sum(np.cumprod(x, 1) ** 2) + np.sum(np.sin(np.cumprod(x, 0)))
+
+    gradient, hessian = tl.grad(loss), tl.hessian(loss)
+    for derivative in (gradient, hessian):
+        tolerance = 1e-5 if dtype == np.float32 else 1e-12
+        found, wanted = tl.compile(derivative)(x), derivative(x.astype(np.float64))
+        np.testing.assert_allclose(found, wanted, rtol=tolerance, atol=tolerance)
+    if dtype == np.float64:
+        tl.check_grads(loss, (x,), order=2)
+
+
+@pytest.mark.parametrize("fn", [np.maximum, np.minimum], ids=lambda f: f.__name__)
+def test_equals_share_the_gradient_of_an_extremum(fn):
+    """The first and the last so far get a half each; a number that is passed over nothing, were its
+    derivative infinite."""
+    sign = 1.0 if fn is np.maximum else -1.0
+    x = sign * np.array([[0.0, 2.0, 2.0, 1.0, 2.0, 3.0]])
+    found = tl.jacobian(lambda x: fn.accumulate(x, 1)[0])(x)[:, 0]
+    expected = np.array(
+        [[1, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0], [0, 0.5, 0.5, 0, 0, 0],
+         [0, 0.5, 0.5, 0, 0, 0], [0, 0.5, 0, 0, 0.5, 0], [0, 0, 0, 0, 0, 1]]
+    )  # fmt: skip
+    np.testing.assert_array_equal(found, expected)
+    roots = tl.grad(lambda x: fn.accumulate(sign * np.sqrt(x)).sum())(np.array([4.0, 0.0, 1.0]))
+    np.testing.assert_array_equal(roots, [sign * 0.75, 0, 0])
 
 
 def test_the_hessian_of_running_sums_is_the_matrix_of_common_terms():

@@ -255,7 +255,7 @@ BUGS: Final = (
     Bug("concatenate does not advance", NATIVE, table(BY_NAME, "concatenate", all_at_the_front)),
     Bug("pad forgets its low end", NATIVE, table(BY_NAME, "pad", all_at_the_front)),
     Bug("cumsum forgets reverse", NATIVE,
-        around(scanning, "_kernel", with_attrs(lambda attrs: {"reverse": False}))),
+        around(scanning, "_Scan", with_attrs(lambda attrs: {"reverse": False}))),
     Bug("a sort reads along another axis", NATIVE,
         in_text(sorting, "_sort_kernel", "w0), n1, at(", "w0), 1, at(")),
     Bug("searchsorted on the other side", NATIVE,

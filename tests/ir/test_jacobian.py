@@ -127,6 +127,16 @@ MAP_CASES = {
     "roll": (Map("roll", (("shift", 3),), (), (0,), (1,)), (5, 5), ()),
     "cumsum": (Map("cumsum", (), (), (0,), (1,)), (4, 4), ()),
     "cumsum from the end": (Map("cumsum", (("reverse", True),), (), (0,), (1,)), (4, 4), ()),
+    **{
+        f"recurrence {turned} {cut}": (
+            Map(
+                "recurrence", (("axis", 1), ("exclusive", cut), ("reverse", turned)),
+                (0,), (0, 1), (2, 3),
+            ),
+            (2, 4, 2, 4), (np.random.default_rng(5).normal(size=(2, 4)),),
+        )
+        for turned in (False, True) for cut in (False, True)
+    },
     "solve": (
         Map("solve", (("transposed", True),), (0,), (0, 1), (2, 3)), (2, 3, 2, 3),
         (np.random.default_rng(5).normal(size=(2, 3, 3)),),
