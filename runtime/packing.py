@@ -19,9 +19,7 @@ _APART: Final = 8
 
 def packing(t: Target) -> Iterator[str]:
     """Definitions of the functions below."""
-    if not t.machine.masked:
-        yield _pack(t)
-    yield from (_pack_transposed(t.half), _merge(t))
+    yield from (_pack(t), _pack_transposed(t.half), _merge(t))
 
 
 def _pack(t: Target) -> str:

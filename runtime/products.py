@@ -26,7 +26,7 @@ from .packing import MERGE, PACK, packing
 from .tiles import PANEL, tiles
 from .vector_text import SIZE, Registers, Target, Writer, declarations, parameters
 
-BLOCK: Final = 256
+BLOCK: Final = 512
 """Summed elements per pass: a panel of B that long stays in the second-level cache."""
 
 INNER_BLOCK: Final = 1536
@@ -38,6 +38,10 @@ INNER_AREA: Final = 32 * INNER_BLOCK
 PACKED: Final = (48, 128)
 """Rows and columns from which tiles of few columns read B from a buffer: each row of a panel lies
 in another page of memory."""
+
+PAGE: Final = 4096
+"""Rows of B so many bytes apart, or a multiple, share few lines of a cache: a panel of them does
+not stay there."""
 
 AHEAD: Final = 2
 """Panels between that which is multiplied and that which is brought to the cache: each row of a
@@ -176,15 +180,21 @@ def _panel_of_b(
     b = w.at("%b", w.integer("mul", line, "%ldb"), place)
     with w.when(flips):
         w.call("pack_transposed", PACK, *size, b, "%ldb", buffer, panel)
-    packs = flips
-    if not w.t.machine.masked:
-        part = w.compare(f"{w.integer('urem', size[1], w.t.lanes)} != 0")
-        straight = w.either(part, w.all(f"%m >= {PACKED[0]}", f"%n >= {PACKED[1]}"))
-        with w.when(w.both(straight, w.negated(flips))):
-            w.call("pack", PACK, *size, b, "%ldb", buffer, panel)
-        packs = w.either(flips, straight)
+    straight = w.both(_packing_pays(w, size[1]), w.negated(flips))
+    with w.when(straight):
+        w.call("pack", PACK, *size, b, "%ldb", buffer, panel)
+    packs = w.either(flips, straight)
     ahead = w.choose(packs, 0, _ahead(w, "%ldb"))
     return w.choose(packs, buffer, b, "ptr"), w.choose(packs, panel, "%ldb"), ahead
+
+
+def _packing_pays(w: Writer, columns: str) -> str:
+    """Whether a panel is copied though its rows are contiguous, or has to be."""
+    if w.t.machine.masked:
+        apart = w.integer("urem", "%ldb", PAGE // SIZE[w.t.dtype])
+        return w.all(f"%m >= {PACKED[0]}", f"%k >= {PACKED[0]}", f"{apart} == 0")
+    part = w.compare(f"{w.integer('urem', columns, w.t.lanes)} != 0")
+    return w.either(part, w.all(f"%m >= {PACKED[0]}", f"%n >= {PACKED[1]}"))
 
 
 def _whole(w: Writer, product: tuple[str, ...], result: tuple[str, str, str]) -> None:

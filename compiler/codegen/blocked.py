@@ -39,8 +39,8 @@ SHORT: Final = 512
 """So many positive f32 products added in a row keep the relative error of the sum below 1e-6."""
 
 LONGEST: Final = 65536
-"""The longest sum that a routine makes of rows and columns; it adds 256 in a row, and then as many
-such sums (`runtime/products.py`)."""
+"""The longest sum that a routine makes of rows and columns; it adds 512 in a row, and then as many
+such sums at most (`runtime/products.py`)."""
 
 LONGEST_VECTOR: Final = 4096
 """The same of a matrix times a vector, eight or one in 16 at a time (`runtime/matvec.py`)."""

@@ -106,6 +106,8 @@ def test_parts_of_some_products():
     assert tall & {name for name in parts.bodies if name.startswith("tile_")} == {
         f"tile_5x{vectors}" for vectors in (2, 3)
     }
+    paged, dense = gemm(0, 0, 64, 1024, 64), gemm(0, 0, 64, 1040, 64)
+    assert parts.needed(paged) - parts.needed(dense) == {"pack"}
     inner = {"tiles_gemm_f32", "narrow", "pack_transposed"}
     assert parts.needed(gemm(0, 0, 64, 3, 900)) == inner | {"inner_4x3"}
     assert parts.needed(gemm(0, 0, 66, 7, 900)) == inner | {

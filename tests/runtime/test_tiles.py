@@ -13,13 +13,20 @@ from tapeless.ir.types import DTYPES
 from tapeless.runtime.kernel import ROUTINES
 from tapeless.runtime.loading import assemble, link
 from tapeless.runtime.matvec import GEMV
-from tapeless.runtime.products import BLOCK, INNER_AREA, INNER_BLOCK, products_text
+from tapeless.runtime.products import (
+    BLOCK,
+    INNER_AREA,
+    INNER_BLOCK,
+    PACKED,
+    PAGE,
+    products_text,
+)
 from tapeless.runtime.vector_text import AVX2, AVX512, NEON, PLAIN, registers
 
 SIZES = (1, 2, 3, 5, 7, 11, 12, 33)
 COLUMNS = (1, 2, 7, 10, 17, 33, 70)
-SUMMED = (1, 2, 5, 17, BLOCK + 44)
-TALL = ((INNER_AREA // 400 + 7, 7, 400), (4, 15, INNER_BLOCK))
+SUMMED = (1, 2, 5, 17, 300)
+TALL = ((INNER_AREA // 400 + 7, 7, 400), (4, 15, INNER_BLOCK), (33, 70, BLOCK + 44))
 FLAGS = list(itertools.product([False, True], repeat=2))
 
 
@@ -87,6 +94,20 @@ def test_every_size_is_within_the_rounding_of_its_sum(name, dtype, ta, tb, alpha
         start = np.full_like(c, np.nan) if beta == 0 else c  # which is not read
         out = multiply(name, a, b, start, alpha, beta, ta, tb, gap=m % 3)
         assert_close(out, a, b, c, alpha, beta)
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+@pytest.mark.parametrize("columns", [5, 70, 208])
+def test_a_matrix_whose_rows_begin_at_one_place_of_a_page(name, dtype, columns):
+    """Its panels are copied: what lies between the rows is not a number."""
+    random = np.random.default_rng(0)
+    for m, k in (PACKED[0], BLOCK + 44), (PACKED[0] + 3, PACKED[0]), (PACKED[0] - 1, 60):
+        shapes = (m, k), (k, columns), (m, columns)
+        a, b, c = (random.normal(size=shape).astype(DTYPES[dtype]) for shape in shapes)
+        gap = -columns % (PAGE // b.itemsize)
+        out = multiply(name, a, b, c, -0.5, 0.25, gap=gap)
+        assert_close(out, a, b, c, -0.5, 0.25)
 
 
 def assert_close(out, a, b, c, alpha, beta):
