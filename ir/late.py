@@ -32,7 +32,9 @@ class _Late(ModuleType):
     def __getattr__(self, name: str) -> Any:
         """Only called for what is missing, hence not once the module is loaded. Who looks through
         all modules for what each of them is (`__file__`) loads none."""
-        if name.startswith("__") and name.endswith("__") and name != "__path__":
+        if name == "__path__":  # asked for by the import of what is in it
+            return _inner(self)
+        if name.startswith("__") and name.endswith("__"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r} yet")
         self.__dict__["__late__"].load(self)
         return getattr(self, name)
@@ -79,6 +81,17 @@ def undisturbed() -> Iterator[None]:
             gc.enable()
 
 
+def _inner(module: ModuleType) -> list[str]:
+    """The folders of a package that is not executed yet; AttributeError for another module."""
+    parent, _, name = module.__name__.rpartition(".")
+    folders = [os.path.join(folder, name) for folder in sys.modules[parent].__path__]
+    module.__path__ = [folder for folder in folders if os.path.isdir(folder)]
+    if not module.__path__:
+        del module.__path__
+        raise AttributeError(f"module {module.__name__!r} is not a package")
+    return list(module.__path__)
+
+
 def _find(module: ModuleType) -> Any:
     """What executes a module; it is told where it comes from."""
     parent = module.__name__.rpartition(".")[0]
@@ -94,15 +107,11 @@ def _find(module: ModuleType) -> Any:
 
 def modules(package: str, *names: str) -> None:
     """Register modules of a package that is being imported as late."""
-    folders = sys.modules[package].__path__
     for name in names:
         full = f"{package}.{name}"
         if full in sys.modules:
             continue
         module = _Late(full, None)
-        inner = [path for folder in folders if os.path.isdir(path := os.path.join(folder, name))]
-        if inner:
-            module.__path__ = inner
         module.__dict__["__late__"] = _Loading()
         sys.modules[full] = module
         setattr(sys.modules[package], name, module)

@@ -17,7 +17,7 @@ from reprlib import recursive_repr
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from . import late
+from . import late, record_fields
 
 if TYPE_CHECKING:
     import dataclasses
@@ -53,7 +53,9 @@ def _made(
     if cls.__doc__ is None:
         cls.__doc__ = cls.__name__  # else it is made of the signature, which takes its time
     if kw_only or not _is_plain(cls, slots):
-        made, methods = _by_standard_library(cls, eq, frozen, kw_only=kw_only, slots=slots)
+        made, methods = record_fields.by_standard_library(
+            cls, eq, frozen, kw_only=kw_only, slots=slots
+        )
     else:
         made, methods = _plain(cls, eq, frozen, slots)
     methods["__repr__"] = _repr
@@ -79,20 +81,6 @@ def replace(record: _Record, **changes: Any) -> _Record:
     return made
 
 
-def _by_standard_library(
-    cls: Any, eq: bool, frozen: bool, **options: bool
-) -> tuple[Any, dict[str, Any]]:
-    """The class and methods for it, its fields found by the standard library."""
-    made = dataclasses.dataclass(cls, init=False, repr=False, eq=False, **options)
-    fields = dataclasses.fields(made)
-    methods: dict[str, Any] = {"__init__": _init(made, frozen)}
-    if eq:
-        compared = [f.name for f in fields if f.compare]
-        hashed = [f.name for f in fields if (f.compare if f.hash is None else f.hash)]
-        methods |= _comparison(compared, hashed, frozen)
-    return made, methods | (_frozen(made, [f.name for f in fields]) if frozen else {})
-
-
 # --- classes whose fields are what is annotated ---------------------------------------------------
 
 
@@ -100,20 +88,25 @@ def _is_plain(cls: Any, slots: bool) -> bool:
     """Whether every annotation is a parameter, with a value or without, and nothing else is."""
     scope = vars(cls)
     annotations = scope.get("__annotations__")
-    if annotations is None or not all(map(_is_ordinary, annotations.values())):
+    if annotations is None or not _are_ordinary(annotations.values()):
         return False
-    if any(_FIELDS in vars(base) for base in cls.__mro__[1:]):
+    if any(_FIELDS in vars(base) for base in cls.__mro__[1:-1]):
         return False
     given = [name in scope for name in annotations]
-    if given != sorted(given) or not all(_is_value(scope[n]) for n in annotations if n in scope):
-        return False
+    if True in given:
+        values = [scope[name] for name in annotations if name in scope]
+        if given != sorted(given) or not all(map(_is_value, values)):
+            return False
     return not slots or (cls.__bases__ == (object,) and not any(map(_names_class, scope.values())))
 
 
-def _is_ordinary(annotation: Any) -> bool:
-    if isinstance(annotation, str):
-        return not any(word in annotation for word in _SPECIAL)
-    return type(annotation) is type
+def _are_ordinary(annotations: Iterable[Any]) -> bool:
+    """Whether none of them means more to the standard library than a type."""
+    texts = [each for each in annotations if type(each) is not type]
+    if not all(type(each) is str for each in texts):
+        return False
+    text = " ".join(texts)
+    return not any(word in text for word in _SPECIAL)
 
 
 def _is_value(default: Any) -> bool:
@@ -138,8 +131,8 @@ def _plain(cls: Any, eq: bool, frozen: bool, slots: bool) -> tuple[Any, dict[str
         setattr(made, asked, _Later(asked, made, defaults | {"__annotations__": annotations}))
     methods: dict[str, Any] = {"__init__": _plain_init(made, names, defaults, frozen, slots)}
     if eq:
-        methods |= _comparison(names, names, frozen)
-    return made, methods | (_frozen(made, names) if frozen else {})
+        methods |= comparison(names, names, frozen)
+    return made, methods | (frozen_methods(made, names) if frozen else {})
 
 
 def _slotted(cls: Any, names: tuple[str, ...]) -> Any:
@@ -182,7 +175,7 @@ def _plain_init(
         if len(values) < len(names):
             values = {**defaults, **values}
         if left[0] <= 0 or goes_on or not distinct or values.keys() != every:
-            compiled = _compiled_init(cls, frozen)
+            compiled = record_fields.compiled_init(cls, frozen)
             cls.__init__ = compiled
             compiled(self, *args, **kwargs)
         elif slots:
@@ -197,7 +190,7 @@ def _plain_init(
 # --- methods --------------------------------------------------------------------------------------
 
 
-def _comparison(compared: Iterable[str], hashed: Iterable[str], frozen: bool) -> dict[str, Any]:
+def comparison(compared: Iterable[str], hashed: Iterable[str], frozen: bool) -> dict[str, Any]:
     """Equal are instances of one class with equal fields; what can change has no hash."""
     compare, parts = _values(tuple(compared)), _values(tuple(hashed))
 
@@ -229,7 +222,7 @@ def _repr(self: Any) -> str:
     return f"{type(self).__qualname__}({', '.join(parts)})"
 
 
-def _frozen(cls: Any, fields: Iterable[str]) -> dict[str, Any]:
+def frozen_methods(cls: Any, fields: Iterable[str]) -> dict[str, Any]:
     names = frozenset(fields)
 
     def __setattr__(self: Any, name: str, value: Any) -> None:
@@ -252,58 +245,3 @@ def _get_state(self: Any) -> list[Any]:
 def _set_state(self: Any, state: list[Any]) -> None:
     for field, value in zip(dataclasses.fields(self), state, strict=True):
         _set(self, field.name, value)
-
-
-def _init(cls: Any, frozen: bool) -> Callable[..., None]:
-    """An `__init__` that puts a compiled one in its place when it is first called."""
-
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        compiled = _compiled_init(cls, frozen)
-        cls.__init__ = compiled
-        compiled(self, *args, **kwargs)
-
-    return __init__
-
-
-def _compiled_init(cls: Any, frozen: bool) -> Any:
-    """`def __init__(self, a, b=..., *, c): ...`, which sets every field. A default is known to it
-    as `_b`, whatever it is; a field's name cannot start with an underscore twice over."""
-    fields = dataclasses.fields(cls)
-    scope: dict[str, Any] = {"__set": _set, "__missing": dataclasses.MISSING}
-    first = [_parameter(f, scope) for f in fields if f.init and not f.kw_only]
-    named = [_parameter(f, scope) for f in fields if f.init and f.kw_only]
-    body = [_assignment(f, frozen, scope) for f in fields]
-    if hasattr(cls, "__post_init__"):
-        body.append("self.__post_init__()")
-    signature = ", ".join(["self", *first, *(["*", *named] if named else [])])
-    text = "\n  ".join(
-        [f"def __init__({signature}):", *(filter(None, body) if any(body) else ["pass"])]
-    )
-    exec(text, scope)
-    made = scope["__init__"]
-    made.__qualname__ = f"{cls.__qualname__}.__init__"
-    made.__module__ = cls.__module__
-    return made
-
-
-def _parameter(field: dataclasses.Field[Any], scope: dict[str, Any]) -> str:
-    if field.default is not dataclasses.MISSING:
-        scope[f"__default_{field.name}"] = field.default
-        return f"{field.name}=__default_{field.name}"
-    if field.default_factory is not dataclasses.MISSING:
-        return f"{field.name}=__missing"
-    return field.name
-
-
-def _assignment(field: dataclasses.Field[Any], frozen: bool, scope: dict[str, Any]) -> str:
-    value = field.name
-    if field.default_factory is not dataclasses.MISSING:
-        scope[f"__factory_{field.name}"] = field.default_factory
-        made = f"__factory_{field.name}()"
-        value = f"{made} if {field.name} is __missing else {field.name}" if field.init else made
-    elif not field.init:
-        if field.default is dataclasses.MISSING:
-            return ""
-        scope[f"__default_{field.name}"] = field.default
-        value = f"__default_{field.name}"
-    return f"__set(self, {field.name!r}, {value})" if frozen else f"self.{field.name} = {value}"

@@ -9,10 +9,12 @@ late.modules(
     __name__,
     "archiving",
     "blas",
+    "blas_proof",
     "blas_threads",
     "elf",
     "engine",
     "functions",
     "matrix",
     "poison",
+    "pool_text",
 )  # a step from the cache does without

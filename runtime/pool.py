@@ -12,12 +12,12 @@ A region calls `task(context, c)` for every chunk c, once, in any order and on a
 returns when all are done. What a chunk is does not depend on the count of threads, so neither do
 the bits of a result.
 
-The pool is LLVM text (`pool.ll`), compiled once per process and kept by content. Chunks are claimed
-by an atomic word; the caller takes part, and waits for claimed chunks only: a worker that sleeps,
-or that the system has put aside, costs nothing. Workers spin for a millisecond after their last
-chunk, then sleep until the next region wakes them. They are made when a region first needs them,
-never hold the GIL, never call Python, take no signals, and run with the caller's floating-point
-modes.
+The pool is LLVM text (`pool.ll`, `pool_text.py`), compiled once per process and kept by content.
+Chunks are claimed by an atomic word; the caller takes part, and waits for claimed chunks only: a
+worker that sleeps, or that the system has put aside, costs nothing. Workers spin for a millisecond
+after their last chunk, then sleep until the next region wakes them. They are made when a region
+first needs them, never hold the GIL, never call Python, take no signals, and run with the caller's
+floating-point modes.
 
 Threads do not always pay: a program is timed on all of them and on one, now and then, and runs in
 the better way (`tapeless_begin`; a trial is `TRIAL_WORDS` words of zeros that belong to it). That
@@ -40,25 +40,13 @@ import sys
 from functools import cache
 from typing import Final
 
+from . import pool_text
 from .cores import wanted_threads
 from .loading import Linked, Made, assemble, assemble_ahead, no_imports, shared
-from .modes import MODES_TEXT
 from .store import Store
 
 MOST_THREADS: Final = 65
 """The caller and as many workers as `pool.ll` has room for."""
-
-SPIN_NANOSECONDS: Final = 1_000_000
-
-TRIED: Final = 8
-"""Calls of a trial on all threads, and as many on one."""
-
-ROUND: Final = 1024
-"""Calls from one trial to the next."""
-
-LONG: Final = 10_000_000
-"""Ticks of a call that is left to all threads: on x86 some milliseconds; on Arm, whose counter runs
-at 24 MHz to 1 GHz, 10 ms or more."""
 
 TRIAL_WORDS: Final = 5
 
@@ -68,63 +56,12 @@ SHARED: Final = "pool"
 EXPORTS: Final = ("tapeless_use_threads", "tapeless_split", "tapeless_begin", "tapeless_end")
 _OWN: Final = ("tapeless_reset_pool", "tapeless_close_pool")
 
-_FUTEX: Final = {"x86_64": 202, "aarch64": 98}
-
-_OF_MACHINE: Final = {
-    "x86_64": """
-declare i64 @llvm.readcyclecounter()
-define internal i64 @ticks() {
-  %now = call i64 @llvm.readcyclecounter()
-  ret i64 %now
-}
-declare void @llvm.x86.sse2.pause()
-define internal void @pause() {
-  call void @llvm.x86.sse2.pause()
-  ret void
-}
-""",
-    "aarch64": """
-declare i64 @llvm.readsteadycounter()
-define internal i64 @ticks() {
-  %now = call i64 @llvm.readsteadycounter()
-  ret i64 %now
-}
-declare void @llvm.aarch64.hint(i32)
-define internal void @pause() {
-  call void @llvm.aarch64.hint(i32 1)
-  ret void
-}
-""",
-}
-
-ALONE: Final = """
-define void @tapeless_use_threads(i64 %count) {
-  ret void
-}
-define i64 @tapeless_begin(ptr %trial, i64 %threads) {
-  ret i64 0
-}
-define void @tapeless_end(ptr %trial, i64 %threads, i64 %began) {
-  ret void
-}
-define void @tapeless_split(ptr %task, ptr %context, i64 %chunks) {
-  %none = icmp eq i64 %chunks, 0
-  br i1 %none, label %done, label %each
-each:
-  %c = phi i64 [ 0, %0 ], [ %c.next, %each ]
-  call void %task(ptr %context, i64 %c)
-  %c.next = add i64 %c, 1
-  %more = icmp ult i64 %c.next, %chunks
-  br i1 %more, label %each, label %done
-done:
-  ret void
-}
-"""
+_MACHINES: Final = ("x86_64", "aarch64")
 
 
 def has_pool() -> bool:
     """Whether this system can run a step on several threads."""
-    return sys.platform == "linux" and platform.machine() in _FUTEX
+    return sys.platform == "linux" and platform.machine() in _MACHINES
 
 
 def thread_count(threads: int | None = None) -> int:
@@ -141,16 +78,6 @@ def thread_cell(count: int) -> ctypes.c_int64:
     return ctypes.c_int64(count)
 
 
-def pool_text(machine: str) -> str:
-    """The LLVM text of the pool for "x86_64" or "aarch64"."""
-    with open(f"{os.path.splitext(__file__)[0]}.ll") as file:
-        text = file.read()
-    numbers = {"TRIED": TRIED, "LAST": TRIED - 1, "TWICE": 2 * TRIED, "ROUND": ROUND, "LONG": LONG}
-    for name, number in (numbers | {"SPIN": SPIN_NANOSECONDS, "FUTEX": _FUTEX[machine]}).items():
-        text = text.replace(name, str(number))
-    return text + _OF_MACHINE[machine] + MODES_TEXT[machine]
-
-
 def export_pool(store: Store | None) -> dict[str, int]:
     """The pool's functions for native code, symbol to address. There is one pool in a process; the
     store may hold its code."""
@@ -165,12 +92,14 @@ def export_pool(store: Store | None) -> dict[str, int]:
 def pool_ahead(store: Store | None) -> None:
     """Say that the pool will be exported: another process may begin to make it."""
     if has_pool() and not _exported():
-        assemble_ahead(pool_text(platform.machine()), store)
+        assemble_ahead(pool_text.text(platform.machine()), store)
 
 
 def _link(store: Store | None) -> Linked:
     if not has_pool():
-        return shared(SHARED, store, lambda: Made([assemble(ALONE, store)], EXPORTS), no_imports)
+        return shared(
+            SHARED, store, lambda: Made([assemble(pool_text.ALONE, store)], EXPORTS), no_imports
+        )
     linked = shared(SHARED, store, lambda: _made(store), no_imports)
     reset, close = (ctypes.CFUNCTYPE(None)(linked.addresses[symbol]) for symbol in _OWN)
     os.register_at_fork(after_in_child=reset)
@@ -179,7 +108,11 @@ def _link(store: Store | None) -> Linked:
 
 
 def _made(store: Store | None) -> Made:
-    return Made([assemble(pool_text(platform.machine()), store)], (*EXPORTS, *_OWN))
+    return Made([assemble(pool_text.text(platform.machine()), store)], (*EXPORTS, *_OWN))
+
+
+def _made_alone(store: Store | None) -> Made:
+    return Made([assemble(pool_text.ALONE, store)], EXPORTS)
 
 
 @cache

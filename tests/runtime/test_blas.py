@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from tapeless.runtime import blas
+from tapeless.runtime import blas, blas_proof
 from tapeless.runtime.engine import compile_source
 from tapeless.runtime.store import open_store
 
@@ -20,8 +20,8 @@ def test_the_self_test_notices_a_wrong_routine():
     found = blas.find()
     assert found is not None
     swapped = {**found.addresses, "sgemv": found.addresses["dgemv"]}
-    assert blas._multiplies(found)
-    assert not blas._multiplies(dataclasses.replace(found, addresses=swapped))
+    assert blas_proof.multiplies(found)
+    assert not blas_proof.multiplies(dataclasses.replace(found, addresses=swapped))
 
 
 @needs_blas
@@ -37,7 +37,7 @@ def test_a_library_is_tested_once_until_it_changes(tmp_path, monkeypatch):
     def found(store=store):
         return blas.find.__wrapped__(store) is not None
 
-    monkeypatch.setattr(blas, "_multiplies", multiplies)
+    monkeypatch.setattr(blas_proof, "multiplies", multiplies)
     assert [found(), found(), len(tested)] == [True, True, 1]
     described = blas._described
 

@@ -10,21 +10,18 @@ import time
 import numpy as np
 import pytest
 from soak.children import in_child, in_threads
+from tapeless.runtime import pool_text
 from tapeless.runtime.cores import wanted_threads
 from tapeless.runtime.link import assemble, link
 from tapeless.runtime.pool import (
-    ALONE,
     EXPORTS,
-    LONG,
     MOST_THREADS,
-    ROUND,
     TRIAL_WORDS,
-    TRIED,
     export_pool,
     has_pool,
-    pool_text,
     thread_count,
 )
+from tapeless.runtime.pool_text import ALONE, LONG, ROUND, TRIED
 
 linux = pytest.mark.skipif(not has_pool(), reason="no pool here")
 
@@ -243,7 +240,7 @@ def test_the_text_for_the_other_processor():
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     target = llvm.Target.from_triple("aarch64-linux-gnu").create_target_machine(cpu="generic")
-    module = llvm.parse_assembly(pool_text("aarch64"))
+    module = llvm.parse_assembly(pool_text.text("aarch64"))
     module.verify()
     assembly = target.emit_assembly(module)
     for instruction in ("yield", "FPCR", "bl\tsyscall", "#98"):
