@@ -15,6 +15,7 @@ late.modules(
     "engine",
     "functions",
     "matrix",
+    "needs",
     "poison",
     "pool_text",
 )  # a step from the cache does without

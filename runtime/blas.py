@@ -22,8 +22,10 @@ from functools import cache
 
 import numpy as np
 
+from ..ir.archive import STATE
 from ..ir.record import dataclass
 from . import blas_proof
+from .relink import Library
 from .store import Store
 
 THREADED_WORK = 2**23
@@ -33,6 +35,7 @@ threads where we have none. Measured on two idle cores, its second thread makes 
 product takes many times as long as one on a single thread."""
 
 ROUTINES = ("sgemm", "dgemm", "sgemv", "dgemv")
+_VERBS = ("get", "set")
 _ILP64 = ("scipy_cblas_{}64_", "cblas_{}64_", "cblas_{}$NEWLAPACK$ILP64")
 _LP64 = ("scipy_cblas_{}", "cblas_{}")
 _ACCELERATE = "/System/Library/Frameworks/Accelerate.framework/Accelerate"
@@ -54,6 +57,19 @@ class Blas:
         return (
             f"{os.path.basename(self.path)} ({self.pattern.format('sgemm')}, {self.int_bits}-bit)"
         )
+
+    @property
+    def library(self) -> Library | None:
+        """What `relink.py` finds it by again; None where it does not say what it is."""
+        described = _described(self)
+        if described is None:
+            return None
+        path, pattern, _, said, _ = described
+        symbols = {f"blas_{name}": pattern.format(name) for name in self.addresses}
+        if self.has_threads:
+            symbols |= {f"{verb}_threads": _threads_symbol(pattern, verb) for verb in _VERBS}
+        describing = pattern.replace("cblas_{}", "openblas_get_config")
+        return path, describing, said, STATE(os.stat(path)), symbols
 
     @property
     def has_threads(self) -> bool:
@@ -114,7 +130,7 @@ def _open(path: str) -> Blas | None:
         for pattern in patterns:
             addresses = {r: find_address(handle, pattern.format(r)) for r in ROUTINES}
             if all(addresses.values()):
-                get, set_ = (_thread_function(handle, pattern, verb) for verb in ("get", "set"))
+                get, set_ = (_thread_function(handle, pattern, verb) for verb in _VERBS)
                 return Blas(path, pattern, bits, addresses, get, set_, handle)
     return None
 
@@ -136,9 +152,12 @@ def find_address(handle: ctypes.CDLL, symbol: str) -> int:
 
 
 def _thread_function(handle: ctypes.CDLL, pattern: str, verb: str) -> int:
+    return find_address(handle, _threads_symbol(pattern, verb))
+
+
+def _threads_symbol(pattern: str, verb: str) -> str:
     """OpenBLAS decorates these names as it does the routines."""
-    name = pattern.replace("cblas_{}", f"openblas_{verb}_num_threads")
-    return find_address(handle, name)
+    return pattern.replace("cblas_{}", f"openblas_{verb}_num_threads")
 
 
 def _is_right(blas: Blas, store: Store | None) -> bool:
@@ -170,5 +189,4 @@ def _described(blas: Blas) -> tuple[str, ...] | None:
     if not address or os.name != "posix":
         return None
     said = ctypes.CFUNCTYPE(ctypes.c_char_p)(address)()
-    file = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-    return blas.path, blas.pattern, str(blas.int_bits), repr(said), repr(file)
+    return blas.path, blas.pattern, str(blas.int_bits), repr(said), repr(STATE(status))

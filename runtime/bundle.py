@@ -7,16 +7,17 @@ process loads instead of finding and linking each part.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from ..ir.record import dataclass
-from . import elf
+from . import blas, elf, matrix, needs
 from .image import UnsuitedError, is_suited, unpack
 from .loading import Linked, assemble, loaded
 from .making import MAKING
 from .modes import RunOptions
-from .needs import Needs, addresses, needs_of
+from .pool import thread_address
+from .relink import relinked
 from .store import Store
 
 if TYPE_CHECKING:
@@ -37,10 +38,23 @@ def bundled(driver: str, kernels: Iterable[Kernel], store: Store) -> list[Any] |
         step = elf.prelink(images, [DRIVER])
     except UnsuitedError:
         return None
-    needs = needs_of(driver, used)
-    shared = {name: store.shared[name] for name in needs.shared_names(store)}
-    packed = [dict(needs.products), needs.libraries, needs.functions, needs.pool]
-    return [step.pack(), packed, shared]
+    needed = needs.needs_of(driver, used)
+    names = needed.shared_names(store)
+    shared = {name: store.shared[name] for name in names if name in store.shared}
+    packed = [dict(needed.products), needed.libraries, needed.functions, needed.pool]
+    return [step.pack(), packed, shared, _links(names, shared, store)]
+
+
+def _links(names: list[str], shared: Mapping[str, bytes], store: Store) -> list[Any] | None:
+    """What `relinked` takes, None where that is not enough. Whoever makes the imports finds the
+    call path by himself."""
+    if len(shared) < len(names):
+        return None
+    symbols = [symbol for packed in shared.values() for symbol in unpack(packed).symbols]
+    found = blas.find(store) if any(map(matrix.is_of_blas, symbols)) else None
+    library = None if found is None else found.library
+    complete = found is None or library is not None
+    return [names[1:], library] if complete else None
 
 
 @dataclass(frozen=True)
@@ -54,9 +68,13 @@ class Code:
 def load_bundle(fields: list[Any], store: Store, options: RunOptions) -> Code:
     """The step in memory, and in `store.shared` what programs share. UnsuitedError if this system
     refuses it."""
-    step, needs, shared = fields
+    step, packed, shared, links = fields
     with MAKING:
         store.shared |= shared
-        imports = addresses(Needs(*needs), store, options)
+        imports = relinked(links[0], links[1], store) if links else None
+        if imports is None:
+            imports = needs.addresses(needs.Needs(*packed), store, options)
+        elif packed[-1]:
+            imports["tapeless_threads"] = thread_address(options.threads)
         linked = loaded(unpack(step).image(lambda symbols: imports))
         return Code(linked.addresses[DRIVER], linked)

@@ -125,6 +125,9 @@ class Miss:
 MISS: Final = Miss()
 """What a call returns when it did not run, having written nothing."""
 
+SHARED: Final = "call path"
+"""The name of the native form's code among what programs share."""
+
 Outputs = tuple["NDArray[Any]", ...]
 Returns = Literal["all", "only", "none"]
 """What a call returns: the tuple of the outputs, the only one itself, or None."""

@@ -31,8 +31,8 @@ from .callpath import (
     Number,
     Returns,
 )
+from .callpath import SHARED as CALL_PATH
 from .loading import Made, assemble, assemble_ahead, is_assembled, shared
-from .needs import CALL_PATH
 from .store import Store, recall
 
 if TYPE_CHECKING:

@@ -14,11 +14,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cache
 from typing import Any, Literal
 
 from ..ir.record import dataclass
 from . import elf
-from .image import Image, Imports, UnsuitedError, is_suited, process_symbol, unpack
+from .image import (
+    Image,
+    Imports,
+    Prelinked,
+    UnsuitedError,
+    is_suited,
+    process_symbol,
+    unpack,
+)
 from .store import Store, kept
 
 Form = Literal["optimised", "loops", "straight"]
@@ -64,18 +73,34 @@ def shared(name: str, store: Store | None, make: Callable[[], Made], imports: Im
     packed = None if store is None else store.shared.get(name)
     if packed is not None:
         with contextlib.suppress(UnsuitedError):  # it is made as if it were not there
-            return loaded(unpack(packed).image(imports))
+            return linked_once(name, unpack(packed), imports)
     made = make()
     images, exports, absent = tuple(made.images), tuple(made.exports), tuple(made.absent)
     if is_suited():
         with contextlib.suppress(UnsuitedError):
             prelinked = elf.prelink(images, exports, absent)
-            linked = loaded(prelinked.image(imports))
+            linked = linked_once(name, prelinked, imports)
             if store is not None:
                 store.shared[name] = prelinked.pack()
             return linked
     unreached = dict.fromkeys(absent, process_symbol("abort") if absent else 0)
     return link(images, exports, {**imports(None), **unreached})
+
+
+def linked_once(name: str, image: Prelinked, imports: Imports) -> Linked:
+    """Code that programs share, in memory for as long as the process: it may have state, so there
+    is one of a name that calls the same. UnsuitedError if this system refuses it."""
+    found = imports(image.symbols)
+    key = name, *sorted((symbol, found.get(symbol, 0)) for symbol in image.symbols)
+    linked = _in_memory().get(key)
+    if linked is None:
+        linked = _in_memory()[key] = loaded(image.image(lambda symbols: found))
+    return linked
+
+
+@cache
+def _in_memory() -> dict[tuple[Any, ...], Linked]:
+    return {}
 
 
 def no_imports(symbols: Collection[str] | None) -> Mapping[str, int]:

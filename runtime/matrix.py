@@ -67,7 +67,7 @@ def export_routines(
     name = alone if known else _name(dtype, store, products, blas.find(store))
     linked = shared(name, store, make, lambda symbols: _imports(symbols, store))
     packed = None if store is None else store.shared.get(name)
-    if store is not None and packed and not any(map(_is_of_blas, unpack(packed).symbols)):
+    if store is not None and packed and not any(map(is_of_blas, unpack(packed).symbols)):
         store.shared[alone] = packed
     _keep().append(linked)
     return dict(linked.addresses)
@@ -89,14 +89,15 @@ def _name(dtype: str, store: Store | None, products: Products | None, *bound: Bl
     return ", ".join([f"routines {dtype}", f"tiles below {choice}", _wanted(products), *form])
 
 
-def _is_of_blas(symbol: str) -> bool:
+def is_of_blas(symbol: str) -> bool:
+    """Whether what routines call by this name is the BLAS, or around it."""
     return symbol.startswith("blas_") or symbol in THREAD_FUNCTIONS
 
 
 def _imports(symbols: Collection[str] | None, store: Store | None) -> dict[str, int]:
     """What the routines call."""
     imports = export_pool(store)
-    if symbols is None or any(map(_is_of_blas, symbols)):
+    if symbols is None or any(map(is_of_blas, symbols)):
         imports = {**imports, **blas.platform_functions(), **_thread_functions(store).addresses}
         found = blas.find(store)
         if found is not None:

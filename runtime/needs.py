@@ -8,15 +8,15 @@ It can be told a later process (`runtime/bundle.py`), which then needs neither t
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from ..ir.record import dataclass
 from . import functions, libraries, matrix
+from .callpath import SHARED as CALL_PATH
 from .modes import RunOptions
 from .pool import SHARED as POOL
-from .pool import export_pool, thread_cell, thread_count
+from .pool import export_pool, thread_address
 from .spec import FLOATS
 from .store import Store
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from .kernels import Kernel
     from .lowering import Lowered
     from .matrix import Products
-
-CALL_PATH = "call path"
-"""The name of the code of `callpath_native.py` among what programs share."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +42,14 @@ class Needs:
         return bool(self.products or self.libraries or self.functions)
 
     def shared_names(self, store: Store) -> list[str]:
-        """The names under which all of it is in `store.shared`, so far as it is there."""
+        """The names of the shared code it is, each after what it calls. Not all of it may be in
+        `store.shared`."""
         names = [CALL_PATH, *map(functions.shared_name, self.functions)]
         names += map(libraries.shared_name, self.libraries)
         names += [POOL] if self.pool else []
         for dtype, products in self.products.items():
             names += matrix.shared_names(dtype, store, products)
-        return [name for name in dict.fromkeys(names) if name in store.shared]
+        return list(dict.fromkeys(names))
 
 
 def needs_of(driver: str, kernels: Iterable[Kernel | Lowered]) -> Needs:
@@ -75,6 +73,5 @@ def addresses(needs: Needs, store: Store | None, options: RunOptions) -> dict[st
         imports |= functions.export_functions(needs.functions, store)
     if needs.pool:
         imports |= export_pool(store)
-        cell = thread_cell(thread_count(options.threads))
-        imports["tapeless_threads"] = ctypes.addressof(cell)
+        imports["tapeless_threads"] = thread_address(options.threads)
     return imports

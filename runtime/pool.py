@@ -72,9 +72,14 @@ def thread_count(threads: int | None = None) -> int:
     return min(threads, MOST_THREADS) if has_pool() else 1
 
 
+def thread_address(threads: int | None) -> int:
+    """The address of a word of memory that holds `thread_count(threads)`, for ever: native code
+    reads it."""
+    return ctypes.addressof(_cell(thread_count(threads)))
+
+
 @cache
-def thread_cell(count: int) -> ctypes.c_int64:
-    """A word of memory that holds the count, for ever: native code reads it."""
+def _cell(count: int) -> ctypes.c_int64:
     return ctypes.c_int64(count)
 
 
