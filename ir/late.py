@@ -18,9 +18,11 @@ import gc
 import importlib
 import os
 import sys
-from _thread import RLock  # `threading` takes its time
+import time
+from _thread import RLock, get_ident  # `threading` takes its time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any
@@ -56,12 +58,56 @@ class _Loading:
                 raise AttributeError(f"{module.__name__} is being loaded")
             self._begun = True
             try:
-                with undisturbed():
+                with _under_way(), undisturbed():
                     _find(module).exec_module(module)
                 module.__class__ = ModuleType
                 self._done = True
             finally:
                 self._begun = False
+
+
+class _UnderWay:
+    """Loads that are under way, by thread. A fork waits until no other thread is in one: what a
+    thread was loading nobody would ever finish in the child, which waits for it, or for Python's
+    own lock of what that imports. Loads are held up by the fork itself alone, so that those that
+    wait for each other come to their end."""
+
+    def __init__(self) -> None:
+        self._gate, self._held = RLock(), False
+        self._threads: dict[int, int] = {}
+        if hasattr(os, "register_at_fork"):
+            leave = self._leave
+            os.register_at_fork(before=self._wait, after_in_parent=leave, after_in_child=leave)
+
+    def __enter__(self) -> None:
+        with self._gate:
+            self._threads[get_ident()] = self._threads.get(get_ident(), 0) + 1
+
+    def __exit__(self, *raised: object) -> None:
+        with self._gate:
+            self._threads[get_ident()] -= 1
+            if not self._threads[get_ident()]:
+                del self._threads[get_ident()]
+
+    def _wait(self) -> None:
+        while not self._held:
+            self._gate.acquire()
+            try:
+                self._held = self._threads.keys() <= {get_ident()}
+            finally:
+                if not self._held:
+                    self._gate.release()
+            time.sleep(0 if self._held else 0.001)
+
+    def _leave(self) -> None:
+        if self._held:
+            self._held = False
+            self._gate.release()
+
+
+@cache
+def _under_way() -> _UnderWay:
+    return _UnderWay()
 
 
 @contextmanager
@@ -170,7 +216,7 @@ def names(
     def find(name: str) -> Any:
         if name not in home:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        with undisturbed():
+        with _under_way(), undisturbed():
             module = importlib.import_module(home[name], package)
         try:
             value = vars(module)[name] if module.__name__ == package else getattr(module, name)

@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -9,13 +10,15 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from soak.children import Done, in_child
 from tapeless.ir import late
 
 PACKAGE = {
     "__init__.py": """
+import threading
 from tapeless.ir import late
-loaded = []
-late.modules(__name__, "slow", "inner", "broken", "round")
+loaded, begun = [], threading.Event()
+late.modules(__name__, "slow", "inner", "broken", "round", "long")
 __getattr__, __dir__ = late.names(__name__, {".slow": ("answer",), ".inner": ("leaf",)})
 """,
     "slow.py": "from . import loaded\nloaded.append('slow')\nanswer = 42\n",
@@ -23,6 +26,8 @@ __getattr__, __dir__ = late.names(__name__, {".slow": ("answer",), ".inner": ("l
     "inner/leaf.py": "from .. import loaded\nloaded.append('leaf')\nvalue = 7\n",
     "broken.py": "from . import loaded\nloaded.append('broken')\nif len(loaded) < 2:\n    1 / 0\n",
     "round.py": "import sys\nsys.modules[__name__].nothing\n",
+    "long.py": "from .deep import value\n",
+    "deep.py": "import time\nfrom . import begun\nbegun.set()\ntime.sleep(0.2)\nvalue = 3\n",
     "user.py": "from . import slow\ndef use():\n    return slow.answer\n",
 }
 
@@ -95,6 +100,16 @@ def test_threads_see_a_module_only_when_it_is_complete(package: ModuleType, tmp_
     for thread in threads:
         thread.join()
     assert (found, package.loaded) == ([42] * 4, ["slow"])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # it has threads
+def test_a_fork_waits_for_threads_that_load(package: ModuleType) -> None:
+    thread = threading.Thread(target=lambda: package.long.value)
+    thread.start()
+    assert package.begun.wait(10)
+    assert in_child(lambda: package.long.value, 10) == Done(3, 0)
+    thread.join()
 
 
 def test_a_module_that_does_not_exist(package: ModuleType) -> None:
