@@ -40,8 +40,11 @@ def symbol(name: str, dtype: str, lanes: int = 0) -> str:
 
 
 @cache
-def definitions(name: str, dtype: str) -> Mapping[str, str]:
-    """LLVM text of a function and its variants, and what they need, by symbol."""
+def definitions(name: str, dtype: str, lanes: int = 0) -> Mapping[str, str]:
+    """LLVM text of a function and its variants, and what they need, by symbol; or of the variant
+    for vectors of so many elements."""
+    if lanes:
+        return _vector(name, dtype, lanes)
     found = _scalar(name, dtype)
     for lanes in WIDTHS[dtype]:
         found |= _vector(name, dtype, lanes)
@@ -117,8 +120,11 @@ def table_numbers(table: Table, dtype: str) -> Mapping[str, str]:
 
 
 @cache
-def table_definitions(table: Table, dtype: str) -> Mapping[str, str]:
-    """LLVM text of the function, which reads the numbers, and of its variants, by symbol."""
+def table_definitions(table: Table, dtype: str, lanes: int = 0) -> Mapping[str, str]:
+    """LLVM text of the function, which reads the numbers, and of its variants, by symbol; or of
+    the variant for vectors of so many elements."""
+    if lanes:
+        return _table_vector(table, dtype, lanes)
     own, kind, integer = table_symbol(table, dtype), llvm_type(dtype), f"i{BITS[dtype]}"
     forms = ",".join(
         f"_ZGV_LLVM_N{n}v_{own}({table_symbol(table, dtype, n)})" for n in WIDTHS[dtype]

@@ -29,14 +29,17 @@ def symbol(name: str, dtype: str, lanes: int = 0) -> str:
 
 
 @cache
-def definitions(name: str, dtype: str, limit: float, arity: int) -> Mapping[str, str]:
-    """LLVM text of the function and its variants, by symbol; `arity` is that of the platform's."""
+def definitions(
+    name: str, dtype: str, limit: float, arity: int, lanes: int = 0
+) -> Mapping[str, str]:
+    """LLVM text of the function and its variants, or of that for vectors of so many elements, by
+    symbol; `arity` is that of the platform's."""
     f = _Function(name, dtype, float_literal(limit, dtype), arity)
     kind = llvm_type(dtype)
     found = {symbol(name, dtype): f.scalar()} | _declared(kind, f"llvm.fabs.{dtype}", kind)
     if name != "fmod":
         found |= _declared(kind, f"llvm.{name}.{dtype}", kind)
-    for width in WIDTHS[dtype]:
+    for width in (lanes,) if lanes else WIDTHS[dtype]:
         vector = f"<{width} x {kind}>"
         found[symbol(name, dtype, width)] = f.vector(width)
         found |= _declared(vector, f"llvm.fabs.v{width}{dtype}", vector)

@@ -226,10 +226,13 @@ class Builder:
         return self.mul(count, constant("i64", DTYPES[buffer.kind[:-1]].itemsize))
 
     def _call(self, result: str, symbol: str, operands: Sequence[Value]) -> str:
-        if symbol not in self.symbols:
-            kinds = ", ".join(llvm_type(x.kind, x.lanes) for x in operands)
-            self.symbols[symbol] = f"declare {result} @{quoted(symbol)}({kinds})"
+        self.declare(symbol, result, [llvm_type(x.kind, x.lanes) for x in operands])
         return f"call {result} @{quoted(symbol)}({', '.join(x.typed for x in operands)})"
+
+    def declare(self, symbol: str, result: str, operands: Sequence[str]) -> None:
+        """Say which types a function of another module has, unless it is known."""
+        if symbol not in self.symbols:
+            self.symbols[symbol] = f"declare {result} @{quoted(symbol)}({', '.join(operands)})"
 
     # --- control flow
 
@@ -277,9 +280,10 @@ KEPT: Final = "tapeless.vector."
 """How the names start of functions that only LLVM's loop vectoriser will call."""
 
 
-def module(symbols: Mapping[str, str], *functions: str) -> str:
-    """The text of a module: functions and the symbols they need."""
-    kept = [f"ptr @{quoted(name)}" for name in symbols if name.startswith(KEPT)]
+def module(symbols: Mapping[str, str], *functions: str, keeps: bool = True) -> str:
+    """The text of a module: functions and the symbols they need. It `keeps` what LLVM's loop
+    vectoriser may call."""
+    kept = [f"ptr @{quoted(name)}" for name in symbols if keeps and name.startswith(KEPT)]
     used = [
         f"@llvm.compiler.used = appending global [{len(kept)} x ptr] [{', '.join(kept)}], "
         'section "llvm.metadata"'

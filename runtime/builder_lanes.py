@@ -12,13 +12,17 @@ from .builder import Builder, Value, constant, llvm_type
 from .kernel import VECMATH, arity
 from .lanes import FORMATS, Format, Lane, Table
 from .sharing import call_shared
+from .vector_memory import gather
 
 WIDE: Final = '"prefer-vector-width"="512"'
 """The attribute of functions that gain from the widest registers."""
 
-NARROW: Final = '"prefer-vector-width"="256"'
+NARROW: Final = dict.fromkeys(
+    ('"prefer-vector-width"="256"', '"min-legal-vector-width"="256"'), None
+)
 """That of the others, which wait for memory: arrays rarely start at a multiple of 64 bytes, and
-then every access of a 512-bit register is to two cache lines."""
+then every access of a 512-bit register is to two cache lines. A vector of 512 bits is two
+registers there."""
 
 _PATTERNS: Final = {"f32": "i32", "f64": "i64"}
 _FLOATS: Final = {"i32": "f32", "i64": "f64"}
@@ -131,7 +135,7 @@ class BuilderLanes:
     def _instruction(self, name: str, *operands: Lane) -> BuilderLane:
         values = [x.value for x in operands]
         dtype, lanes = values[0].kind, values[0].lanes
-        self.builder.symbols |= avx512.definitions(name, dtype)
+        self.builder.symbols |= avx512.definitions(name, dtype, lanes)
         return self._lane(self.builder.call(dtype, avx512.symbol(name, dtype, lanes), *values))
 
     def select(self, condition: Lane, x: Lane | float, y: Lane | float) -> Lane:
@@ -173,10 +177,12 @@ class BuilderLanes:
         b, dtype, i = self.builder, self.format.name, index.value
         b.symbols |= avx512.table_numbers(table, dtype)
         if b.avx512:
-            b.symbols |= avx512.table_definitions(table, dtype)
+            b.symbols |= avx512.table_definitions(table, dtype, i.lanes)
             return self._lane(b.call(dtype, avx512.table_symbol(table, dtype, i.lanes), i))
-        place = b.and_(i, constant(i.kind, len(table) - 1))
+        place = b.and_(i, constant(i.kind, len(table) - 1, i.lanes))
         buffer = Value(f"{dtype}*", f"@{avx512.table_symbol(table, dtype)}.numbers")
+        if i.lanes:
+            return self._lane(gather(b, buffer, place))
         return self._lane(b.load(b.address(buffer, place)))
 
     def bits(self, x: Lane) -> Lane:
@@ -193,7 +199,7 @@ class BuilderLanes:
 
     def within(self, limit: float, size: Lane, value: Lane, name: str, *operands: Lane) -> Lane:
         dtype, lanes = size.value.kind, size.value.lanes
-        self.builder.symbols |= definitions(name, dtype, limit, len(operands))
+        self.builder.symbols |= definitions(name, dtype, limit, len(operands), lanes)
         given = [x.value for x in (size, *operands, value)]
         if lanes:
             given.append(constant("bool", True, lanes))
@@ -208,26 +214,26 @@ def call_vector_function(op: str, b: Builder, *operands: Value) -> Value:
     512-bit registers where the processor has them; LLVM otherwise prefers 256 on most.
     """
     b.attributes[WIDE] = None
-    dtype = operands[0].kind
+    dtype, lanes = operands[0].kind, operands[0].lanes
     if b.shares:
         return call_shared(op, b, operands)
-    b.symbols |= _definition(op, dtype, b.avx512)
-    return b.call(dtype, _symbol(op, dtype), *operands)
+    b.symbols |= _definition(op, dtype, b.avx512, lanes)
+    return b.call(dtype, _symbol(op, dtype, lanes), *operands)
 
 
-def _symbol(op: str, dtype: str) -> str:
-    return f"tapeless.{op}_{dtype}"
+def _symbol(op: str, dtype: str, lanes: int) -> str:
+    return f"tapeless.{op}_{dtype}.{lanes}" if lanes else f"tapeless.{op}_{dtype}"
 
 
 @cache
-def _definition(op: str, dtype: str, avx512: bool) -> Mapping[str, str]:
-    """What a function needs in a module, itself included."""
+def _definition(op: str, dtype: str, avx512: bool, lanes: int) -> Mapping[str, str]:
+    """What a function of numbers or of vectors needs in a module, itself included."""
     b = Builder(avx512=avx512)
     b.attributes["alwaysinline"] = None
-    operands = [Value(dtype, f"%x{i}") for i in range(arity(op))]
+    operands = [Value(dtype, f"%x{i}", lanes) for i in range(arity(op))]
     emit(op, b, operands)
-    name = _symbol(op, dtype)
-    text = b.function("internal", llvm_type(dtype), name, [x.typed for x in operands])
+    name = _symbol(op, dtype, lanes)
+    text = b.function("internal", llvm_type(dtype, lanes), name, [x.typed for x in operands])
     return b.symbols | {name: text}
 
 

@@ -17,7 +17,7 @@ Emit = Callable[..., Value]
 
 
 def _like(x: Value, number: float) -> Value:
-    return constant(x.kind, number)
+    return constant(x.kind, number, x.lanes)
 
 
 def _add_reassoc(b: Builder, x: Value, y: Value) -> Value:
@@ -99,7 +99,7 @@ def _fmod(b: Builder, x: Value, y: Value) -> Value:
 def _shift(left: bool, b: Builder, x: Value, y: Value) -> Value:
     """x << y or x >> y; LLVM leaves a count of as many bits as x has, or of more, undefined."""
     bits, unsigned = BITS[x.kind], f"u{BITS[x.kind]}"
-    fits = b.compare("<", b.convert(y, unsigned), constant(unsigned, bits))
+    fits = b.compare("<", b.convert(y, unsigned), constant(unsigned, bits, y.lanes))
     count = b.select(fits, y, _like(y, bits - 1))
     if x.letter == "i" and not left:
         return b.shr(x, count)

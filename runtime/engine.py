@@ -114,7 +114,7 @@ class _Making:
         texts: dict[str, Lowered] = {}
         for symbol, spec in new.items():
             texts[symbol] = lowered(symbol, self.functions[spec.name], spec, self.path)
-            ahead(texts[symbol].text, "optimised")
+            ahead(texts[symbol].text, texts[symbol].form)
         if new:
             clock.done("lower" if engine() == "direct" else engine())
         return texts

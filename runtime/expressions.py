@@ -44,6 +44,9 @@ class Expressions:
     """What expressions are worth, emitted through `b`. `fixed` are the names of values, `variables`
     those of places in memory."""
 
+    lanes = 0
+    """Of the vectors that numbers become."""
+
     def __init__(
         self, b: Builder, fixed: Mapping[str, Value], variables: Mapping[str, Value]
     ) -> None:
@@ -55,7 +58,7 @@ class Expressions:
     def value(self, node: ast.expr) -> Value:
         match node:
             case ast.Constant(value=bool() | int() | float() as known):
-                return constant(_literal_kind(known), known)
+                return constant(_literal_kind(known), known, self.lanes)
             case ast.Name(id=name):
                 return self._variable(node, name)
             case ast.Subscript():
@@ -111,7 +114,7 @@ class Expressions:
     def _unary(self, node: ast.expr, op: ast.unaryop, operand: ast.expr) -> Value:
         known = literal(node)
         if known is not None:
-            return constant(_literal_kind(known), known)
+            return constant(_literal_kind(known), known, self.lanes)
         x = self.value(operand)
         if isinstance(op, ast.Not):
             return self.b.not_(self.converted(node, x, "bool"))
@@ -195,7 +198,7 @@ class Expressions:
     def _operand(self, node: ast.expr, kind: str) -> Value:
         known = literal(node)
         if isinstance(known, int) or (known is not None and kind in FORMATS):
-            return constant(kind, known)
+            return constant(kind, known, self.lanes)
         return self.converted(node, self.value(node), kind)
 
     def _conversion(self, node: ast.Call, kind: str) -> Value:

@@ -54,7 +54,7 @@ def functions_ahead(words: Iterable[str], store: Store | None) -> None:
 
     for word in words:
         if store is None or not store.has(store.key(*_parts(word))):
-            ahead(_text(word), "optimised")
+            ahead(_text(word), "vectors")
 
 
 def _parts(word: str) -> tuple[str, ...]:
@@ -76,7 +76,7 @@ def _linked(word: str, store: Store | None) -> Linked:
     def make() -> bytes:
         from .ahead import made  # lazily: a step from the cache does without
 
-        return made(_text(word), "optimised")
+        return made(_text(word), "vectors")
 
     names = [function_symbol(op, dtype, n) for n in (0, *lane_counts(dtype))]
     return shared(

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal
 from ..ir.errors import TapelessError
 from ..ir.record import dataclass
 from .identity import digest
-from .loading import Linked
+from .loading import Form, Linked
 from .spec import KernelSpec
 from .store import Store, recall
 
@@ -40,6 +40,7 @@ class Kernel:
     (`spec.routine_libraries`), `functions` the elementary functions (`runtime/functions.py`)."""
 
     symbol: str
+    form: Form
     returns_status: bool
     routines: tuple[str, ...]
     functions: tuple[str, ...]
@@ -57,19 +58,19 @@ class Kernel:
         """The LLVM text after them."""
         from .link import optimised  # lazily: llvmlite
 
-        return str(optimised(self.text))
+        return str(optimised(self.text, self.form))
 
     def asm(self) -> str:
         """The assembly for this machine."""
         from .link import assembly, optimised  # lazily: llvmlite
 
-        return assembly(optimised(self.text))
+        return assembly(optimised(self.text, self.form))
 
     def pack(self) -> bytes:
         """As the payload of an entry: `unpack` makes the kernel again."""
         code = self.image, self.packed_text
         return marshal.dumps((
-            self.symbol, self.returns_status, self.routines, self.functions, *code,
+            self.symbol, self.form, self.returns_status, self.routines, self.functions, *code,
         ))  # fmt: skip
 
 
@@ -132,9 +133,9 @@ def compiled(symbol: str, kernel: Lowered) -> Kernel:
 
     from .ahead import made
 
-    image, packed = made(kernel.text, "optimised"), zlib.compress(kernel.text.encode(), 1)
+    image, packed = made(kernel.text, kernel.form), zlib.compress(kernel.text.encode(), 1)
     calls = kernel.routines, kernel.functions
-    return Kernel(symbol, kernel.returns_status, *calls, image, packed)
+    return Kernel(symbol, kernel.form, kernel.returns_status, *calls, image, packed)
 
 
 def lowered(symbol: str, function: ast.FunctionDef, spec: KernelSpec, path: str) -> Lowered:

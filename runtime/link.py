@@ -19,6 +19,7 @@ from llvmlite import binding as llvm
 from llvmlite.binding import ffi
 
 from .host import prepare, target_head, target_machine, tuning
+from .llvm_process import PASSES
 from .loading import Form, Linked, assemble, link
 from .making import MAKING, hold_while_forking
 
@@ -70,17 +71,18 @@ def link_by_llvm(
 
 def object_code(text: str, form: Form = "loops") -> bytes:
     """The object code of LLVM text. RuntimeError if LLVM refuses it."""
-    module = optimised(text) if form == "optimised" else parsed(text)
+    module = optimised(text, form) if form in PASSES else parsed(text)
     return bytes(target_machine(0 if form == "straight" else 3).emit_object(module))
 
 
-def optimised(text: str) -> Any:
-    """The module of LLVM text after LLVM's passes. At last, what vectorised loops call becomes part
-    of them if it says so."""
+def optimised(text: str, form: Form = "optimised") -> Any:
+    """The module of LLVM text after the passes of its form."""
     module = parsed(target_head() + text)
     builder = llvm.create_pass_builder(target_machine(), tuning())
-    passes = builder.getModulePassManager()
-    passes.add_always_inliner_pass()
+    vectors = form == "vectors"
+    passes = llvm.create_new_module_pass_manager() if vectors else builder.getModulePassManager()
+    for name in PASSES[form]:
+        getattr(ffi.lib, f"LLVMPY_module_Add{name}Pass")(passes)
     passes.run(module, builder)
     return module
 

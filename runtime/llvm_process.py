@@ -30,10 +30,20 @@ HELLO, IMAGE, ERROR, FAREWELL = range(4)
 """Answers. `HELLO` comes first and without being asked: `VERSION`, and the processor's features in
 LLVM's names."""
 
-VERSION: Final = b"tapeless 1\n"
+VERSION: Final = b"tapeless 2\n"
 """Of this protocol: the file may have been replaced since the process that asks began."""
 
-FORMS: Final = ("optimised", "loops", "straight")
+FORMS: Final = ("optimised", "vectors", "loops", "straight")
+
+PASSES: Final = {
+    "optimised": ("AlwaysInliner",),
+    "vectors": ("AlwaysInliner", "SROA", "InstCombine", "SimplifyCFG"),
+}
+"""The forms on which passes run. After LLVM's own pipeline, in which loops were vectorised, what
+they call now becomes part of them if it says so. Where loops are written as vectors
+(`runtime/vector_loops.py`) no pipeline runs before these: all is in its place, but variables are
+still in memory."""
+
 PATIENCE: Final = 5.0
 """Seconds without a text after which the process ends."""
 
@@ -60,7 +70,8 @@ FUNCTIONS: Final = {
     "CreatePassBuilder": "ppp",
     "DisposePassBuilder": "-p",
     "buildPerModuleDefaultPipeline": "ppi",
-    "module_AddAlwaysInlinerPass": "-p",
+    "CreateNewModulePassManager": "p",
+    **{f"module_Add{name}Pass": "-p" for name in PASSES["vectors"]},
     "DisposeNewModulePassManger": "-p",
     "RunNewModulePassManager": "-ppp",
     "TargetMachineEmitToMemory": "pppip",
@@ -126,7 +137,7 @@ class LLVM:
     def object_code(self, text: bytes, form: str) -> tuple[int, bytes]:
         """The object code of a text, or what LLVM has against it."""
         context, message = self("ContextCreate"), ctypes.c_char_p()
-        whole = self.head + text if form == "optimised" else text
+        whole = self.head + text if form in PASSES else text
         module = self("ParseAssembly", context, whole, ctypes.byref(message))
         if not module:
             answer = ERROR, b"LLVM IR parsing error\n" + (message.value or b"")
@@ -138,8 +149,8 @@ class LLVM:
 
     def _emitted(self, module: int, form: str) -> tuple[int, bytes]:
         machine, message = self.quick if form == "straight" else self.careful, ctypes.c_char_p()
-        if form == "optimised":
-            self._optimise(module)
+        if form in PASSES:
+            self._optimise(module, form)
         code = self("TargetMachineEmitToMemory", machine, module, 1, ctypes.byref(message))
         if not code:
             return ERROR, message.value or b"no object code"
@@ -147,11 +158,15 @@ class LLVM:
         self("DisposeMemoryBuffer", code)
         return IMAGE, image
 
-    def _optimise(self, module: int) -> None:
+    def _optimise(self, module: int, form: str) -> None:
         builder = self("CreatePassBuilder", self.careful, self.tuning)
-        levels = (3, 0)[: len(self.functions["buildPerModuleDefaultPipeline"].argtypes) - 1]
-        passes = self("buildPerModuleDefaultPipeline", builder, *levels)
-        self("module_AddAlwaysInlinerPass", passes)  # see `link.optimised`
+        if form == "vectors":
+            passes = self("CreateNewModulePassManager")
+        else:
+            levels = (3, 0)[: len(self.functions["buildPerModuleDefaultPipeline"].argtypes) - 1]
+            passes = self("buildPerModuleDefaultPipeline", builder, *levels)
+        for name in PASSES[form]:
+            self(f"module_Add{name}Pass", passes)
         self("RunNewModulePassManager", passes, module, builder)
         self("DisposeNewModulePassManger", passes)
         self("DisposePassBuilder", builder)

@@ -30,9 +30,10 @@ from .image import (
 )
 from .store import Store, kept
 
-Form = Literal["optimised", "loops", "straight"]
-"""How much is done for a text: LLVM's passes, then machine code made with care; such code of the
-text as it stands; code made quickly, for what runs straight through."""
+Form = Literal["optimised", "vectors", "loops", "straight"]
+"""How much is done for a text: LLVM's passes, then machine code made with care; those passes alone
+that a text in which no loop is left to vectorise wants; such code of the text as it stands; code
+made quickly, for what runs straight through."""
 
 
 @dataclass(frozen=True)

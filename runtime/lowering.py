@@ -20,11 +20,15 @@ from ..ir.record import dataclass
 from .builder import Builder, Value, constant, llvm_type, module
 from .builder_lanes import NARROW, WIDE
 from .expressions import Expressions, line, literal, outside
+from .liveness import wanted_after_loops
+from .loading import Form
+from .parallel import Context, Plan, plans
 from .sharing import shared_functions
 from .spec import routine_libraries
 from .syntax import nodes_of
+from .vector_loops import write_vectors
 from .vector_text import PLAIN, Registers
-from .vectors import shares_functions, vectors
+from .vectors import Vectors, shares_functions, vectors
 
 
 @dataclass(frozen=True)
@@ -34,14 +38,15 @@ class Lowered:
     the elementary functions that are not part of it."""
 
     text: str
+    form: Form
     returns_status: bool
     routines: tuple[str, ...]
     functions: tuple[str, ...]
 
 
-def lowered_text(text: str, returns_status: bool) -> Lowered:
+def lowered_text(text: str, returns_status: bool, form: Form = "optimised") -> Lowered:
     """A kernel's text, with what it calls."""
-    return Lowered(text, returns_status, routine_libraries(text), shared_functions(text))
+    return Lowered(text, form, returns_status, routine_libraries(text), shared_functions(text))
 
 
 def lower(
@@ -71,6 +76,8 @@ class _Function:
         self.variables: dict[str, Value] = {}
         self.loops: list[tuple[str, str]] = []
         self.hinted: list[str] = []
+        self.left = False
+        self.wanted = wanted_after_loops(function)
         nodes = nodes_of(function)
         self.returns_status = any(isinstance(x, ast.Return) and x.value is not None for x in nodes)
         self.x = Expressions(self.b, self.fixed, self.variables)
@@ -90,11 +97,11 @@ class _Function:
             f"ptr noalias {p.text}" if p.kind.endswith("*") else p.typed for p in self.parameters
         ]
         if WIDE not in b.attributes and not any(" reassoc " in x for x in b.lines):
-            b.attributes[NARROW] = None  # the width of a sum decides its digits
+            b.attributes |= NARROW  # the width of a sum decides its digits
         result = "i64" if self.returns_status else "void"
         text = b.function("", result, symbol, parameters)
-        whole = "\n".join([module(b.symbols, text), *self.hinted])
-        return lowered_text(whole, self.returns_status)
+        whole = "\n".join([module(b.symbols, text, keeps=self.left), *self.hinted])
+        return lowered_text(whole, self.returns_status, "optimised" if self.left else "vectors")
 
     # --- statements
 
@@ -160,7 +167,12 @@ class _Function:
 
     def _for(self, node: ast.For, name: str, bounds: ast.Call) -> None:
         start, stop, step = self._range(bounds)
-        plan = vectors(node, self.registers, shared=self.shares) if step == 1 else None
+        plans = self._plans(node) if step == 1 else ()
+        if plans:
+            self._write(node, name, start, stop, plans)
+            return
+        self.left |= not any(isinstance(x, ast.For) for x in nodes_of(node)[1:])
+        plan = self._hints(node) if step == 1 else None
         if plan is None or not plan.count:
             self._loop(node, name, start, stop, step, plan.rest if plan else None)
             return
@@ -170,6 +182,33 @@ class _Function:
         middle = b.add(start, b.and_(count, constant("i64", -plan.block)))
         self._loop(node, name, start, middle, step, plan.first)
         self._loop(node, name, middle, stop, step, plan.rest)
+
+    def _plans(self, node: ast.For) -> Sequence[Plan]:
+        """How a loop is written as vectors."""
+        kinds = {name: x.kind for name, x in self.fixed.items()}
+        kinds |= {name: place.kind[:-1] for name, place in self.variables.items()}
+        context = Context(kinds, self.wanted[node], node not in self.body, self.shares)
+        return plans(node, context, self.registers)
+
+    def _hints(self, node: ast.For) -> Vectors | None:
+        """How LLVM is to vectorise a loop, from which it lets nothing but sums and extrema out."""
+        hints = vectors(node, self.registers, shared=self.shares)
+        return hints
+
+    def _write(
+        self, node: ast.For, name: str, start: Value, stop: Value, plans: Sequence[Plan]
+    ) -> None:
+        """A loop as vectors, and number by number what is left where there are no masks."""
+        inside, after = self.x.labels("some", "none")
+        b = self.b
+        b.branch_if(b.compare("<", start, stop), inside, after)
+        b.label(inside)
+        for plan in plans:
+            start = write_vectors(self.x, node, plan, start, stop, self._store)
+        if not plans[-1].rest:
+            self._loop(node, name, start, stop, 1)
+        b.branch(after)
+        b.label(after)
 
     def _loop(
         self,
@@ -225,6 +264,7 @@ class _Function:
         return values[0], values[1], step
 
     def _while(self, node: ast.While) -> None:
+        self.left = True
         head, body, after = self.x.labels("while", "body", "end")
         self.b.branch(head)
         self.b.label(head)

@@ -29,7 +29,7 @@ def call_shared(op: str, b: Builder, operands: Sequence[Value]) -> Value:
     """Call a function where it lies; LLVM may call its vector forms instead."""
     dtype = operands[0].kind
     b.symbols |= _declarations(op, dtype)
-    return call_form(b, function_symbol(op, dtype), operands)
+    return call_form(b, function_symbol(op, dtype, operands[0].lanes), operands)
 
 
 def call_form(b: Builder, symbol: str, operands: Sequence[Value]) -> Value:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 from ..ir.record import dataclass
@@ -151,7 +152,7 @@ def _is_parallel(loop: _Loop) -> bool:
         for s in loop.loop.body
     )
     named = isinstance(loop.loop.target, ast.Name) and loop.loop.target.id
-    return single and _folds_only(loop) and _writes_apart(loop, str(named))
+    return single and _folds_only(loop) and writes_apart(loop.places, str(named))
 
 
 def _folds_only(loop: _Loop) -> bool:
@@ -180,10 +181,10 @@ def _is_fold(value: ast.expr) -> bool:
     return False
 
 
-def _writes_apart(loop: _Loop, counter: str) -> bool:
+def writes_apart(found: Sequence[ast.Subscript], counter: str) -> bool:
     """Whether every iteration writes elements of its own, and reads those alone of what it
     writes."""
-    buffers = [(ast.dump(p.value), p) for p in loop.places]
+    buffers = [(ast.dump(p.value), p) for p in found]
     changed = {buffer for buffer, place in buffers if isinstance(place.ctx, ast.Store)}
     rows = [(buffer, *_row(p.slice), p) for buffer, p in buffers if buffer in changed]
     places = [(buffer, ast.dump(row), column, p) for buffer, row, column, p in rows]

@@ -1,0 +1,208 @@
+"""Which loops are written as vectors, and how.
+
+    s = f64(0.0)
+    for j in range(n1):                              a Plan: 16 iterations in a vector, two vectors
+        v2 = exp_f32(x0[i * n1 + j] - v1)     =>     at once, then one with a mask, and s is a sum
+        s = add_reassoc_f64(s, f64(v2))
+        y0[i * n1 + j] = v2
+
+LLVM can vectorise such loops too, but finding out that it may, and how, takes it six times as long
+as all else it does for them. So this recognises the plain ones by their text: assignments whose
+places in memory move on by one element per iteration or not at all, and which depend on each other
+through sums, extrema and bits alone. All others are LLVM's.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from ..ir.record import dataclass
+from .builder import BITS, MEMORY
+from .emitters import EMITTERS
+from .kernel import VECTOR_WORDS
+from .syntax import names_in, nodes_of
+from .vector_text import Registers
+from .vectors import DIVISIONS, LONG_CHAIN, writes_apart
+
+MOST_LANES: Final = 32
+"""Of bytes too: masks are made in 64 bits."""
+
+_PLAIN: Final = (
+    ast.Name, ast.Constant, ast.Subscript, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Call,
+    ast.Assign, ast.USub, ast.Not, ast.Invert,
+)  # fmt: skip
+_FOLDS: Final = {
+    "add_reassoc": "add", "add": "add", "maximum": "maximum", "minimum": "minimum",
+}  # fmt: skip
+_OPERATORS: Final[Mapping[type[ast.operator], str]] = {
+    ast.Add: "add", ast.BitAnd: "and", ast.BitOr: "or",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a loop is written: the iterations in a vector, the vectors that the main loop takes at
+    once (0 if there is none), those that the masked loop after it takes (0 if the iterations left
+    are done one by one), and what is accumulated: "add", "maximum", "minimum", "and" or "or"."""
+
+    lanes: int
+    main: int
+    rest: int
+    folds: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What decides beside a loop's own text: the kinds of parameters and of the variables there
+    are before it, the names that are read after it (`runtime/liveness.py`), whether it lies in
+    another loop, and whether elementary functions are called where they lie
+    (`runtime/sharing.py`)."""
+
+    kinds: Mapping[str, str]
+    wanted: Collection[str]
+    nested: bool
+    shared: bool
+
+
+def plans(loop: ast.For, context: Context, registers: Registers) -> tuple[Plan, ...]:
+    """How a loop over `range(start, stop)` is written as vectors, each plan going on where the one
+    before it ended; none if it is left to LLVM."""
+    body = _Body(loop, context.kinds)
+    folds = body.folds()
+    if folds is None or not body.is_plain():
+        return ()
+    if (body.assigned - folds.keys()) & set(context.wanted):
+        return ()
+    return body.plans(registers, folds, context)
+
+
+class _Body:
+    """A loop and what its statements are made of."""
+
+    def __init__(self, loop: ast.For, kinds: Mapping[str, str]) -> None:
+        self.loop, self.kinds = loop, kinds
+        self.nodes = [node for statement in loop.body for node in nodes_of(statement)]
+        self.counter = loop.target.id if isinstance(loop.target, ast.Name) else ""
+        names = [node for node in self.nodes if isinstance(node, ast.Name)]
+        self.reads = Counter(n.id for n in names if isinstance(n.ctx, ast.Load))
+        self.writes = Counter(n.id for n in names if isinstance(n.ctx, ast.Store))
+        self.assigned = {*self.writes, self.counter}
+        self.places = [node for node in self.nodes if isinstance(node, ast.Subscript)]
+        self.words = [x.func for x in self.nodes if isinstance(x, ast.Call)]
+
+    def is_plain(self) -> bool:
+        """Whether vectors can do all of it, each element for itself."""
+        return (
+            all(isinstance(node, _PLAIN) for node in self.nodes)
+            and self.counter not in self.writes
+            and all(isinstance(f, ast.Name) and is_lanewise(f.id) for f in self.words)
+            and all(self._is_near(place) for place in self.places)
+            and writes_apart(self.places, self.counter)
+        )
+
+    def folds(self) -> dict[str, str] | None:
+        """How each variable that is carried on from iteration to iteration is accumulated; None if
+        one is not, or if a statement does not assign to one place."""
+        found: dict[str, str] = {}
+        known = {self.counter}
+        for statement in self.loop.body:
+            match statement:
+                case ast.Assign(targets=[ast.Name() | ast.Subscript() as target], value=value):
+                    used = names_in(value)
+                case _:
+                    return None
+            name = target.id if isinstance(target, ast.Name) else ""
+            carried = (used & self.assigned) - known
+            if carried:
+                how = _fold(value, name, self.kinds.get(name, ""))
+                once = self.reads[name] == self.writes[name] == 1
+                if carried != {name} or how is None or not once:
+                    return None
+                found[name] = how
+            known.add(name)
+        return found
+
+    def _is_near(self, place: ast.Subscript) -> bool:
+        """Whether a place is the same in all iterations, or moves on by one element."""
+        if not isinstance(place.value, ast.Name):
+            return False
+        if not self.kinds.get(place.value.id, "").endswith("*"):
+            return False
+        offsets = unit_stride(place.slice, self.counter)
+        if offsets is None:
+            return isinstance(place.ctx, ast.Load) and not names_in(place.slice) & self.assigned
+        return not any(names_in(offset) & self.assigned for offset in offsets)
+
+    def plans(
+        self, registers: Registers, folds: Mapping[str, str], context: Context
+    ) -> tuple[Plan, ...]:
+        words = [f.id for f in self.words if isinstance(f, ast.Name)]
+        functions = [word.rpartition("_")[2] for word in words if word in VECTOR_WORDS]
+        sums = [self.kinds[name] for name in folds]
+        lanes = min(MOST_LANES, 8 * registers.bytes // self._bits(functions, sums))
+        masked = registers.masked and not (context.nested and self._in_place() and not functions)
+        if context.shared and functions:
+            return (Plan(lanes, 0, 2 if len(functions) > 1 else 1, folds),)
+        main = 4 if len(functions) >= LONG_CHAIN or (folds and not functions) else 2
+        first = Plan(lanes, main, int(masked), folds)
+        if masked or not registers.masked:
+            return (first,)
+        return first, Plan(lanes // 2, 1, 0, folds)
+
+    def _in_place(self) -> bool:
+        """Whether a buffer is read and written. Then the next row's loads would wait for the masked
+        stores of this one, whose masks the processor does not look at to see what they overlap."""
+        names = [(p.value.id, p.ctx) for p in self.places if isinstance(p.value, ast.Name)]
+        stored = {name for name, context in names if isinstance(context, ast.Store)}
+        return any(name in stored and isinstance(context, ast.Load) for name, context in names)
+
+    def _bits(self, functions: Collection[str], sums: Collection[str]) -> int:
+        """The width of what decides how many elements a vector has: of elementary functions, or of
+        sums and what moves through memory."""
+        if functions:
+            return max(BITS[dtype] for dtype in functions)
+        moving = [p for p in self.places if unit_stride(p.slice, self.counter) is not None]
+        kinds = [self.kinds[p.value.id][:-1] for p in moving if isinstance(p.value, ast.Name)]
+        return max((max(8, BITS[kind]) for kind in (*kinds, *sums)), default=32)
+
+
+def is_lanewise(word: str) -> bool:
+    """Whether a word computes each element of a vector from those beside it in its operands, and
+    not number by number."""
+    op, _, dtype = word.rpartition("_")
+    if word in VECTOR_WORDS or op == "select" or "_from_" in word:
+        return True
+    return (word in MEMORY and word != "bool") or (
+        op in EMITTERS and not (op in DIVISIONS and dtype not in ("f32", "f64"))
+    )
+
+
+def unit_stride(index: ast.expr, counter: str) -> list[ast.expr] | None:
+    """The terms whose sum with the counter an index is; None for an index that is not one."""
+    match index:
+        case ast.Name(id=name):
+            return [] if name == counter else None
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            for first, other in ((left, right), (right, left)):
+                terms = unit_stride(first, counter)
+                if terms is not None:
+                    return None if counter in names_in(other) else [*terms, other]
+    return None
+
+
+def _fold(value: ast.expr, name: str, kind: str) -> str | None:
+    """How a value accumulates into the variable `name`, of this kind."""
+    exact = kind in BITS and kind not in ("f32", "f64")
+    match value:
+        case ast.Call(func=ast.Name(id=word), args=[ast.Name(id=first), _]):
+            op, _, dtype = word.rpartition("_")
+            fits = first == name and dtype == kind and (exact or op != "add")
+            return _FOLDS.get(op) if fits else None
+        case ast.Call(func=ast.Name(id=word), args=[ast.BinOp() as total]):
+            return _fold(total, name, kind) if exact and word == kind else None
+        case ast.BinOp(left=ast.Name(id=first), op=op):
+            return _OPERATORS.get(type(op)) if exact and first == name else None
+    return None

@@ -1,0 +1,244 @@
+"""Loops of kernels to LLVM text, as vectors.
+
+    for j in range(n1):                         main loop: plan.main vectors at once
+        s = add_reassoc_f64(s, f64(x0[j]))  =>  masked loop: plan.rest vectors at once
+                                                s = s + the elements of the vectors' sums
+
+`runtime/parallel.py` says which loops these are. What is the same in all iterations is computed
+before the first. Without masks the caller does what is left over, one by one.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+
+from .builder import Builder, Value, constant, llvm_type
+from .expressions import Expressions, literal
+from .parallel import Plan, unit_stride
+from .syntax import names_in
+from .vector_memory import (
+    counted,
+    first_lanes,
+    fold_lanes,
+    join,
+    joined,
+    load_lanes,
+    neutral,
+    splat,
+    store_lanes,
+)
+
+Assign = Callable[[ast.expr, Value], None]
+Body = Callable[[Value, Sequence[Value]], list[Value]]
+
+
+def write_vectors(
+    x: Expressions, loop: ast.For, plan: Plan, start: Value, stop: Value, assign: Assign
+) -> Value:
+    """The instructions of a loop that runs at least once, `x` being what expressions are worth
+    before it and `assign` what gives a variable a value; the iteration up to which it is done."""
+    return _Writer(x, loop, plan, assign).written(start, stop)
+
+
+class _Writer:
+    def __init__(self, x: Expressions, loop: ast.For, plan: Plan, assign: Assign) -> None:
+        self.b, self.x, self.plan, self.assign = x.b, x, plan, assign
+        self.counter = loop.target.id if isinstance(loop.target, ast.Name) else ""
+        self.folds = list(plan.folds.items())
+        self.same: dict[ast.expr, Value] = {}
+        self.places: dict[ast.expr, Value] = {}
+        self.statements = self._varying(loop.body)
+
+    def written(self, start: Value, stop: Value) -> Value:
+        b, lanes = self.b, self.plan.lanes
+        for statement in self.statements:
+            self._prepare(statement)
+        sums, done = [self._first(name, how) for name, how in self.folds], start
+        if self.plan.main:
+            block = self.plan.main * lanes
+            count = b.and_(b.sub(stop, start), constant("i64", -block))
+            done = b.add(start, count)
+            sums = self._repeat(start, done, self.plan.main, sums, self._whole)
+        if self.plan.rest:
+            some = self._some(stop)
+            sums, done = self._repeat(done, stop, self.plan.rest, sums, some), stop
+        for (name, how), total in zip(self.folds, sums, strict=True):
+            target = ast.Name(name, ast.Store())
+            old = self.x.value(ast.Name(name, ast.Load()))
+            self.assign(target, join(b, how, old, fold_lanes(b, how, total)))
+        return done
+
+    # --- before the loop
+
+    def _varying(self, body: Sequence[ast.stmt]) -> list[ast.Assign]:
+        """The statements that are not the same in all iterations. The others are done here."""
+        statements = [s for s in body if isinstance(s, ast.Assign)]
+        self.varying = {self.counter, *self.plan.folds}
+        stored = [s.targets[0] for s in statements if isinstance(s.targets[0], ast.Subscript)]
+        self.varying |= {t.value.id for t in stored if isinstance(t.value, ast.Name)}
+        names = [s.targets[0].id for s in statements if isinstance(s.targets[0], ast.Name)]
+        left = []
+        for statement in statements:
+            target = statement.targets[0]
+            named = isinstance(target, ast.Name)
+            once = isinstance(target, ast.Name) and names.count(target.id) == 1
+            if once and not self._varies(statement.value):
+                self.assign(target, self.x.value(statement.value))
+            else:
+                left.append(statement)
+                self.varying |= names_in(target) if named else set()
+        return left
+
+    def _varies(self, node: ast.expr) -> bool:
+        return bool(names_in(node) & self.varying)
+
+    def _prepare(self, statement: ast.Assign) -> None:
+        (target,) = statement.targets
+        if isinstance(target, ast.Subscript):
+            self._prepare_place(target)
+        self._prepare_value(statement.value)
+
+    def _prepare_value(self, node: ast.expr) -> None:
+        """Compute the parts of an expression that do not vary."""
+        if literal(node) is not None:
+            return
+        if not self._varies(node):
+            self.same[node] = splat(self.b, self.x.value(node), self.plan.lanes)
+        elif isinstance(node, ast.Subscript):
+            self._prepare_place(node)
+        else:
+            for part in ast.iter_child_nodes(node):
+                if isinstance(part, ast.expr) and part is not getattr(node, "func", None):
+                    self._prepare_value(part)
+
+    def _prepare_place(self, node: ast.Subscript) -> None:
+        place = self.x.value(node.value)
+        for offset in unit_stride(node.slice, self.counter) or ():
+            index = self.x.converted(offset, self.x.value(offset), "i64")
+            place = self.b.address(place, index)
+        self.places[node] = place
+
+    def _first(self, name: str, how: str) -> Value:
+        """What an accumulator starts from."""
+        old = self.x.value(ast.Name(name, ast.Load()))
+        return splat(self.b, neutral(how, old.kind) or old, self.plan.lanes)
+
+    # --- the loops
+
+    def _repeat(
+        self, start: Value, stop: Value, count: int, sums: Sequence[Value], body: Body
+    ) -> list[Value]:
+        """Run `body` for iterations from `start` on, so many vectors at once; the sums after."""
+        b = self.b
+        before, head, done, after = self.x.labels("before", "vectors", "done", "after")
+        each = [x for x in sums for _ in range(count)]
+        b.branch(before)
+        b.label(before)
+        b.branch_if(b.compare("<", start, stop), head, after)
+        b.label(head)
+        index, *values = [_phi(b, x) for x in (start, *each)]
+        nexts = body(index, values)
+        further = b.add(index, constant("i64", count * self.plan.lanes))
+        b.branch_if(b.compare("<", further, stop), head, done)
+        for value, first, last in zip(
+            (index, *values), (start, *each), (further, *nexts), strict=True
+        ):
+            _arrive(b, value, (first, before), (last, head))
+        b.label(done)
+        totals = [
+            joined(b, how, nexts[k * count : (k + 1) * count])
+            for k, (_, how) in enumerate(self.folds)
+        ]
+        b.branch(after)
+        b.label(after)
+        found = [_phi(b, x) for x in sums]
+        for value, first, last in zip(found, sums, totals, strict=True):
+            _arrive(b, value, (first, before), (last, done))
+        return found
+
+    def _whole(self, index: Value, sums: Sequence[Value]) -> list[Value]:
+        """The main loop's body."""
+        return self._vectors(self.plan.main, index, sums, lambda first: None)
+
+    def _some(self, stop: Value) -> Body:
+        """The masked loop's."""
+        lanes, rest = self.plan.lanes, self.plan.rest
+
+        def mask(first: Value) -> Value:
+            left = self._at_most(self.b.sub(stop, first), lanes)
+            return first_lanes(self.b, left, lanes)
+
+        return lambda index, sums: self._vectors(rest, index, sums, mask)
+
+    def _at_most(self, count: Value, lanes: int) -> Value:
+        b, none, all_ = self.b, constant("i64", 0), constant("i64", lanes)
+        count = b.call("i64", "llvm.smin.i64", count, all_)
+        return b.call("i64", "llvm.smax.i64", count, none) if self.plan.rest > 1 else count
+
+    def _vectors(
+        self,
+        count: int,
+        index: Value,
+        sums: Sequence[Value],
+        mask: Callable[[Value], Value | None],
+    ) -> list[Value]:
+        """So many vectors of iterations from `index` on; the sums after them, by fold."""
+        bodies = []
+        for number in range(count):
+            first = self.b.add(index, constant("i64", number * self.plan.lanes))
+            named = {name: sums[k * count + number] for k, (name, _) in enumerate(self.folds)}
+            bodies.append(_Iterations(self, first, named, mask(first)))
+        for statement in self.statements:
+            for body in bodies:
+                body.assign(statement)
+        return [body.named[name] for name, _ in self.folds for body in bodies]
+
+
+class _Iterations(Expressions):
+    """The statements of the loop for a vector of iterations."""
+
+    def __init__(
+        self, loop: _Writer, first: Value, named: dict[str, Value], mask: Value | None
+    ) -> None:
+        super().__init__(loop.b, {}, {})
+        self.loop, self.first, self.mask = loop, first, mask
+        self.lanes = loop.plan.lanes
+        self.named = named
+
+    def assign(self, statement: ast.Assign) -> None:
+        (target,) = statement.targets
+        value = self.value(statement.value)
+        if isinstance(target, ast.Subscript):
+            place = self._place(target)
+            value = self.converted(target, value, place.kind[:-1])
+            store_lanes(self.b, value, place, self.mask)
+        elif isinstance(target, ast.Name):
+            if target.id in self.loop.plan.folds and self.mask is not None:
+                value = self.b.select(self.mask, value, self.named[target.id])
+            self.named[target.id] = value
+
+    def value(self, node: ast.expr) -> Value:
+        if node in self.loop.same:
+            return self.loop.same[node]
+        match node:
+            case ast.Name(id=self.loop.counter):
+                return counted(self.b, self.first, self.lanes)
+            case ast.Name(id=name):
+                return self.named[name]
+            case ast.Subscript():
+                return load_lanes(self.b, self._place(node), self.lanes, self.mask)
+        return super().value(node)
+
+    def _place(self, node: ast.Subscript) -> Value:
+        return self.b.address(self.loop.places[node], self.first)
+
+
+def _phi(b: Builder, like: Value) -> Value:
+    """A value that depends on the way here, which `_arrive` tells."""
+    return b.instruction(like.kind, f"phi {llvm_type(like.kind, like.lanes)}", like.lanes)
+
+
+def _arrive(b: Builder, phi: Value, *arrivals: tuple[Value, str]) -> None:
+    arms = ", ".join(f"[ {value.text}, %{label} ]" for value, label in arrivals)
+    b.lines[int(phi.text.removeprefix("%v"))] += f" {arms}"

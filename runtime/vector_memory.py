@@ -1,0 +1,142 @@
+"""Vectors that are read, written, spread and folded, as LLVM instructions.
+
+mask = first_lanes(b, n, 16)                 the first n of 16 elements
+x = load_lanes(b, place, 16, mask)           what lies there; 0 where the mask is not
+total = fold_lanes(b, "add", x)              their sum, in whatever order
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from ..ir.types import DTYPES
+from .builder import MEMORY, Builder, Value, constant, llvm_type
+
+_JOINS: Final = {"and": "and", "or": "or", "add": "add", "maximum": "max", "minimum": "min"}
+
+
+def splat(b: Builder, x: Value, lanes: int) -> Value:
+    """A number in all elements of a vector."""
+    if not x.text.startswith("%"):
+        return Value(x.kind, f"splat ({x.typed})", lanes)
+    kind = llvm_type(x.kind, lanes)
+    first = b.instruction(x.kind, f"insertelement {kind} poison, {x.typed}, i64 0", lanes)
+    text = f"shufflevector {first.typed}, {kind} poison, <{lanes} x i32> zeroinitializer"
+    return b.instruction(x.kind, text, lanes)
+
+
+def counted(b: Builder, first: Value, lanes: int) -> Value:
+    """first, first + 1, ..."""
+    numbers = ", ".join(f"i64 {lane}" for lane in range(lanes))
+    return b.add(splat(b, first, lanes), Value("i64", f"<{numbers}>", lanes))
+
+
+def first_lanes(b: Builder, count: Value, lanes: int) -> Value:
+    """The mask of the first `count` elements, an i64 from 0 to their number, which is below 64."""
+    bits = b.not_(b.shl(constant("i64", -1), count))
+    low = b.instruction("i64", f"trunc {bits.typed} to i{lanes}")
+    text = f"bitcast i{lanes} {low.text} to {llvm_type('bool', lanes)}"
+    return b.instruction("bool", text, lanes)
+
+
+def load_lanes(b: Builder, place: Value, lanes: int, mask: Value | None) -> Value:
+    """The elements from a place on; of those that the mask leaves out nothing is read."""
+    kind, memory, align = _memory(place.kind[:-1], lanes)
+    if mask is None:
+        x = b.instruction(kind, f"load {memory}, ptr {place.text}, align {align}", lanes)
+    else:
+        symbol = f"llvm.masked.load.{_suffix(kind, lanes)}.p0"
+        found = f"ptr {place.text}, i32 {align}, {mask.typed}, {memory} zeroinitializer"
+        b.declare(symbol, memory, ["ptr", "i32", llvm_type("bool", lanes), memory])
+        x = b.instruction(kind, f"call {memory} @{symbol}({found})", lanes)
+    if kind != "bool":
+        return x
+    return b.instruction("bool", f"trunc {memory} {x.text} to {llvm_type('bool', lanes)}", lanes)
+
+
+def store_lanes(b: Builder, x: Value, place: Value, mask: Value | None) -> None:
+    """Write elements from a place on; those that the mask leaves out are not touched."""
+    kind, memory, align = _memory(x.kind, x.lanes)
+    if kind == "bool":
+        x = b.convert(x, "u8")
+    if mask is None:
+        b.lines.append(f"store {x.typed}, ptr {place.text}, align {align}")
+        return
+    symbol = f"llvm.masked.store.{_suffix(kind, x.lanes)}.p0"
+    b.declare(symbol, "void", [memory, "ptr", "i32", llvm_type("bool", x.lanes)])
+    b.lines.append(f"call void @{symbol}({x.typed}, ptr {place.text}, i32 {align}, {mask.typed})")
+
+
+def gather(b: Builder, buffer: Value, index: Value) -> Value:
+    """The elements of a buffer at the places that a vector of integers says."""
+    kind, lanes = buffer.kind[:-1], index.lanes
+    memory, mask = f"<{lanes} x {MEMORY[kind]}>", constant("bool", True, lanes)
+    places = b.instruction(
+        "i64", f"getelementptr {MEMORY[kind]}, ptr {buffer.text}, {index.typed}", lanes
+    )
+    symbol = f"llvm.masked.gather.{_suffix(kind, lanes)}.v{lanes}p0"
+    b.declare(symbol, memory, [f"<{lanes} x ptr>", "i32", llvm_type("bool", lanes), memory])
+    found = f"<{lanes} x ptr> {places.text}, i32 {DTYPES[kind].itemsize}, {mask.typed}"
+    return b.instruction(kind, f"call {memory} @{symbol}({found}, {memory} zeroinitializer)", lanes)
+
+
+def join(b: Builder, how: str, x: Value, y: Value) -> Value:
+    """Two accumulators, numbers or vectors, in one."""
+    if how in ("and", "or"):
+        return (b.and_ if how == "and" else b.or_)(x, y)
+    if how == "add":
+        return b.add(x, y, flags="reassoc contract")
+    if x.letter == "f":
+        return b.intrinsic(how, x, y)
+    if x.letter == "b":
+        return (b.or_ if how == "maximum" else b.and_)(x, y)
+    smaller = b.compare("<", x, y)
+    return b.select(smaller, y, x) if how == "maximum" else b.select(smaller, x, y)
+
+
+def neutral(how: str, kind: str) -> Value | None:
+    """What changes no sum; None for the others, in which a value may count twice."""
+    return constant(kind, -0.0 if kind in ("f32", "f64") else 0) if how == "add" else None
+
+
+def fold_lanes(b: Builder, how: str, x: Value) -> Value:
+    """The elements of a vector joined, in whatever order."""
+    suffix, kind = _suffix(x.kind, x.lanes, bits=True), llvm_type(x.kind)
+    if x.letter == "f" and how == "add":
+        symbol = f"llvm.vector.reduce.fadd.{suffix}"
+        b.declare(symbol, kind, [kind, llvm_type(x.kind, x.lanes)])
+        start = constant(x.kind, -0.0)
+        return b.instruction(x.kind, f"call reassoc {kind} @{symbol}({start.typed}, {x.typed})")
+    symbol = f"llvm.vector.reduce.{_reduction(how, x.letter)}.{suffix}"
+    b.declare(symbol, kind, [llvm_type(x.kind, x.lanes)])
+    return b.instruction(x.kind, f"call {kind} @{symbol}({x.typed})")
+
+
+def _reduction(how: str, letter: str) -> str:
+    """LLVM's name."""
+    if letter == "f":
+        return f"f{how}"
+    if letter == "b" and how not in ("and", "or"):
+        return "or" if how == "maximum" else "and"
+    return f"{letter if letter == 'u' else 's'}{_JOINS[how]}" if "imum" in how else _JOINS[how]
+
+
+def _memory(kind: str, lanes: int) -> tuple[str, str, int]:
+    """The dtype, LLVM's type of a vector of it in memory, and its alignment."""
+    return kind, f"<{lanes} x {MEMORY[kind]}>", DTYPES[kind].itemsize
+
+
+def _suffix(kind: str, lanes: int, *, bits: bool = False) -> str:
+    """How LLVM's names say which vectors a function is for; Booleans are bits, or bytes."""
+    if kind in ("f32", "f64"):
+        return f"v{lanes}{kind}"
+    return f"v{lanes}{'i1' if bits and kind == 'bool' else MEMORY[kind]}"
+
+
+def joined(b: Builder, how: str, values: Sequence[Value]) -> Value:
+    """Accumulators in one, pair by pair."""
+    while len(values) > 1:
+        pairs = zip(values[::2], values[1::2], strict=True)
+        values = [join(b, how, x, y) for x, y in pairs]
+    return values[0]
