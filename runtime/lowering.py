@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 
 from ..ir.record import dataclass
 from .builder import Builder, Value, constant, llvm_type, module
-from .builder_lanes import NARROW, WIDE
+from .builder_lanes import ALIGNED, NARROW, WIDE
 from .expressions import Expressions, line, literal, outside
 from .liveness import wanted_after_loops
 from .loading import Form
@@ -96,7 +96,9 @@ class _Function:
         parameters = [
             f"ptr noalias {p.text}" if p.kind.endswith("*") else p.typed for p in self.parameters
         ]
-        if WIDE not in b.attributes and not any(" reassoc " in x for x in b.lines):
+        if WIDE in b.attributes:
+            b.attributes[ALIGNED] = None
+        elif not any(" reassoc " in x for x in b.lines):
             b.attributes |= NARROW  # the width of a sum decides its digits
         result = "i64" if self.returns_status else "void"
         text = b.function("", result, symbol, parameters)
