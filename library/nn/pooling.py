@@ -3,7 +3,8 @@
 The maximum of a window is its first largest element, the first NaN if there is one, and the
 derivative goes to that element alone. Average pooling spreads it evenly. A small window is taken
 apart: its first elements are a strided part of the input, its second ones another, and comparing
-or adding up whole parts vectorises, as does writing their derivatives.
+or adding up whole parts vectorises, as does writing their derivatives. Where strided windows
+overlap, the place of each maximum is found that way, and the derivatives go there one by one.
 """
 
 from __future__ import annotations
@@ -187,31 +188,60 @@ def _max_pool(name: str, x: Array, grid: _Grid, return_indices: bool) -> Array:
     lowest = -np.inf if x.dtype.kind == "f" else int(np.iinfo(x.dtype).min)
     x_padded = padded(x, [axis.widths for axis in grid], lowest)
     if _elements(grid) <= UNROLLED:
-        return _max_of_parts(x_padded, grid, return_indices)
+        best, index = _max_of_parts(x_padded, grid)
+        if _overlaps_apart(grid):
+            best = _in_planes(x, index, len(grid))
+    else:
+        best, index = _max_of_windows(x, x_padded, grid)
+    return (best, index) if return_indices else best
+
+
+def _overlaps_apart(grid: _Grid) -> bool:
+    """Whether windows overlap that lie further apart than elements do: their parts are no vectors,
+    and derivatives that are written part by part go through memory once for each."""
+    return grid[-1].stride > 1 and any(axis.stride < axis.span for axis in grid)
+
+
+def _max_of_windows(x: Array, x_padded: Array, grid: _Grid) -> tuple[Array, Array]:
+    """The maximum of each window, and where it lies in the input."""
     places = _places(_arg_max(x_padded, grid), grid)
     shape = places[0].shape
     lead = range(len(shape) - len(grid))
     rest = [np.reshape(np.arange(shape[k]), (-1,) + (1,) * (len(shape) - 1 - k)) for k in lead]
-    values = x[(*rest, *places)]
-    return (values, _flat(places, grid)) if return_indices else values
+    return x[(*rest, *places)], _flat(places, grid)
 
 
-def _max_of_parts(x: Array, grid: _Grid, return_indices: bool) -> Array:
+def _max_of_parts(x: Array, grid: _Grid) -> tuple[Array, Array]:
     """The maximum of the parts of padded `x`, last to first: each one that is not smaller, or NaN,
-    and no padding, replaces what was found behind it."""
+    and no padding, replaces what was found behind it. And where it lies in the input."""
     *others, last = product(*(range(axis.size) for axis in grid))
-    best = _part(x, grid, last)
-    index = np.zeros(best.shape, np.int64) + _flat(_columns(grid, last), grid)
+    best, inside = _part(x, grid, last), np.asarray(_offset(grid, last))
     for place in reversed(others):
         v, columns = _part(x, grid, place), _columns(grid, place)
         wins = (v >= best) | (v != v) if x.dtype.kind == "f" else v >= best
-        inside = [(at >= 0) & (at < a.extent) for a, at in zip(grid, columns, strict=True)]
-        for row in (row for row in inside if not np.all(row)):
+        valid = [(at >= 0) & (at < a.extent) for a, at in zip(grid, columns, strict=True)]
+        for row in (row for row in valid if not np.all(row)):
             wins = wins & row
         best = np.where(wins, v, best)
-        if return_indices:
-            index = np.where(wins, _flat(columns, grid), index)
-    return (best, index) if return_indices else best
+        inside = np.where(wins, _offset(grid, place), inside)
+    first = _flat(_columns(grid, (0,) * len(grid)), grid)
+    return best, first + inside.astype(np.int64)
+
+
+def _offset(grid: _Grid, place: Ints) -> np.int32:
+    """How far a place inside a window lies from its first, counted through the pooled axes."""
+    offset = 0
+    for k, axis in zip(place, grid, strict=True):
+        offset = offset * axis.extent + k * axis.dilation
+    return np.int32(offset)
+
+
+def _in_planes(x: Array, index: Array, rank: int) -> Array:
+    """The elements at places that are counted through the last `rank` axes."""
+    planes = x.shape[:-rank]
+    first = np.arange(math.prod(planes)) * math.prod(x.shape[-rank:])
+    values: Array = np.reshape(x, -1)[np.reshape(first, planes + (1,) * rank) + index]
+    return values
 
 
 def _part(x: Array, grid: _Grid, place: Ints) -> Array:

@@ -79,6 +79,14 @@ def test_derivatives_of_first_and_second_order():
         tl.check_grads(lambda x, f=pool: np.sum(np.sin(f(x, 3, 2, 1))), (x,), order=2)
 
 
+def test_derivatives_of_strided_windows_that_overlap_are_added_in_one_pass():
+    program = tl.compile(tl.grad(lambda x: np.sum(nn.max_pool2d(x, 3, 2, 1)))).lower(
+        numbers((2, 8, 8))
+    )
+    names = [node.op.name for node in program.graph("planned").nodes]
+    assert names.count("scatter_add") == 1 and "add_at" not in names
+
+
 def test_a_tie_goes_to_the_first_and_a_nan_wins():
     x = np.array([[[1.0, 3.0, 3.0, 0.0, NAN, 5.0]]])
     for run in both(tl.grad(lambda x: np.sum(nn.max_pool1d(x, 3)))):
