@@ -18,6 +18,7 @@ import tapeless as tl
 from tapeless.compiler.tracing import composed  # noqa: F401  # fills COMPOSED
 from tapeless.compiler.tracing.elementwise import COMPARISONS, DIRECT
 from tapeless.compiler.tracing.registry import COMPOSED
+from tapeless.ir.types import dtype_name
 
 from .report import describe_machine, machine
 
@@ -84,10 +85,10 @@ def race(function: np.ufunc, spans: Sequence[Span], dtype: type, size: int) -> l
 
         step(operands, out)
         pair = (lambda: step(operands, out), lambda: function(*operands, out=out))
-        return [1e9 * seconds / size for seconds in _timed(pair)]
+        return [1e9 * seconds / size for seconds in timed(pair)]
 
 
-def _timed(calls: Sequence[Call]) -> list[float]:
+def timed(calls: Sequence[Call]) -> list[float]:
     """The least seconds per call of each."""
     least = [float("inf")] * len(calls)
     for _ in range(ROUNDS):
@@ -101,9 +102,11 @@ def _timed(calls: Sequence[Call]) -> list[float]:
     return least
 
 
-def table(found: Sequence[tuple[str, Sequence[Sequence[float]]]]) -> str:
+def table(
+    found: Sequence[tuple[str, Sequence[Sequence[float]]]], dtypes: Sequence[type] = DTYPES
+) -> str:
     """A Markdown table, and the losses by name."""
-    head = ["function", *(f"f{8 * np.dtype(t).itemsize}{x}" for t in DTYPES for x in COLUMNS)]
+    head = ["function", *(f"{dtype_name(np.dtype(t))}{x}" for t in dtypes for x in COLUMNS)]
     lines = [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head))]
     lost: list[str] = []
     for name, races in found:

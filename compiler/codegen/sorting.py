@@ -23,6 +23,7 @@ from typing import Final
 
 import numpy as np
 
+from ...ir.errors import UnsupportedError
 from ...ir.graph import Graph, Node
 from ...ir.types import BOOL, I64, dtype_name
 from ...runtime.kernel import SORT_SCRATCH
@@ -37,11 +38,21 @@ _SORT_TIME: Final = 1.0
 """The same for an element of a row to be sorted, for each time that its length doubles."""
 
 
+LONGEST: Final = 2**32
+"""Elements of a row that is too long: positions have 32 bits beside keys of as many."""
+
+
 def emit_sort(module: Module, graph: Graph, node: Node) -> None:
-    """The kernel of a `sort`, `argsort` or `argselect`."""
+    """The kernel of a `sort`, `argsort` or `argselect`. UnsupportedError for 2**32 elements."""
     if node.result.type.size == 0:
         return
     shape, axis = node.operands[0].shape, node.attrs["axis"]
+    if shape[axis] >= LONGEST:
+        where = f" at {node.loc}" if node.loc is not None else ""
+        raise UnsupportedError(
+            f"{node.op.name}{where}: {shape[axis]} elements are too many; sort parts of fewer than"
+            f" {LONGEST}, and merge them with np.searchsorted"
+        )
     n, outer, inner = shape[axis], math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
     loop, rows = (1, inner) if outer == 1 else (0, outer)
     time = (outer * inner // rows) * n * n.bit_length() * _SORT_TIME

@@ -15,7 +15,7 @@ from .known import settled
 from .promotion import as_array
 from .reductions import Axis, in_front, mean, normal_axes, with_axes
 from .registry import Array, implements
-from .sorting import select_sorted
+from .sorting import select_sorted, selecting_pays, sort
 
 
 @implements(np.median)
@@ -28,22 +28,25 @@ def median(
     n = math.prod(x.shape[k] for k in axes)
     middle = range(max(n - 1, 0) // 2, n // 2 + 1) if n else ()
     ordered, slots = _ordered(x, axes, middle)
-    result = _spoilt(ordered, mean(ordered[: len(slots)], 0))
+    first = slots[0] if slots else 0
+    result = _spoilt(ordered, mean(ordered[first : first + len(slots)], 0))
     return with_axes(result, x, axes) if keepdims else result
 
 
 def _ordered(x: Array, axes: tuple[int, ...], wanted: Iterable[int]) -> tuple[Array, list[int]]:
-    """What stands at some positions of a sort along `axes`, in front and ascending, and where each
-    of the wanted ones is among it. The last one is the last of all, which tells of NaN."""
+    """A sort along `axes`, in front, or what stands at some positions of it and at its end, which
+    tells of NaN; and where the wanted ones are."""
     if len(axes) == 1:
         (axis,) = axes
     else:
         x, axis = in_front(x, axes), 0
-    wanted = list(wanted)
-    ends = [x.shape[axis] - 1] if x.type.is_float and x.shape[axis] else []
-    positions = sorted({*wanted, *ends})
-    found = select_sorted(x, positions, axis)
-    slots = [positions.index(k) for k in wanted]
+    n, slots = x.shape[axis], list(wanted)
+    positions = sorted({*slots, *([n - 1] if x.type.is_float else [])})
+    if selecting_pays(len(positions), n):
+        found = select_sorted(x, positions, axis)
+        slots = [positions.index(k) for k in slots]
+    else:
+        found = sort(x, axis)
     return np.moveaxis(found, axis, 0), slots
 
 

@@ -194,6 +194,14 @@ def test_functions_race_numpys(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+def test_sorts_race_numpys(capsys: pytest.CaptureFixture[str]) -> None:
+    from benchmarks import sorting
+
+    sorting.main(["median", "--most", "100"])
+    assert capsys.readouterr().out.count("\n| `median, 100` | ") == 1
+    assert "8 values" in sorting.DATA
+
+
 def test_results_replace_the_old_ones(tmp_path: Path) -> None:
     from benchmarks.__main__ import BEGIN, END, write_results
 

@@ -53,6 +53,38 @@ def test_compiled(dtype):
         np.testing.assert_allclose(found, wanted, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_long_rows_are_not_sorted(dtype):
+    """Places are found instead; equals, infinities and NaNs among them."""
+    x = (sample(dtype, 3, 150, 70) * 9).round().astype(dtype)
+    if dtype is not np.int64:
+        x[0, :50, 3], x[1, 7, 5], x[2, :, 8] = -0.0, np.nan, -np.inf
+    fn = lambda x: (np.median(x, 1), np.quantile(x, [0.2, 0.9], 2), np.median(x[2, :, :7]))  # noqa: E731
+    step = tl.compile(fn)
+    program = step.lower(x)
+    ops = [node.op.name for node in program.graph("optimized").nodes]
+    assert "argselect" in ops and "sort" not in ops
+    conforms(fn, x, exact=False)
+    with np.errstate(invalid="ignore"):
+        expected = fn(x)
+    for found, wanted in zip(step(x), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-6)
+
+
+def test_derivatives_in_long_rows():
+    x = sample(np.float64, 2, 80)
+    order = np.argsort(x, 1)
+    expected = np.zeros_like(x)
+    np.put_along_axis(expected, order[:, 39:41], x[:, :2] / 2, 1)
+
+    def loss(x, w):
+        return np.sum(np.median(x, 1) * w)
+
+    found = tl.compile(tl.grad(loss))(x, np.ones(2))
+    np.testing.assert_array_equal(found != 0, expected != 0)
+    tl.check_grads(lambda x: np.median(x, 1) ** 2, (x,), order=2)
+
+
 def test_derivatives():
     x = sample(np.float64, 4, 5)
     found = tl.grad(lambda x: np.median(x[0]) + 2 * np.median(x[1:3, :2]))(x)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import tapeless as tl
 from conformance import conforms, run_traced, sample
+from tapeless.compiler.codegen import generate
+from tapeless.compiler.pipeline import lower
 from tapeless.compiler.trace import trace
 
 DTYPES = [np.float32, np.float64, np.int32, np.int64, np.bool_, np.uint8]
@@ -104,6 +106,24 @@ def test_compiled(dtype):
 def test_positions_of_a_sort_or_an_extremum_need_no_bounds_check(fn):
     source = tl.compile(fn).lower(np.ones((3, 4))).source()
     assert "return 1" not in str(source)
+
+
+def test_a_row_of_too_many_elements_is_refused():
+    graph = tl.ir.parse(
+        "f(%x:u8[4294967296]) {\n  %a:i64[4294967296] = argsort %x [axis=0]\n} -> %a"
+    )
+    with pytest.raises(tl.errors.UnsupportedError, match=r"4294967296 elements are too many; sort"):
+        generate(lower(graph).graphs["planned"])
+
+
+def test_many_rows_are_sorted_in_chunks_with_memory_of_their_own():
+    x = sample(np.float32, 200, 90, 2)
+    step = tl.compile(lambda x: (np.sort(x, 1), np.argsort(x[..., 0], 0), np.median(x[0], 0)))
+    assert str(step.lower(x).source()).count("split(") >= 2
+    found, order, middle = step(x)
+    np.testing.assert_array_equal(found, np.sort(x, 1))
+    np.testing.assert_array_equal(order, np.argsort(x[..., 0], 0, kind="stable"))
+    np.testing.assert_array_equal(middle, np.median(x[0], 0))
 
 
 def test_positions_in_a_longer_array_need_one():
