@@ -90,11 +90,10 @@ class _Scheduler:
         updated = {v for _, v in self.updates}
         producers = self._producers()
         for k, value in enumerate(self.outputs):
-            node = producers.get(value)
-            if node is None or is_alias(node) or value.place is not None or value in updated:
-                value = self._copy(value)
-                self.outputs[k] = value
-            value.place = f"out{k}"
+            root = root_of(producers, value)
+            if root not in producers or root.place is not None or {root, value} & updated:
+                root = self.outputs[k] = self._copy(value)
+            root.place = f"out{k}"
 
     def _claim_updates(self) -> None:
         """Every update gets a value of its own that some node computes."""

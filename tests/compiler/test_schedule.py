@@ -133,6 +133,25 @@ def test_values_handed_through_and_returned_twice_are_copied() -> None:
     assert len(set(after.outputs)) == 3
 
 
+def test_what_is_returned_under_another_shape_is_computed_in_its_place() -> None:
+    """But one place holds one result, and not what is written into an argument."""
+    before = parse("""f(%v:f32[6], %w:f32[4]) {
+  %a:f32[6] = mul %v, 2.0
+  %b:f32[2,3] = reshape %a [shape=(2,3)]
+  %c:f32[3,2] = reshape %b [shape=(3,2)]
+  %d:f32[4] = mul %w, 3.0
+  %e:f32[2,2] = reshape %d [shape=(2,2)]
+  %w <- %d
+} -> %c, %a, %e""")
+    after = plan_memory(before)
+    check_plan(after)
+    assert [v.place for v in after.outputs] == ["out0", "out1", "out2"]
+    assert after.producer[after.outputs[0]].op.name == "reshape"
+    copied = [n.operands[0].name for n in after.nodes if n.origin == "copy"]
+    assert copied == ["a", "e"]
+    assert places(after)["d"] == "in1"
+
+
 def test_an_update_by_itself_is_nothing() -> None:
     assert schedule(parse("f(%a:f64[3]) {\n  %a <- %a\n}")).updates == ()
 
