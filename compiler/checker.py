@@ -18,6 +18,7 @@ other place starts at 0.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import Final
 
 from ..ir.errors import VerifyError
@@ -42,7 +43,8 @@ def check_plan(graph: Graph) -> None:
 class _Replay:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.memory: dict[str, list[tuple[int, int, int]]] = {}  # area: (start, end, identity)
+        # area: (start, end, identity), apart from each other and in order
+        self.memory: dict[str, list[tuple[int, int, int]]] = {}
         self.identity: dict[Value, int] = {}
         self.writable = {f"in{graph.inputs.index(target)}" for target, _ in graph.updates}
         self.argument_written = False
@@ -115,14 +117,19 @@ class _Replay:
 
     def _whole(self, value: Value) -> bool:
         area, start, end = _range(value, None)
-        return (start, end, self.identity.get(value, -1)) in self.memory.get(area, ())
+        held, written = self.memory.get(area, []), (start, end, self.identity.get(value, -1))
+        k = bisect_left(held, written)
+        return held[k : k + 1] == [written]
 
     def _write(self, value: Value, node: Node | None) -> None:
         area, start, end = _range(value, node)
         self.identity[value] = len(self.identity)
-        old = self.memory.get(area, [])
-        kept = [s for s in old if not _overlap((area, *s[:2]), (area, start, end))]
-        self.memory[area] = [*kept, (start, end, self.identity[value])]
+        held = self.memory.setdefault(area, [])
+        first = bisect_left(held, (start,))
+        if first and held[first - 1][1] > start:
+            first -= 1
+        last = bisect_left(held, (end,), first)
+        held[first:last] = [(start, end, self.identity[value])]
 
 
 def _range(value: Value, node: Node | None) -> Range:

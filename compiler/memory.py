@@ -195,9 +195,16 @@ def _peak(offsets: Mapping[_Slot, int]) -> int:
 def _first_fit(slots: Sequence[_Slot]) -> dict[_Slot, int]:
     """Each slot in turn at the lowest offset that no slot in use at the same time takes."""
     placed = np.zeros((len(slots), 4), np.int64)  # first, last, start, end
+    count = 0
+    begins = np.array([slot.first for slot in slots], np.int64)
+    begins = np.minimum.accumulate(begins[::-1])[::-1]  # of this slot and all to come
     offsets: dict[_Slot, int] = {}
     for k, slot in enumerate(slots):
-        others = placed[:k]
+        if k % 64 == 0:  # what has ended by then is in nobody's way
+            left = placed[:count][placed[:count, 1] >= begins[k]]
+            count = len(left)
+            placed[:count] = left
+        others = placed[:count]
         others = others[(others[:, 0] <= slot.last) & (others[:, 1] >= slot.first)]
         offset = 0
         for start, end in others[np.argsort(others[:, 2]), 2:].tolist():
@@ -205,7 +212,8 @@ def _first_fit(slots: Sequence[_Slot]) -> dict[_Slot, int]:
                 break
             offset = max(offset, end)
         offsets[slot] = offset
-        placed[k] = slot.first, slot.last, offset, offset + slot.size
+        placed[count] = slot.first, slot.last, offset, offset + slot.size
+        count += 1
     return offsets
 
 

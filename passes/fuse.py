@@ -20,7 +20,6 @@ Results do not change, except that a sum may add in another order.
 from __future__ import annotations
 
 import heapq
-import itertools
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -46,7 +45,8 @@ def fuse(graph: Graph) -> Graph:
 
 class _Unit:
     """A region under construction, or a single node that cannot be in one. `ancestors` is a bit
-    set of unit numbers, `inputs` the units it reads directly, `border` the values it reads and
+    set of unit numbers, `inputs` the units it reads directly, `followers` those that read it,
+    `border` the values it reads and
     those that are read of it, `outline` what is known of it as a region."""
 
     def __init__(self, number: int, node: Node, fusable: bool, border: Border) -> None:
@@ -57,6 +57,7 @@ class _Unit:
         self.border = border
         self.ancestors = 0
         self.inputs: set[_Unit] = set()
+        self.followers: set[_Unit] = set()
         self.outline: Outline | None = None
 
 
@@ -67,7 +68,7 @@ class _Fusion:
         self.leaving = set(graph.results)
         self.live = _live(graph)
         self.unit: dict[Node, _Unit] = {}
-        self.units: list[_Unit] = []
+        self.units: dict[_Unit, None] = {}
         self.readers: dict[Value, list[_Unit]] = {}
         self.users: dict[Value, tuple[Node, ...]] = {}
 
@@ -86,7 +87,9 @@ class _Fusion:
         new = _Unit(self.position[node], node, fusable, border(self.graph, node))
         new.inputs = set(self._feeding([node]))
         new.ancestors = self._above(new.inputs)
-        self.units.append(new)
+        for unit in new.inputs:
+            unit.followers.add(new)
+        self.units[new] = None
         self.unit[node] = new
         if fusable:
             for unit in self._candidates(node, new):
@@ -130,28 +133,30 @@ class _Fusion:
         one.nodes, one.border = nodes, joined
         for node in two.nodes:
             self.unit[node] = one
-        later = self._later(min(one.number, two.number))
-        del self.units[len(self.units) - 1 - later.index(two)]
-        later.remove(two)
-        one.inputs = (one.inputs | two.inputs) - {one, two}
-        for unit in later:
-            if two in unit.inputs:
-                unit.inputs = (unit.inputs - {two}) | {one}
         for node in two.nodes:
             for value in sources(self.graph, node.operands):
                 readers = self.readers.get(value, [])
                 readers[:] = [one if u is two else u for u in readers]
-        bits = one.ancestors | two.ancestors
-        pair, bits = one.bit | two.bit, bits | one.bit
-        one.ancestors = bits & ~pair
-        for unit in later:
-            if unit.ancestors & pair:
-                unit.ancestors |= bits
+        self._unite(one, two)
         return one
 
-    def _later(self, number: int) -> list[_Unit]:
-        """The units from this number on, latest first: only they can read its results."""
-        return list(itertools.takewhile(lambda u: u.number >= number, reversed(self.units)))
+    def _unite(self, one: _Unit, two: _Unit) -> None:
+        """Put `one` in the place of both among the units, and note it above all that follow."""
+        del self.units[two]
+        for unit in two.inputs - {one}:
+            unit.followers = (unit.followers - {two}) | {one}
+        for unit in two.followers - {one}:
+            unit.inputs = (unit.inputs - {two}) | {one}
+        one.inputs = (one.inputs | two.inputs) - {one, two}
+        one.followers = (one.followers | two.followers) - {one, two}
+        above = one.ancestors | two.ancestors | one.bit
+        one.ancestors = above & ~(one.bit | two.bit)
+        waiting, seen = [*one.followers], set(one.followers)
+        while waiting:
+            unit = waiting.pop()
+            unit.ancestors |= above
+            waiting += unit.followers - seen
+            seen |= unit.followers
 
     def _independent(self, one: _Unit, two: _Unit) -> bool:
         """Whether no path between the two runs through a third unit."""

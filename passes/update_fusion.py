@@ -90,8 +90,10 @@ class _Chains:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.leaving = set(graph.results)
+        self.summands: set[Value] = set()
 
     def find(self) -> dict[Value, Chain]:
+        self._find_summands()
         chains: dict[Value, Chain] = {}
         inner: set[Value] = set()
         for target, value in self.graph.updates:
@@ -106,14 +108,10 @@ class _Chains:
     def _add(
         self, chains: dict[Value, Chain], inner: set[Value], value: Value, target: Value | None
     ) -> None:
-        if not value.type.is_float:
+        if not value.type.is_float or not self._adds_summands(self.graph.producer[value]):
             return
         seen: list[Value] = []
-        terms = []
-        for term in self._terms(value, value, Scale(), seen):
-            if not self._may_stand(term, target):
-                return  # before the rest of a long sum is looked at
-            terms.append(term)
+        terms = list(self._terms(value, value, Scale(), seen))
         chain = self._chain(terms, target)
         if chain is not None:
             chains[value] = chain
@@ -135,10 +133,18 @@ class _Chains:
         dense = (t for t in rest if t not in sparse)
         return (start.value, rest) if all(self._dot(t.value) for t in dense) else None
 
-    def _may_stand(self, term: Term, target: Value | None) -> bool:
-        """Whether a chain can have this term: it is the array updated, or is added to another."""
-        found = self._dot(term.value) or self._scattered(term.value) is not None
-        return found or (target is not None and term.value is target)
+    def _find_summands(self) -> None:
+        """Find what chains are made of: what is updated, contractions, and sums of such."""
+        self.summands = {target for target, _ in self.graph.updates}
+        for node in self.graph.nodes:
+            value = node.results[0]
+            single = self._dot(value) or self._scattered(value) is not None
+            if single or (self._used_once(value) and self._adds_summands(node)):
+                self.summands.add(value)
+
+    def _adds_summands(self, node: Node) -> bool:
+        parts = self._parts(node, node.results[0], Scale())
+        return parts is not None and all(value in self.summands for value, _ in parts)
 
     def _dot(self, value: Value) -> bool:
         node = self.graph.producer.get(value)
