@@ -14,7 +14,10 @@ there is no other record.
 
 from __future__ import annotations
 
+import heapq
 import itertools
+import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -155,7 +158,8 @@ def _arrange(slots: list[_Slot]) -> dict[_Slot, int]:
     least = max(_live(slots), default=0)
     best: dict[_Slot, int] = {}
     for key in ORDERS:
-        found = _first_fit(sorted(slots, key=key))
+        fit = _first_fit_in_time if key is ORDERS[0] else _first_fit
+        found = fit(sorted(slots, key=key))
         if not best or _peak(found) < _peak(best):
             best = found
         if _peak(best) <= least:
@@ -195,16 +199,9 @@ def _peak(offsets: Mapping[_Slot, int]) -> int:
 def _first_fit(slots: Sequence[_Slot]) -> dict[_Slot, int]:
     """Each slot in turn at the lowest offset that no slot in use at the same time takes."""
     placed = np.zeros((len(slots), 4), np.int64)  # first, last, start, end
-    count = 0
-    begins = np.array([slot.first for slot in slots], np.int64)
-    begins = np.minimum.accumulate(begins[::-1])[::-1]  # of this slot and all to come
     offsets: dict[_Slot, int] = {}
     for k, slot in enumerate(slots):
-        if k % 64 == 0:  # what has ended by then is in nobody's way
-            left = placed[:count][placed[:count, 1] >= begins[k]]
-            count = len(left)
-            placed[:count] = left
-        others = placed[:count]
+        others = placed[:k]
         others = others[(others[:, 0] <= slot.last) & (others[:, 1] >= slot.first)]
         offset = 0
         for start, end in others[np.argsort(others[:, 2]), 2:].tolist():
@@ -212,9 +209,39 @@ def _first_fit(slots: Sequence[_Slot]) -> dict[_Slot, int]:
                 break
             offset = max(offset, end)
         offsets[slot] = offset
-        placed[count] = slot.first, slot.last, offset, offset + slot.size
-        count += 1
+        placed[k] = slot.first, slot.last, offset, offset + slot.size
     return offsets
+
+
+def _first_fit_in_time(slots: Sequence[_Slot]) -> dict[_Slot, int]:
+    """The same for slots in the order in which they come into use: what has ended leaves a gap, and
+    what has not is in the way."""
+    offsets: dict[_Slot, int] = {}
+    using: list[tuple[int, int, _Slot]] = []
+    gaps: list[tuple[int, float]] = [(0, math.inf)]  # in order, no two of them adjacent
+    for k, slot in enumerate(slots):
+        while using and using[0][0] < slot.first:
+            ended = heapq.heappop(using)[2]
+            _release(gaps, offsets[ended], offsets[ended] + ended.size)
+        place = next(i for i, (start, end) in enumerate(gaps) if end - start >= slot.size)
+        offset, end = gaps[place]
+        left = [(offset + slot.size, end)] if offset + slot.size < end else []
+        gaps[place : place + 1] = left
+        offsets[slot] = offset
+        heapq.heappush(using, (slot.last, k, slot))
+    return offsets
+
+
+def _release(gaps: list[tuple[int, float]], start: int, end: float) -> None:
+    """Make a range a gap, one with those beside it."""
+    k = bisect_left(gaps, (start,))
+    after = k + (gaps[k][0] == end)
+    if after > k:
+        end = gaps[k][1]
+    if k and gaps[k - 1][1] == start:
+        k -= 1
+        start = gaps[k][0]
+    gaps[k:after] = [(start, end)]
 
 
 @dataclass(frozen=True, slots=True)

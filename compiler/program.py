@@ -40,6 +40,7 @@ from . import (
     verification,
 )
 from .call import Call, Step, copied, copy_arrays, difference
+from .collecting import seldom_collecting
 from .early import Early, look
 from .inspection import Inspection
 from .signature import ArraySpec, Described
@@ -77,7 +78,8 @@ class Program(Inspection):
         self.found = False
         """Whether its native code is of an earlier process."""
         if not early or not self._take_found(call):
-            self._take_traced(call)
+            with seldom_collecting():
+                self._take_traced(call)
 
     @cached_property
     def parameters(self) -> tuple[arguments.Parameter, ...]:
@@ -164,7 +166,7 @@ class Program(Inspection):
     def native(self) -> NativeProgram | RestoredProgram:
         """The native step, compiled on first use."""
         if self._native is None:
-            with MAKING:
+            with MAKING, seldom_collecting():
                 if self._native is None:
                     self._native = self._build()
         return self._native

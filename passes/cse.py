@@ -26,23 +26,30 @@ from ..ir.graph import Graph, Node, Value
 
 def cse(graph: Graph) -> Graph:
     """The graph with every expression computed once, where it is first needed."""
+    if "cse" in graph.known:
+        return graph
     known: dict[Hashable, tuple[Value, ...]] = {}
-    number: dict[Value, int] = {}
 
     def visit(b: Builder, node: Node, operands: tuple[Value, ...]) -> Sequence[Value] | None:
         if node.op.name == "arg":
             return None
-        places = [number.setdefault(v, len(number)) for v in operands]
-        if node.op.commutative:
-            places.sort()
-        attrs = tuple((name, _hashable(value)) for name, value in node.attrs.items())
-        key = (node.op.name, tuple(places), attrs)
+        either_way = node.op.commutative and len(operands) == 2
+        key = node.op, frozenset(operands) if either_way else operands, _attrs(node)
         if key in known:
             return known[key]
         known[key] = keep(b, node, operands)
         return known[key]
 
-    return rebuild(graph, visit)
+    merged = rebuild(graph, visit)
+    merged.known["cse"] = True
+    return merged
+
+
+def _attrs(node: Node) -> Hashable:
+    """The attributes, arrays by their bytes."""
+    if not node.attrs:
+        return ()
+    return tuple([_hashable(value) for value in node.attrs.values()])
 
 
 def _hashable(value: Any) -> Hashable:

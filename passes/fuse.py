@@ -67,6 +67,7 @@ class _Fusion:
         self.position = {node: k for k, node in enumerate(graph.nodes)}
         self.leaving = set(graph.results)
         self.live = _live(graph)
+        self.reads: dict[Node, tuple[Value, ...]] = {}
         self.unit: dict[Node, _Unit] = {}
         self.units: dict[_Unit, None] = {}
         self.readers: dict[Value, list[_Unit]] = {}
@@ -84,6 +85,7 @@ class _Fusion:
 
     def _add(self, node: Node) -> None:
         fusable = node.op.kind in ("elementwise", "reduce")
+        self.reads[node] = tuple(dict.fromkeys(sources(self.graph, node.operands)))
         new = _Unit(self.position[node], node, fusable, border(self.graph, node))
         new.inputs = set(self._feeding([node]))
         new.ancestors = self._above(new.inputs)
@@ -94,14 +96,15 @@ class _Fusion:
         if fusable:
             for unit in self._candidates(node, new):
                 new = self._merge(unit, new) or new
-            for value in sources(self.graph, node.operands):
+            for value in self.reads[node]:
                 readers = self.readers.setdefault(value, [])
                 if new not in readers[-1:]:
                     readers.append(new)
+                    del readers[:-MAX_SIBLINGS]
 
     def _feeding(self, nodes: Iterable[Node]) -> Iterator[_Unit]:
         for node in nodes:
-            for value in sources(self.graph, node.operands):
+            for value in self.reads[node]:
                 producer = self.graph.producer.get(value)
                 if producer is not None:
                     yield self.unit[producer]
@@ -117,9 +120,9 @@ class _Fusion:
         latest first."""
         feeding = sorted((u for u in new.inputs if u.fusable), key=lambda u: -u.number)
         sharing: dict[_Unit, None] = {}
-        for value in sources(self.graph, node.operands):
+        for value in self.reads[node]:
             if value.shape == node.operands[0].shape and value.type.size > 1:
-                sharing.update(dict.fromkeys(self.readers.get(value, [])[-MAX_SIBLINGS:]))
+                sharing.update(dict.fromkeys(self.readers.get(value, [])))
         return list(dict.fromkeys([*feeding, *sharing]))
 
     def _merge(self, one: _Unit, two: _Unit) -> _Unit | None:
@@ -134,7 +137,7 @@ class _Fusion:
         for node in two.nodes:
             self.unit[node] = one
         for node in two.nodes:
-            for value in sources(self.graph, node.operands):
+            for value in self.reads[node]:
                 readers = self.readers.get(value, [])
                 readers[:] = [one if u is two else u for u in readers]
         self._unite(one, two)

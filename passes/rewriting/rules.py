@@ -23,7 +23,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ...ir import ops
@@ -118,8 +117,9 @@ class Site:
     def enter(self, b: Builder, node: Node, operands: tuple[Value, ...]) -> None:
         """Move on to `node`."""
         self.b = b
-        same = operands == node.operands
-        self.node = node if same else replace(node, operands=operands)
+        if operands != node.operands:
+            node = Node(node.op, operands, node.results, node.attrs, node.loc, node.origin)
+        self.node = node
 
     def count(self, values: Iterable[Value], change: int) -> None:
         """Count one reader more, or less, of each of the values."""
@@ -225,18 +225,30 @@ def _sweep(name: str, graph: Graph, site: Site, table: _Table, fired: Counter[st
     """One walk over the graph. What is emitted for a node without an origin comes from here."""
     if not table.concerns(graph):
         return graph
+    return rebuild(graph, _Walk(name, site, table, fired).visit)
 
-    def visit(b: Builder, node: Node, operands: tuple[Value, ...]) -> Sequence[Value]:
-        b.origin = b.origin or name
-        values = rewrite(b, node, operands) or keep(b, node, operands)
+
+class _Walk:
+    """What a sweep does at each node."""
+
+    def __init__(self, name: str, site: Site, table: _Table, fired: Counter[str]) -> None:
+        self.name, self.site, self.table, self.fired = name, site, table, fired
+
+    def visit(self, b: Builder, node: Node, operands: tuple[Value, ...]) -> Sequence[Value]:
+        b.origin = b.origin or self.name
+        values = self.rewritten(b, node, operands) or keep(b, node, operands)
         if values is not node.results:
             for old, new in zip(node.results, values, strict=True):
-                site.stands_for(old, new)
+                self.site.stands_for(old, new)
         return values
 
-    def rewrite(b: Builder, node: Node, operands: tuple[Value, ...]) -> Sequence[Value] | None:
+    def rewritten(
+        self, b: Builder, node: Node, operands: tuple[Value, ...]
+    ) -> Sequence[Value] | None:
+        """What the first rule that fits makes of the node; None without one."""
+        site = self.site
         site.b = b
-        candidates = table.candidates(node.op, tuple([site.made(v) for v in operands]))
+        candidates = self.table.candidates(node.op, tuple([site.made(v) for v in operands]))
         if not candidates:
             return None
         site.enter(b, node, operands)
@@ -244,26 +256,24 @@ def _sweep(name: str, graph: Graph, site: Site, table: _Table, fired: Counter[st
         for candidate in candidates:
             value = candidate.apply(site)
             if value is not None:
-                fired[candidate.name] += 1
+                self.fired[candidate.name] += 1
                 site.count(operands, -1)
                 if value.shape != site.result.shape:
                     value = b.broadcast(value, shape=site.result.shape)
-                return (again(b, mark, value),)
+                return (self.again(b, mark, value),)
         return None
 
-    def again(b: Builder, mark: int, value: Value) -> Value:
+    def again(self, b: Builder, mark: int, value: Value) -> Value:
         """Offer the nodes a rule has just emitted to the rules."""
         emitted = b.nodes[mark:]
         for node in emitted:
-            site.count(node.operands, 1)
+            self.site.count(node.operands, 1)
         del b.nodes[mark:]
         env: dict[Value, Value] = {}
         for node in emitted:
             operands = tuple([env.get(v, v) for v in node.operands])
-            values = rewrite(b, node, operands) or keep(b, node, operands)
+            values = self.rewritten(b, node, operands) or keep(b, node, operands)
             for old, new in zip(node.results, values, strict=True):
                 env[old] = new
-                site.stands_for(old, new)
+                self.site.stands_for(old, new)
         return env.get(value, value)
-
-    return rebuild(graph, visit)

@@ -218,3 +218,15 @@ def test_a_sort_does_not_overwrite_what_it_sorts() -> None:
     places = {v.name: v.place for node in graph.nodes for v in node.results}
     assert places["a"] != places["b"]
     assert_runs_alike(graph, random_arguments(graph))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_slots_in_the_order_of_time_lie_where_first_fit_puts_them(seed):
+    rng = np.random.default_rng(seed)
+    for _ in range(30):
+        firsts = sorted(rng.integers(0, 30, rng.integers(0, 40)).tolist())
+        ends = [first + int(rng.integers(0, 12)) for first in firsts]
+        sizes = (64 * rng.integers(1, 5, len(firsts))).tolist()
+        slots = [memory._Slot(*s, []) for s in zip(sizes, firsts, ends, strict=True)]
+        found, expected = memory._first_fit_in_time(slots), memory._first_fit(slots)
+        assert [found[s] for s in slots] == [expected[s] for s in slots]
