@@ -76,6 +76,7 @@ from .pooling import (
 )
 from .recurrent import gru_cell, lstm_cell, rnn_cell
 from .stochastic import dropout
+from .transposed import conv_transpose1d, conv_transpose2d
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -89,6 +90,8 @@ __all__ = [
     "celu",
     "conv1d",
     "conv2d",
+    "conv_transpose1d",
+    "conv_transpose2d",
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
