@@ -29,6 +29,7 @@ class _Liveness:
     def __init__(self, function: ast.FunctionDef) -> None:
         self.all = frozenset(names_in(function))
         self.after: dict[ast.For, Names] = {}
+        self._known: dict[ast.Assign, tuple[Names, Names]] = {}
 
     def block(self, statements: Sequence[ast.stmt], after: Names) -> Names:
         """What is wanted before statements, given what is after them."""
@@ -38,9 +39,13 @@ class _Liveness:
 
     def _statement(self, node: ast.stmt, after: Names) -> Names:
         match node:
-            case ast.Assign(targets=targets, value=value):
-                assigned = {t.id for target in targets for t in _named(target)}
-                return after - assigned | _read(targets) | names_in(value)
+            case ast.Assign():
+                if node not in self._known:  # a body is looked at again for each loop around it
+                    named = (t.id for target in node.targets for t in _named(target))
+                    read = _read(node.targets) | names_in(node.value)
+                    self._known[node] = frozenset(named), read
+                assigned, read = self._known[node]
+                return after - assigned | read
             case ast.For():
                 self.after[node] = after
                 before = self._repeated(node.body, after, names_in(node.target))

@@ -6,7 +6,8 @@
 
 The grammar is that of `runtime/kernel.py`: assignments, `for` over a range, `while`, `if`, `break`,
 `continue`, `return`, and the expressions of `runtime/expressions.py`. A variable has one type, that
-of the first value it is given; it lies in memory here, and LLVM moves it to a register.
+of the first value it is given; it lies in memory here, and LLVM moves it to a register. Plain
+loops are written as vectors (`runtime/parallel.py` says which).
 
 Numba compiles the same functions as plain Python, to the same bits (`runtime/numba_kernels.py`).
 """
@@ -173,7 +174,7 @@ class _Function:
         if plans:
             self._write(node, name, start, stop, plans)
             return
-        self.left |= not any(isinstance(x, ast.For) for x in nodes_of(node)[1:])
+        self.left |= not holds_loop(node.body)
         plan = self._hints(node) if step == 1 else None
         if plan is None or not plan.count:
             self._loop(node, name, start, stop, step, plan.rest if plan else None)
@@ -194,8 +195,7 @@ class _Function:
 
     def _hints(self, node: ast.For) -> Vectors | None:
         """How LLVM is to vectorise a loop, from which it lets nothing but sums and extrema out."""
-        hints = vectors(node, self.registers, shared=self.shares)
-        return hints
+        return vectors(node, self.registers, self.wanted[node], shared=self.shares)
 
     def _write(
         self, node: ast.For, name: str, start: Value, stop: Value, plans: Sequence[Plan]
@@ -294,6 +294,15 @@ class _Function:
                 return True
         self.b.label(after)
         return False
+
+
+def holds_loop(body: Sequence[ast.stmt]) -> bool:
+    """Whether a `for` is among statements."""
+    return any(
+        isinstance(statement, ast.For)
+        or holds_loop([*getattr(statement, "body", ()), *getattr(statement, "orelse", ())])
+        for statement in body
+    )
 
 
 def assigned(function: ast.FunctionDef) -> set[str]:

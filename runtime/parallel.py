@@ -70,6 +70,8 @@ class Context:
 def plans(loop: ast.For, context: Context, registers: Registers) -> tuple[Plan, ...]:
     """How a loop over `range(start, stop)` is written as vectors, each plan going on where the one
     before it ended; none if it is left to LLVM."""
+    if not all(isinstance(statement, ast.Assign) for statement in loop.body):
+        return ()
     body = _Body(loop, context.kinds)
     folds = body.folds()
     if folds is None or not body.is_plain():

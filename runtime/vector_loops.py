@@ -47,6 +47,7 @@ class _Writer:
         self.counter = loop.target.id if isinstance(loop.target, ast.Name) else ""
         self.folds = list(plan.folds.items())
         self.same: dict[ast.expr, Value] = {}
+        self._known: dict[ast.AST, bool] = {}
         self.places: dict[ast.expr, Value] = {}
         self.statements = self._varying(loop.body)
 
@@ -90,8 +91,14 @@ class _Writer:
                 self.varying |= names_in(target) if named else set()
         return left
 
-    def _varies(self, node: ast.expr) -> bool:
-        return bool(names_in(node) & self.varying)
+    def _varies(self, node: ast.AST) -> bool:
+        known = self._known.get(node)
+        if known is None:
+            if isinstance(node, ast.Name):
+                return node.id in self.varying
+            known = any(map(self._varies, ast.iter_child_nodes(node)))
+            self._known[node] = known
+        return known
 
     def _prepare(self, statement: ast.Assign) -> None:
         (target,) = statement.targets

@@ -1,4 +1,4 @@
-"""How loops full of elementary functions are vectorised.
+"""How LLVM vectorises loops full of elementary functions, of those it is left (`parallel.py`).
 
     for i in range(n):               for i in range(n - n % 64):      four vectors of 16 at once
         y0[i] = tanh_f32(x0[i])  =>      ..
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from ..ir.record import dataclass
@@ -107,13 +107,18 @@ def shares_functions(kernel: ast.FunctionDef, registers: Registers) -> bool:
     return all(_vectors(loop, registers, shared=True) for loop in inner)
 
 
-def vectors(loop: ast.For, registers: Registers, *, shared: bool = False) -> Vectors | None:
+def vectors(
+    loop: ast.For, registers: Registers, wanted: Collection[str] = (), *, shared: bool = False
+) -> Vectors | None:
     """How a loop runs in parts, in a kernel that has a copy of each function or calls `shared`
-    ones; None if it is left to LLVM."""
+    ones; None if it is left to LLVM, as it is if more than sums and extrema is `wanted` after it
+    (`runtime/liveness.py`)."""
     found = _Loop(loop)
     if found.apart and not found.functions and not found.nests:
         return ALONE
-    return _vectors(found, registers, shared=shared) if registers.masked else None
+    if not registers.masked or found.lets_out(wanted):
+        return None
+    return _vectors(found, registers, shared=shared)
 
 
 class _Loop:
@@ -131,6 +136,18 @@ class _Loop:
         self.tabular = any(_row(place.slice)[1] for place in self.places)
         self.apart = any(_table(place.slice) > NEAR for place in self.places)
         self.slow = any(word.rpartition("_")[0] in DIVISIONS for word in others)
+
+    def lets_out(self, wanted: Collection[str]) -> bool:
+        """Whether one of these names is a variable of the loop that is not accumulated into."""
+        statements = [s for s in self.loop.body if isinstance(s, ast.Assign)]
+        folds = {
+            name
+            for s in statements
+            if _is_fold(s.value)
+            for name in names_in(s.targets[0]) & names_in(s.value)
+        }
+        assigned = {n.id for n in self.names if isinstance(n.ctx, ast.Store)}
+        return bool((assigned | names_in(self.loop.target)).intersection(wanted) - folds)
 
 
 def _vectors(loop: _Loop, registers: Registers, *, shared: bool) -> Vectors | None:

@@ -97,6 +97,20 @@ def test_values_for_any_number_of_iterations(columns: int) -> None:
         np.testing.assert_allclose(native, expected, rtol=3e-7)
 
 
+def test_what_is_read_after_a_loop_stays_llvms(capfd: pytest.CaptureFixture[str]) -> None:
+    """LLVM cannot vectorise loops that let other variables out, and says so if it is told to."""
+    body = "v = exp_f32(x[2 * i])\ns = maximum_f32(s, v)\n"
+    assert vectors(loop(body), AVX512, {"s"}) == Vectors(16, 2)
+    for name in ("v", "i"):
+        assert vectors(loop(body), AVX512, {name}) is None
+    lines = "for i in range(n):\n  v = exp_f32(x[2 * i])\n s = v\n x[0] = s\n"
+    (function,) = ast.parse(f"def k(x, n):\n v = f32(0)\n {lines}").body
+    assert isinstance(function, ast.FunctionDef)
+    lowered = lower(function, ("f32*", "i64"), "k", AVX512)
+    assert lowered.form == "optimised" and object_code(lowered.text, lowered.form)
+    assert not capfd.readouterr().err
+
+
 @pytest.mark.skipif(not registers(host_features()).masked, reason="masked vectors are AVX-512's")
 def test_both_parts_have_full_vectors(capfd: pytest.CaptureFixture[str]) -> None:
     (function,) = (n for n in ast.parse(SOFTMAX).body if getattr(n, "name", "") == "k0")
