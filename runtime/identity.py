@@ -152,10 +152,22 @@ def _files(package: str) -> list[File]:
         inside = os.path.join(package, folder, "")
         names = sorted(os.listdir(inside))
         sources = [name for name in names if name.endswith((".py", ".ll"))]
-        found += [(f"{folder}/{name}", STATE(os.stat(inside + name))) for name in sources]
+        states = _states(inside, sources)
+        found += [(f"{folder}/{name}", state) for name, state in zip(sources, states, strict=True)]
         inner = [name for name in names if "." not in name and name != "__pycache__"]
         folders += [f"{folder}/{name}" for name in inner if os.path.isdir(inside + name)]
     return found
+
+
+def _states(folder: str, names: list[str]) -> list[tuple[int, int, int, int, int]]:
+    """The states of files in a folder, which is looked up once where the system can do that."""
+    if os.stat not in os.supports_dir_fd:
+        return [STATE(os.stat(folder + name)) for name in names]
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        return [STATE(os.stat(name, dir_fd=descriptor)) for name in names]
+    finally:
+        os.close(descriptor)
 
 
 def _digests(package: str, files: list[File]) -> Sources:
