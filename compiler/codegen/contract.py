@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from ...ir.arrange import as_region
@@ -17,9 +18,10 @@ from ...ir.builder import Builder
 from ...ir.dotspec import DotSpec, parse_spec
 from ...ir.graph import Graph, Node, Value
 from ...ir.matmul import SMALL, SMALL_BATCH, Matmul, as_matmul
+from ...ir.op import Op
 from ...ir.ops.constant import scalar_constant
 from ...ir.ops.dot import letter_extents
-from ...ir.types import dtype_name
+from ...ir.types import Type, dtype_name
 from .blocked import emit_looped, longest_sum, product_call
 from .kernel import CHUNK, literal
 from .module import Module, place_of
@@ -154,12 +156,21 @@ def _number(graph: Graph, value: Value) -> str | None:
 
 
 def _emit_loops(module: Module, graph: Graph, node: Node) -> None:
-    body = product_body(node, _extents(node))
+    body = _shared_body(node.op, node.attrs["spec"], tuple(v.type for v in node.operands))
     places = dict(zip(body.inputs, map(place_of, node.operands), strict=True))
     places[body.outputs[0]] = place_of(node.result)
     region = as_region(body)
     assert region is not None, "a product and a sum are a region"
     emit(module, node, region, places, whole=_stays_whole(node))
+
+
+@lru_cache(256)
+def _shared_body(op: Op, spec: str, types: tuple[Type, ...]) -> Graph:
+    """The body of equal contractions, which is arranged once for all of them."""
+    operands = tuple(map(Value, types))
+    results = tuple(map(Value, op.infer(types, {"spec": spec})))
+    node = Node(op, operands, results, {"spec": spec})
+    return product_body(node, _extents(node))
 
 
 def product_body(node: Node, extents: Mapping[str, int]) -> Graph:
