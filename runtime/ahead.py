@@ -65,6 +65,9 @@ class Crew:
     def made(self, text: str, form: Form) -> bytes:
         """The object code of a text. RuntimeError if LLVM refuses it."""
         job = self.add(text, form)
+        if job in self.left:  # it is wanted before all others
+            self.left.remove(job)
+            self.left.appendleft(job)
         try:
             while not job.is_over():
                 self._exchange(waits=True)
@@ -91,7 +94,7 @@ class Crew:
 
     def _exchange(self, *, waits: bool = False) -> None:
         """Hand out jobs, and take what was made."""
-        self._hand_out()
+        self._hand_out(1 if waits else 2)
         if waits and self.workers:
             wait_for(self.workers)
         for worker in tuple(self.workers):
@@ -101,13 +104,14 @@ class Crew:
             except EndedError:
                 self._bury(worker)
 
-    def _hand_out(self) -> None:
-        """Give every process a job, then a second one, so that none waits for this process."""
+    def _hand_out(self, depth: int) -> None:
+        """Give every process a job; then, if this process does not wait for one, a second one, so
+        that they need not wait for it."""
         self._give(1)
         while self.left and self.works and len(self.workers) < wanted_processes():
             self._start()
             self._give(1)
-        self._give(2)
+        self._give(depth)
         if not self.workers:
             while self.left:
                 self.left[0].lost = True

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from .ahead import host_features, made
+from .ahead import ahead, host_features, made
 from .blas import THREADED_WORK, Blas
 from .kernel import routine_symbol
 from .matvec import GEMV
@@ -51,6 +51,8 @@ def routine_images(dtype: str, blas: Blas | None, choice: int | None = None) -> 
     tiled = tiled_work(machine, blas, choice, paneled=paneled)
     texts = [products_text(machine, dtype)] if tiled else []
     texts.append(routines_text(Target(machine, dtype), blas, tiled, paneled=paneled))
+    for text in texts:
+        ahead(text, "loops")
     return [made(text, "loops") for text in texts]
 
 

@@ -6,6 +6,7 @@ import ast
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import llvmlite
@@ -213,6 +214,43 @@ def test_what_is_interrupted_leaves_the_rest_undone(here):
         raise KeyboardInterrupt
     assert not here.left and not here.jobs
     assert made(text(8), "loops") == link.object_code(text(8), "loops")
+
+
+class Prompt:
+    """In the place of a process: answers once, as soon as it may, and notes what it was sent."""
+
+    features = "+fma"
+
+    def __init__(self) -> None:
+        self.jobs: deque[workers.Job] = deque()
+        self.sent: list[str] = []
+        self.may_answer = False
+
+    def send(self, job: workers.Job) -> None:
+        self.jobs.append(job)
+        self.sent.append(job.text)
+
+    def exchange(self) -> None:
+        while self.may_answer and self.jobs:
+            self.jobs.popleft().image = b""
+
+    def close(self) -> None:
+        pass
+
+
+def test_what_is_asked_for_comes_before_what_is_only_announced(here, monkeypatch):
+    process = Prompt()
+    here.workers.append(process)
+    monkeypatch.setenv("TAPELESS_PROCESSES", "1")
+    monkeypatch.setattr("tapeless.runtime.ahead.wait_for", lambda workers: None)
+    for name in "abcde":
+        ahead(name, "loops")
+    assert process.sent == ["a", "b"]  # one to do, and one so that it need not wait
+    process.may_answer = True
+    made("e", "loops")
+    assert process.sent == ["a", "b", "e"]
+    assert [made(name, "loops") for name in "abcd"] == [b""] * 4
+    assert process.sent == ["a", "b", "e", "c", "d"]
 
 
 @needs_processes
