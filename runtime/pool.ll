@@ -38,12 +38,15 @@ define void @tapeless_use_threads(i64 %count) {
 }
 
 ; A program's calls come in rounds: TRIED on all the threads it may use, TRIED on one, then the rest
-; of ROUND calls in the way whose shortest call was shorter. Threads that share small arrays may take
+; of the round in the way whose shortest call was shorter. Threads that share small arrays may take
 ; longer than one thread alone: where their processors have no cache in common, a line that another
-; one has written takes 200 ns. Steps that take long are left to all threads.
+; one has written takes 200 ns. Steps that take long are left to all threads. The first round has
+; SHORTEST calls, each later one twice as many, up to ROUND: a program often begins while its process,
+; or another one, is busy with something else, and a bad choice then must not last.
 
-%Trial = type { i64, i64, i64, i64, i64 }   ; calls of this round, least ticks on all threads, and on
-                                            ; one, the threads found best, those of this call
+%Trial = type { i64, i64, i64, i64, i64, i64 }  ; calls of this round so far, least ticks on all
+                                                ; threads, and on one, the threads found best, calls
+                                                ; of this round in all, or 0, threads of this call
 
 ; Choose the threads of a call; when it began.
 define i64 @tapeless_begin(ptr %trial, i64 %threads) {
@@ -60,7 +63,7 @@ look:
   br label %use
 use:
   %count = phi i64 [ %threads, %0 ], [ %choice, %look ]
-  %count.p = getelementptr %Trial, ptr %trial, i32 0, i32 4
+  %count.p = getelementptr %Trial, ptr %trial, i32 0, i32 5
   store atomic i64 %count, ptr %count.p monotonic, align 8
   call void @tapeless_use_threads(i64 %count)
   %now = call i64 @ticks()
@@ -106,9 +109,21 @@ skip:
 count:
   %done = phi i64 [ %calls, %0 ], [ %calls, %measure ], [ TWICE, %skip ]
   %more = add i64 %done, 1
-  %over = icmp uge i64 %more, ROUND
+  %round.p = getelementptr %Trial, ptr %trial, i32 0, i32 4
+  %noted = load atomic i64, ptr %round.p monotonic, align 8
+  %round = call i64 @llvm.umax.i64(i64 %noted, i64 SHORTEST)
+  %over = icmp uge i64 %more, %round
   %next = select i1 %over, i64 0, i64 %more
   store atomic i64 %next, ptr %trial monotonic, align 8
+  br i1 %over, label %lengthen, label %leave
+
+lengthen:
+  %twice = shl i64 %round, 1
+  %longer = call i64 @llvm.umin.i64(i64 %twice, i64 ROUND)
+  store atomic i64 %longer, ptr %round.p monotonic, align 8
+  br label %leave
+
+leave:
   ret void
 }
 
@@ -431,3 +446,4 @@ define void @tapeless_reset_pool() {
 }
 
 declare i64 @llvm.umin.i64(i64, i64)
+declare i64 @llvm.umax.i64(i64, i64)

@@ -48,7 +48,7 @@ from .store import Store
 MOST_THREADS: Final = 65
 """The caller and as many workers as `pool.ll` has room for."""
 
-TRIAL_WORDS: Final = 5
+TRIAL_WORDS: Final = 6
 
 SHARED: Final = "pool"
 """The name of its code among what programs share."""

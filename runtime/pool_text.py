@@ -13,8 +13,8 @@ SPIN_NANOSECONDS: Final = 1_000_000
 TRIED: Final = 8
 """Calls of a trial on all threads, and as many on one."""
 
-ROUND: Final = 1024
-"""Calls from one trial to the next."""
+SHORTEST, ROUND = 64, 1024
+"""Calls from the first trial to the next, and at the most."""
 
 LONG: Final = 10_000_000
 """Ticks of a call that is left to all threads: on x86 some milliseconds; on Arm, whose counter runs
@@ -79,7 +79,8 @@ def text(machine: str) -> str:
     """The LLVM text of the pool for "x86_64" or "aarch64"."""
     with open(os.path.join(os.path.dirname(__file__), "pool.ll")) as file:
         made = file.read()
-    numbers = {"TRIED": TRIED, "LAST": TRIED - 1, "TWICE": 2 * TRIED, "ROUND": ROUND, "LONG": LONG}
-    for name, number in (numbers | {"SPIN": SPIN_NANOSECONDS, "FUTEX": _FUTEX[machine]}).items():
+    numbers = {"TRIED": TRIED, "LAST": TRIED - 1, "TWICE": 2 * TRIED, "LONG": LONG, "ROUND": ROUND}
+    numbers |= {"SHORTEST": SHORTEST, "SPIN": SPIN_NANOSECONDS, "FUTEX": _FUTEX[machine]}
+    for name, number in numbers.items():
         made = made.replace(name, str(number))
     return made + _OF_MACHINE[machine] + MODES_TEXT[machine]

@@ -6,6 +6,7 @@ import ctypes
 import os
 import platform
 import time
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from tapeless.runtime.pool import (
     has_pool,
     thread_count,
 )
-from tapeless.runtime.pool_text import ALONE, LONG, ROUND, TRIED
+from tapeless.runtime.pool_text import ALONE, LONG, ROUND, SHORTEST, TRIED
 
 linux = pytest.mark.skipif(not has_pool(), reason="no pool here")
 
@@ -256,15 +257,37 @@ def test_a_program_runs_on_as_many_threads_as_are_faster(slow):
     begin = ctypes.CFUNCTYPE(word, pointer, word)(exported["tapeless_begin"])
     end = ctypes.CFUNCTYPE(None, pointer, word, word)(exported["tapeless_end"])
     trial = np.zeros(TRIAL_WORDS, np.int64)
+    rounds = [SHORTEST]
+    while rounds[-1] < ROUND:
+        rounds.append(2 * rounds[-1])
     counts = []
-    for _ in range(2 * ROUND):
+    for _ in range(sum(rounds) + ROUND):
         began = begin(trial.ctypes.data, 3)
         counts.append(int(trial[-1]))
         late = (counts[-1] > 1) == (slow == "many")
         end(trial.ctypes.data, 3, began - (LONG // 10 if late else 0))
     best = 1 if slow == "many" else 3
     tried = [3] * TRIED + [1] * TRIED
-    assert counts == [*tried, *[best] * (ROUND - len(tried))] * 2
+    expected = ([*tried, *[best] * (calls - len(tried))] for calls in [*rounds, ROUND])
+    assert counts == list(chain.from_iterable(expected))
+
+
+@linux
+def test_a_choice_from_a_busy_start_does_not_last():
+    """All threads are slow in the first trial, and in no later one."""
+    exported = export_pool(None)
+    word, pointer = ctypes.c_int64, ctypes.c_void_p
+    begin = ctypes.CFUNCTYPE(word, pointer, word)(exported["tapeless_begin"])
+    end = ctypes.CFUNCTYPE(None, pointer, word, word)(exported["tapeless_end"])
+    trial = np.zeros(TRIAL_WORDS, np.int64)
+    counts = []
+    for call in range(2 * SHORTEST):
+        began = begin(trial.ctypes.data, 2)
+        counts.append(int(trial[-1]))
+        late = (counts[-1] == 2) == (call < TRIED)
+        end(trial.ctypes.data, 2, began - (LONG // 10 if late else 0))
+    assert counts[SHORTEST - 1] == 1
+    assert counts[-1] == 2
 
 
 @linux
