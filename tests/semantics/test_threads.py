@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tapeless as tl
 from soak.children import in_child, in_threads
-from tapeless.runtime.pool import TRIED, has_pool
+from tapeless.runtime.pool import has_pool
+from tapeless.runtime.pool_text import TRIED
 
 linux = pytest.mark.skipif(not has_pool(), reason="no pool here")
 
