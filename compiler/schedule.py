@@ -128,7 +128,7 @@ class _Scheduler:
         self.graph = Graph(self.name, self.inputs, tuple(self.nodes), ())
         checks = self._checks()
         for k, (target, value) in enumerate(self.updates):
-            chain = self._chain(producers, readers, target, value)
+            chain = self._chain(producers, readers, target, value, checks)
             node = producers[chain[0]]
             turns = {producers[v] for v in chain}
             before = [n for n in (*readers.get(target, ()), *checks) if n not in turns]
@@ -171,9 +171,10 @@ class _Scheduler:
         readers: Mapping[Value, Sequence[Node]],
         target: Value,
         value: Value,
+        checks: Sequence[Node],
     ) -> list[Value]:
         """The values that nodes working on `target` in turn make of it, up to `value`; or that
-        alone."""
+        alone. None but the first of them may check something."""
         chain = [value]
         while (node := producers.get(chain[0])) is not None and node.results[0] is chain[0]:
             position = works_on(node)
@@ -182,7 +183,7 @@ class _Scheduler:
             before = node.operands[position]
             if before is target:
                 return chain
-            if before.place is not None or readers.get(before) != [node]:
+            if before.place is not None or readers.get(before) != [node] or node in checks:
                 break
             chain.insert(0, before)
         return [value]
