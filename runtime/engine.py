@@ -139,9 +139,8 @@ class _Making:
         for spec in self.specs:
             symbol = self.symbols[spec.name]
             kernel = kernels[symbol]
-            callees[spec.name] = Callee(
-                symbol, spec.kinds, True, kernel.returns_status, bool(kernel.routines)
-            )
+            calls = bool(kernel.products or kernel.libraries)
+            callees[spec.name] = Callee(symbol, spec.kinds, True, kernel.returns_status, calls)
         others = self.functions.keys() - {DRIVER, *(spec.name for spec in self.specs)}
         chains = {name: f for name, f in self.functions.items() if name in others}
         return translate(self.functions[DRIVER], callees, self.options, chains)

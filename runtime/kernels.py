@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import marshal
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
@@ -22,7 +22,7 @@ from ..ir.errors import TapelessError
 from ..ir.record import dataclass
 from .identity import digest
 from .loading import Form, Linked
-from .spec import KernelSpec
+from .spec import KernelSpec, Products
 from .store import Store, recall
 
 if TYPE_CHECKING:
@@ -36,13 +36,15 @@ Origin = Literal["memory", "cache", "compiled"]
 @dataclass(frozen=True, eq=False)
 class Kernel:
     """Object code that defines the C function `symbol` of the kernel's parameters, which returns
-    a status, an int64, or nothing. `routines` say which routines it calls
-    (`spec.routine_libraries`), `functions` the elementary functions (`runtime/functions.py`)."""
+    a status, an int64, or nothing. It calls matrix routines for `products`
+    (`spec.called_products`), those of `libraries`, and elementary `functions`
+    (`runtime/functions.py`)."""
 
     symbol: str
     form: Form
     returns_status: bool
-    routines: tuple[str, ...]
+    products: Mapping[str, Products | None]
+    libraries: tuple[str, ...]
     functions: tuple[str, ...]
     image: bytes
     packed_text: bytes
@@ -68,10 +70,9 @@ class Kernel:
 
     def pack(self) -> bytes:
         """As the payload of an entry: `unpack` makes the kernel again."""
-        code = self.image, self.packed_text
-        return marshal.dumps((
-            self.symbol, self.form, self.returns_status, self.routines, self.functions, *code,
-        ))  # fmt: skip
+        products, code = dict(self.products), (self.image, self.packed_text)
+        calls = products, self.libraries, self.functions
+        return marshal.dumps((self.symbol, self.form, self.returns_status, *calls, *code))
 
 
 def unpack(payload: bytes) -> Kernel:
@@ -134,7 +135,7 @@ def compiled(symbol: str, kernel: Lowered) -> Kernel:
     from .ahead import made
 
     image, packed = made(kernel.text, kernel.form), zlib.compress(kernel.text.encode(), 1)
-    calls = kernel.routines, kernel.functions
+    calls = kernel.products, kernel.libraries, kernel.functions
     return Kernel(symbol, kernel.form, kernel.returns_status, *calls, image, packed)
 
 

@@ -15,7 +15,7 @@ Numba compiles the same functions as plain Python, to the same bits (`runtime/nu
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ..ir.record import dataclass
 from .builder import Builder, Value, constant, llvm_type, module
@@ -25,7 +25,7 @@ from .liveness import wanted_after_loops
 from .loading import Form
 from .parallel import Context, Plan, plans
 from .sharing import shared_functions
-from .spec import routine_libraries
+from .spec import Products, called_libraries, called_products
 from .syntax import nodes_of
 from .vector_loops import write_vectors
 from .vector_text import PLAIN, Registers
@@ -35,19 +35,21 @@ from .vectors import Vectors, shares_functions, vectors
 @dataclass(frozen=True)
 class Lowered:
     """LLVM text that defines a C function of the kernel's parameters: it returns nothing, or a
-    status, an i64. `routines` say which routines it calls (`spec.routine_libraries`), `functions`
-    the elementary functions that are not part of it."""
+    status, an i64. It calls matrix routines for `products` (`spec.called_products`), those of
+    `libraries`, and elementary `functions` that are not part of it."""
 
     text: str
     form: Form
     returns_status: bool
-    routines: tuple[str, ...]
+    products: Mapping[str, Products | None]
+    libraries: tuple[str, ...]
     functions: tuple[str, ...]
 
 
 def lowered_text(text: str, returns_status: bool, form: Form = "optimised") -> Lowered:
     """A kernel's text, with what it calls."""
-    return Lowered(text, form, returns_status, routine_libraries(text), shared_functions(text))
+    calls = called_products(text), called_libraries(text), shared_functions(text)
+    return Lowered(text, form, returns_status, *calls)
 
 
 def lower(

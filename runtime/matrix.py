@@ -19,34 +19,11 @@ from .image import unpack
 from .loading import Linked, Made, assemble, shared
 from .pool import SHARED as POOL
 from .pool import export_pool
-from .spec import ROUTINES, THREAD_FUNCTIONS, routine_symbol
+from .spec import ROUTINES, THREAD_FUNCTIONS, Products, routine_symbol
 from .store import Store, kept, recall
 
 if TYPE_CHECKING:
     from .blas import Blas
-
-Products = frozenset[tuple[str, tuple[int, ...]]]
-"""Calls of routines with their integer operands: flags, extents and strides."""
-
-
-def called_products(driver: str) -> dict[str, Products | None]:
-    """The products that a driver's LLVM text calls, by dtype; None where an integer is none that
-    the text spells out."""
-    found: dict[str, Products | None] = {}
-    for line in driver.splitlines():
-        _, call, rest = line.partition('call void @"tapeless_')
-        name, _, operands = rest.partition('"(')
-        routine, _, dtype = name.rpartition("_")
-        if not call or routine not in ROUTINES:
-            continue
-        typed = (x.split() for x in operands.rstrip(")").split(", "))
-        integers = [number for kind, number in typed if kind == "i64"]
-        known = found.get(dtype, frozenset())
-        if known is None or not all(map(str.isdecimal, integers)):
-            found[dtype] = None
-        else:
-            found[dtype] = known | {(routine, tuple(map(int, integers)))}
-    return found
 
 
 @cache

@@ -17,13 +17,13 @@ from .callpath import SHARED as CALL_PATH
 from .modes import RunOptions
 from .pool import SHARED as POOL
 from .pool import export_pool, thread_address
-from .spec import FLOATS
+from .spec import called_products, joined_products
 from .store import Store
 
 if TYPE_CHECKING:
     from .kernels import Kernel
     from .lowering import Lowered
-    from .matrix import Products
+    from .spec import Products
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,11 @@ class Needs:
 
 def needs_of(driver: str, kernels: Iterable[Kernel | Lowered]) -> Needs:
     """What a driver's LLVM text and kernels take from elsewhere, besides each other."""
-    products, used = matrix.called_products(driver), list(kernels)
-    names = dict.fromkeys(name for kernel in used for name in kernel.routines)
-    products |= dict.fromkeys(name for name in names if name in FLOATS)
-    others = tuple(name for name in names if name not in FLOATS)
+    used = list(kernels)
+    products = joined_products([called_products(driver), *(kernel.products for kernel in used)])
+    others = dict.fromkeys(name for kernel in used for name in kernel.libraries)
     words = dict.fromkeys(word for kernel in used for word in kernel.functions)
-    return Needs(products, others, tuple(words), "@tapeless_threads" in driver)
+    return Needs(products, tuple(others), tuple(words), "@tapeless_threads" in driver)
 
 
 def addresses(needs: Needs, store: Store | None, options: RunOptions) -> dict[str, int]:

@@ -3,6 +3,10 @@ the matrix routines it may call."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
 from ..ir.record import dataclass
 from ..ir.types import DTYPES
 
@@ -65,15 +69,47 @@ def routine_symbol(routine: str, dtype: str) -> str:
     return f"tapeless_{routine}_{dtype}"
 
 
-def routine_libraries(text: str) -> tuple[str, ...]:
-    """Which routines LLVM text calls: "f32" are the matrix routines of that dtype, others are in
-    `LIBRARIES`."""
+Products = frozenset[tuple[str, tuple[int, ...]]]
+"""Calls of matrix routines with their integer operands: flags, extents and strides."""
+
+_CALLS: Final = rf'call void @"?tapeless_({"|".join(ROUTINES)})_(f32|f64)"?\((.*)\)'
+
+
+def called_products(text: str) -> dict[str, Products | None]:
+    """The products that LLVM text calls, by dtype; None where an integer is none that the text
+    spells out."""
+    return joined_products(
+        {dtype: None if integers is None else frozenset({(routine, integers)})}
+        for routine, dtype, operands in re.findall(_CALLS, text)
+        for integers in [_integers(operands, ROUTINES[routine].count("i"))]
+    )
+
+
+def _integers(operands: str, count: int) -> tuple[int, ...] | None:
+    """Those of a call that has so many, if the text spells them out."""
+    typed = (x.split() for x in operands.split(", "))
+    found = [words[-1] for words in typed if words[0] == "i64"]
+    if len(found) != count or not all(map(str.isdecimal, found)):
+        return None
+    return tuple(map(int, found))
+
+
+def joined_products(parts: Iterable[Mapping[str, Products | None]]) -> dict[str, Products | None]:
+    """All products of several texts."""
+    found: dict[str, Products | None] = {}
+    for part in parts:
+        for dtype, products in part.items():
+            known = found.get(dtype, frozenset())
+            found[dtype] = None if known is None or products is None else known | products
+    return found
+
+
+def called_libraries(text: str) -> tuple[str, ...]:
+    """The `LIBRARIES` of the routines that LLVM text calls."""
     called = {rest.partition("(")[0].rstrip('"') for rest in text.split("tapeless_")[1:]}
-    matrix = [t for t in FLOATS if any(f"{name}_{t}" in called for name in ROUTINES)]
-    others = (
+    return tuple(
         f"{library}_{dtype}"
         for library, names in LIBRARIES.items()
         for dtype in DTYPES
         if any(f"{name}_{dtype}" in called for name in names)
     )
-    return (*matrix, *others)

@@ -4,7 +4,7 @@
         for i in range(c * g, minimum_i64(c * g + g, n0)):
             w0 = floor_divide_i64(i, 4)
             w1 = (i - w0 * 4) * 128
-            whole_gemm_f32(False, False, 128, minimum_i64(128, 512 - w1), 392, 1.0,
+            whole_gemm_f32(False, False, 128, 128, 392, 1.0,
                            at(x0, w0 * 392), 784, at(x1, w0 * 200704 + w1), 512, ..)
 
 Where there are two products, each is the work of one thread of two, whose cache then holds one half
@@ -74,12 +74,22 @@ def emit_panels(
     a, b, c = _starts(buffers, (loop.a, loop.b, loop.c), panels.steps)
     part = replace(p, rows=p.strides)
     routine, (ta, tb, m, n, *rest) = product_call(part, p.k, "1.0", a, b, "0.0", c)
-    size = f"minimum_i64({panels.size}, {panels.extent} - w1)"
-    m, n = (size, n) if panels.by_rows else (m, size)
+
+    def call(size: int) -> str:
+        """Extents are spelled out, which says what parts of the routine are needed."""
+        extents = (size, n) if panels.by_rows else (m, size)
+        given = ", ".join(map(str, (ta, tb, *extents, *rest)))
+        return f"whole_{routine}_{dtype_name(dtype)}({given})"
+
+    full, last = divmod(panels.extent, panels.size)
+    calls = [call(panels.size)]
+    if last:
+        cases = f"if w1 < {full * panels.size}:", "else:"
+        calls = [cases[0], *indent(calls), cases[1], *indent([call(last)])]
     lines = [
         f"w0 = floor_divide_i64({loop_name(0)}, {panels.count})",
         f"w1 = ({loop_name(0)} - w0 * {panels.count}) * {panels.size}",
-        f"whole_{routine}_{dtype_name(dtype)}({', '.join(map(str, (ta, tb, m, n, *rest)))})",
+        *calls,
     ]
     module.call(node, w.finish([w.loop(0), *indent(lines)]))
 

@@ -71,6 +71,9 @@ def test_a_step_is_the_same_on_any_threads(m, n, k, dtype):
     code = generate(graph).source
     assert "whole_gemm" in code and f"split(k0, {2 * (4 if n > 100 else 3)}, " in code
     arrays = program.typed(program.described.leaves)
+    calls = [line.split(", ") for line in code.splitlines() if "whole_gemm" in line]
+    assert len(calls) == 2  # the last panel is smaller
+    assert all(extent.isdecimal() for call in calls for extent in call[2:5])
     assert_order_is_free(graph, arrays)
     assert_runs_alike(graph, arrays)
     assert_same_on_threads(graph, arrays, steps=2)

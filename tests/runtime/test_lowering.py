@@ -164,8 +164,10 @@ def test_both_engines_make_the_same_bits(monkeypatch, name, dtype):
         copies = [a.copy() for a in arguments]
         step = tl.compile(function, cache=False)
         results[engine] = [*tl.tree.leaves(step(*copies)), *copies]
-    # Beside elementary functions the engines add in another order (`runtime/vectors.py`).
-    error = {"f4": 1e-6, "f8": 1e-14}[dtype] if name == "cross entropy" else 0.0
+    # Beside elementary functions the engines add in another order (`runtime/vectors.py`), and of
+    # small products that are written out Numba leaves some in vectors, which LLVM contracts less.
+    differs = name in ("cross entropy", "batched")
+    error = {"f4": 2e-6, "f8": 1e-14}[dtype] if differs else 0.0
     for direct, numba in zip(results["direct"], results["numba"], strict=True):
         np.testing.assert_allclose(direct, numba, rtol=error, atol=error)
 

@@ -13,9 +13,10 @@ from tapeless.ir.types import DTYPES
 from tapeless.runtime.host import host_features
 from tapeless.runtime.kernel import ROUTINES, routine_symbol
 from tapeless.runtime.loading import link
-from tapeless.runtime.matrix import called_products, export_routines
+from tapeless.runtime.matrix import export_routines
 from tapeless.runtime.product_parts import Parts, Product
 from tapeless.runtime.routines import ALL
+from tapeless.runtime.spec import called_products
 from tapeless.runtime.vector_text import AVX2, AVX512, PLAIN, Target, registers
 
 HOST = registers(host_features())
@@ -116,12 +117,21 @@ def test_parts_of_some_products():
     assert "panel" not in parts.needed(gemv(0, 40, 50))
 
 
-def test_products_that_a_driver_calls():
-    call = 'call void @"tapeless_gemm_f32"(i64 0, i64 1, i64 32, i64 10, i64 {k}, float %v)'
-    other = 'call void @"tapeless_gemv_f64"(i64 0, i64 32, i64 10, double %v1, ptr %a, i64 10)'
+def test_products_that_a_text_calls():
+    call = (
+        '  call void @"tapeless_gemm_f32"(i64 0, i64 1, i64 32, i64 10, i64 {k}, float %v, ptr %a, '
+        "i64 7, ptr %b, i64 8, float 0.0, ptr %c, i64 10)"
+    )
+    other = (
+        "  tail call void @tapeless_whole_gemv_f64(i64 0, i64 32, i64 noundef 10, double %v1, "
+        "ptr nonnull %a, i64 10, ptr %b, double 1.0, ptr %c) #2"
+    )
     text = "\n".join([call.format(k=7), other, call.format(k=7), call.format(k=8)])
     assert called_products(text) == {
-        "f32": frozenset({("gemm", (0, 1, 32, 10, 7)), ("gemm", (0, 1, 32, 10, 8))}),
-        "f64": frozenset({("gemv", (0, 32, 10, 10))}),
+        "f32": frozenset({("gemm", (0, 1, 32, 10, k, 7, 8, 10)) for k in (7, 8)}),
+        "f64": frozenset({("whole_gemv", (0, 32, 10, 10))}),
     }
-    assert called_products("\n".join([call.format(k="%n"), call.format(k=8)])) == {"f32": None}
+    unknown = call.format(k="%n")
+    assert called_products("\n".join([unknown, call.format(k=8)])) == {"f32": None}
+    strange = call.format(k=8).replace("ptr %b", "ptr getelementptr (i8, ptr @t, i64 8)")
+    assert called_products(strange) == {"f32": None}
