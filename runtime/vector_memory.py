@@ -33,11 +33,16 @@ def counted(b: Builder, first: Value, lanes: int) -> Value:
 
 
 def first_lanes(b: Builder, count: Value, lanes: int) -> Value:
-    """The mask of the first `count` elements, an i64 from 0 to their number, which is below 64."""
-    bits = b.not_(b.shl(constant("i64", -1), count))
-    low = b.instruction("i64", f"trunc {bits.typed} to i{lanes}")
-    text = f"bitcast i{lanes} {low.text} to {llvm_type('bool', lanes)}"
-    return b.instruction("bool", text, lanes)
+    """The mask of the first `count` elements, an i64 from 0 to their number, which is below 128.
+
+    It is compared for, not shifted: a masked store of eight bytes is one of sixteen on x86, and
+    where its mask has been spilled, LLVM 22 takes what lies behind eight bits for the rest of it.
+    """
+    kind = f"i{max(8, min(64, 512 // lanes))}"
+    numbers = ", ".join(f"{kind} {lane}" for lane in range(lanes))
+    return b.compare(
+        "<", Value(kind, f"<{numbers}>", lanes), splat(b, b.convert(count, kind), lanes)
+    )
 
 
 def load_lanes(b: Builder, place: Value, lanes: int, mask: Value | None) -> Value:

@@ -38,7 +38,12 @@ BODIES = {
     "v = exp_{t}({x}[i])\nw = power_{t}(abs_{t}({x}[i]), {x}[1])\n{y}[i] = sin_{t}(v) + w": FLOATS,
     "v = isnan_{t}({x}[i]) | (rint_{t}({x}[i]) == {x}[i])\n{y}[i] = f32(v)": FLOATS,
     "{y}[i] = f64_from_bool({x}[i] != {x}[1]) * 0.5 + f32(i)": FLOATS,
+    "s = maximum_{t}(s, {x}[i])\n{y}[i] = {x}[i] > {x}[1]": ["i32", *FLOATS],
+    "v = i8({x}[i])\n{y}[i] = v": FLOATS,
+    "v = {x}[i] + {x}[1]\n{y}[i] = i16(v)": FLOATS,
 }
+RESULTS = {"f32(v)": "f32", "] > {x}": "bool", "i8(": "i8", "i16(": "i16"}
+"""The kind of what is written, where that is another one."""
 
 
 def written(text: str, kind: str) -> ast.FunctionDef:
@@ -75,14 +80,15 @@ def data(kind: str, count: int, rng: np.random.Generator) -> np.ndarray:
 )
 def test_any_length_has_the_meaning_of_the_vocabulary(name, text, kind):
     function = written(text, kind)
-    kinds = (f"{kind}*", f"{'f32' if 'f32(v)' in text else kind}*", f"{kind}*", "i64", "i64")
+    result = next((k for part, k in RESULTS.items() if part in text), kind)
+    kinds = (f"{kind}*", f"{result}*", f"{kind}*", "i64", "i64")
     called = native(function, kinds, RUNNABLE[name])
     namespace = dict(kernel.VOCABULARY)
     exec(compile(ast.Module([function], []), "k", "exec"), namespace)
     rng = np.random.default_rng(len(text))
     for n in LENGTHS if name == "host" else LENGTHS[::3]:
         arrays = [
-            data(k[:-1], size, rng) for k, size in zip(kinds[:3], (n + 3, n + 5, 2), strict=True)
+            data(k[:-1], size, rng) for k, size in zip(kinds[:3], (n + 3, n + 70, 2), strict=True)
         ]
         plain = [a.copy() for a in arrays]
         with np.errstate(over="ignore"):
