@@ -27,6 +27,7 @@ from typing import Final
 
 from ..ir.builder import Builder
 from ..ir.graph import Value
+from ..ir.ops.index import positions_along
 from ..ir.ops.move import full_slice
 from ..ir.ops.reduce import expand_reduced
 from ..ir.types import I64
@@ -99,8 +100,7 @@ def arg_parts(site: Site) -> Value | None:
     here = b.eq(x, expand_reduced(b, best, x.type, (axis,)))
     if x.type.is_float:
         here = b.emit("or", (here, b.ne(x, x))).result
-    places = b.reshape(b.iota(n=n), shape=(n, *(1 for _ in x.shape[axis + 1 :])))
-    return b.min(b.select(here, places, n), axes=(axis,))
+    return b.min(b.select(here, positions_along(b, x.shape, axis), n), axes=(axis,))
 
 
 @rule("roll")

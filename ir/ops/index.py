@@ -217,6 +217,19 @@ def _scatter_jacobian(b: Builder, node: Node, i: int, axes: Axes) -> Sequence[Te
     return (Term(1.0, (*_index_map("gather", node, axes, axes.z, axes.a, 2), winner)),)
 
 
+def positions_along(b: Builder, shape: Sequence[int], axis: int) -> Value:
+    """Where elements stand along an axis of this shape, i64; broadcasts to it."""
+    n = shape[axis]
+    return b.reshape(b.iota(n=n), shape=(n, *(1 for _ in shape[axis + 1 :])))
+
+
+def taken_along(b: Builder, place: Value, axis: int, axes: Axes) -> Map:
+    """The elements at places along an axis, one for each, as a map of the array."""
+    rank = place.type.rank
+    places = tuple(place if k == axis else positions_along(b, place.shape, k) for k in range(rank))
+    return Map("gather", (("axes", tuple(range(rank))),), places, axes.a, axes.z)
+
+
 def last_writers(b: Builder, node: Node) -> Value:
     """bool[B]: true for the index positions whose value survives a scatter with duplicates."""
     x, indices = node.operands[0], node.operands[2:]

@@ -9,11 +9,12 @@ import numpy as np
 
 from ..builder import Builder
 from ..errors import DTypeError, ShapeError
-from ..graph import Node, Value
+from ..graph import Node
 from ..jacobian import Axes, Letter, Map, Ref, Term
 from ..op import REQUIRED, Attrs, Op, Sample, define
 from ..types import BOOL, F32, F64, I32, I64, Type, dtype_name
 from .elementwise import check_arity, common_dtype
+from .index import positions_along, taken_along
 from .sort import axis_operand
 
 Letters = tuple[Letter, ...]
@@ -114,20 +115,11 @@ def _extremum_jacobian(b: Builder, node: Node, i: int, axes: Axes) -> Sequence[T
     changed = b.ne(b.slice(best, spec=cut), b.slice(best, spec=_all_but_last(shape, axis)))
     start = b.full((*shape[:axis], 1, *shape[axis + 1 :]), True, BOOL)
     new = b.emit("and", (here, b.concatenate(start, changed, axis=axis))).result
-    places = [_counter(b, shape, k) for k in range(len(shape))]
-    terms = []
+    positions, terms = positions_along(b, shape, axis), []
     for chosen in (new, here):
-        place = b.cummax(b.select(chosen, places[axis], 0), axis=axis)
-        at = (*places[:axis], place, *places[axis + 1 :])
-        attrs = (("axes", tuple(range(len(shape)))),)
-        gather = Map("gather", attrs, at, axes.a, axes.z)
-        terms.append(Term(0.5, (axes.mask(chosen, axes.a), gather)))
+        place = b.cummax(b.select(chosen, positions, 0), axis=axis)
+        terms.append(Term(0.5, (axes.mask(chosen, axes.a), taken_along(b, place, axis, axes))))
     return terms
-
-
-def _counter(b: Builder, shape: tuple[int, ...], axis: int) -> Value:
-    n = shape[axis]
-    return b.reshape(b.iota(n=n), shape=tuple(n if k == axis else 1 for k in range(len(shape))))
 
 
 def _samples(*dtypes: np.dtype) -> tuple[Sample, ...]:

@@ -10,10 +10,11 @@ import numpy as np
 from ..builder import Builder
 from ..errors import ShapeError
 from ..graph import Node
-from ..jacobian import Axes, Map, Term
+from ..jacobian import Axes, Term
 from ..op import REQUIRED, ZERO, Attrs, Op, Sample, define
 from ..types import BOOL, F32, F64, I32, I64, Type
 from .elementwise import check_arity, common_dtype
+from .index import taken_along
 
 
 def axis_operand(name: str, types: tuple[Type, ...], attrs: Attrs) -> Type:
@@ -35,13 +36,7 @@ def _sort_type(types: tuple[Type, ...], attrs: Attrs) -> tuple[Type, ...]:
 def _sort_jacobian(b: Builder, node: Node, i: int, axes: Axes) -> Sequence[Term]:
     """An element comes from where argsort says."""
     (x,), axis = node.operands, node.attrs["axis"]
-    order = b.argsort(x, axis=axis)
-    places = tuple(
-        order if k == axis else b.reshape(b.iota(n=n), shape=(n, *[1] * (x.type.rank - 1 - k)))
-        for k, n in enumerate(x.shape)
-    )
-    attrs = (("axes", tuple(range(x.type.rank))),)
-    return (Term(1.0, (Map("gather", attrs, places, axes.a, axes.z),)),)
+    return (Term(1.0, (taken_along(b, b.argsort(x, axis=axis), axis, axes),)),)
 
 
 _TIES = np.array([3.0, np.nan, -0.0, 1.0, np.inf, 0.0, 3.0, -np.inf, np.nan, 1.0])
