@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from .loading import Linked, Made, no_imports, shared
+from .loading import Made, no_imports, shared
 from .spec import LIBRARIES, routine_symbol
 from .store import Store, kept
 
@@ -32,7 +32,6 @@ def export_library(name: str, store: Store | None) -> dict[str, int]:
         lambda: Made([kept(store, _parts(name), make)], symbols),
         no_imports,
     )
-    _keep().append(linked)
     return dict(linked.addresses)
 
 
@@ -64,9 +63,3 @@ def _text(name: str) -> str:
     if library == "windows":
         return indirect_text(machine, dtype)
     return sort_text(machine, library, dtype)
-
-
-@cache
-def _keep() -> list[Linked]:
-    """Kernels call this machine code: it stays as long as the process."""
-    return []

@@ -85,7 +85,9 @@ def shared(name: str, store: Store | None, make: Callable[[], Made], imports: Im
                 store.shared[name] = prelinked.pack()
             return linked
     unreached = dict.fromkeys(absent, process_symbol("abort") if absent else 0)
-    return link(images, exports, {**imports(None), **unreached})
+    linked = link(images, exports, {**imports(None), **unreached})
+    _linked_by_llvm().append(linked)
+    return linked
 
 
 def linked_once(name: str, image: Prelinked, imports: Imports) -> Linked:
@@ -102,6 +104,12 @@ def linked_once(name: str, image: Prelinked, imports: Imports) -> Linked:
 @cache
 def _in_memory() -> dict[tuple[Any, ...], Linked]:
     return {}
+
+
+@cache
+def _linked_by_llvm() -> list[Linked]:
+    """Shared code stays as long as the process, whoever links it: kernels call it."""
+    return []
 
 
 def no_imports(symbols: Collection[str] | None) -> Mapping[str, int]:

@@ -46,7 +46,6 @@ def export_routines(
     packed = None if store is None else store.shared.get(name)
     if store is not None and packed and not any(map(is_of_blas, unpack(packed).symbols)):
         store.shared[alone] = packed
-    _keep().append(linked)
     return dict(linked.addresses)
 
 
@@ -80,12 +79,6 @@ def _imports(symbols: Collection[str] | None, store: Store | None) -> dict[str, 
         if found is not None:
             imports |= {f"blas_{name}": address for name, address in found.addresses.items()}
     return imports
-
-
-@cache
-def _keep() -> list[Linked]:
-    """Kernels call this machine code: it stays as long as the process."""
-    return []
 
 
 def measured_choice(dtype: str, store: Store | None) -> int | None:

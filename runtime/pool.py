@@ -89,7 +89,6 @@ def export_pool(store: Store | None) -> dict[str, int]:
     addresses = _exported()
     if not addresses:
         linked = _link(store)
-        _keep().append(linked)
         addresses |= {symbol: linked.addresses[symbol] for symbol in EXPORTS}
     return addresses
 
@@ -102,9 +101,7 @@ def pool_ahead(store: Store | None) -> None:
 
 def _link(store: Store | None) -> Linked:
     if not has_pool():
-        return shared(
-            SHARED, store, lambda: Made([assemble(pool_text.ALONE, store)], EXPORTS), no_imports
-        )
+        return shared(SHARED, store, lambda: _made_alone(store), no_imports)
     linked = shared(SHARED, store, lambda: _made(store), no_imports)
     reset, close = (ctypes.CFUNCTYPE(None)(linked.addresses[symbol]) for symbol in _OWN)
     os.register_at_fork(after_in_child=reset)
@@ -123,9 +120,3 @@ def _made_alone(store: Store | None) -> Made:
 @cache
 def _exported() -> dict[str, int]:
     return {}
-
-
-@cache
-def _keep() -> list[Linked]:
-    """Workers run in this machine code: it stays as long as the process."""
-    return []
