@@ -46,8 +46,8 @@ def fuse(graph: Graph) -> Graph:
 class _Unit:
     """A region under construction, or a single node that cannot be in one. `ancestors` is a bit
     set of unit numbers, `inputs` the units it reads directly, `followers` those that read it,
-    `border` the values it reads and
-    those that are read of it, `outline` what is known of it as a region."""
+    `border` the values it reads and those that are read of it, `outline` what is known of it as a
+    region."""
 
     def __init__(self, number: int, node: Node, fusable: bool, border: Border) -> None:
         self.number = number

@@ -47,7 +47,8 @@ def first_lanes(b: Builder, count: Value, lanes: int) -> Value:
 
 def load_lanes(b: Builder, place: Value, lanes: int, mask: Value | None) -> Value:
     """The elements from a place on; of those that the mask leaves out nothing is read."""
-    kind, memory, align = _memory(place.kind[:-1], lanes)
+    kind = place.kind[:-1]
+    memory, align = _memory(kind, lanes)
     if mask is None:
         x = b.instruction(kind, f"load {memory}, ptr {place.text}, align {align}", lanes)
     else:
@@ -62,7 +63,8 @@ def load_lanes(b: Builder, place: Value, lanes: int, mask: Value | None) -> Valu
 
 def store_lanes(b: Builder, x: Value, place: Value, mask: Value | None) -> None:
     """Write elements from a place on; those that the mask leaves out are not touched."""
-    kind, memory, align = _memory(x.kind, x.lanes)
+    kind = x.kind
+    memory, align = _memory(kind, x.lanes)
     if kind == "bool":
         x = b.convert(x, "u8")
     if mask is None:
@@ -127,9 +129,9 @@ def _reduction(how: str, letter: str) -> str:
     return f"{letter if letter == 'u' else 's'}{_JOINS[how]}" if "imum" in how else _JOINS[how]
 
 
-def _memory(kind: str, lanes: int) -> tuple[str, str, int]:
-    """The dtype, LLVM's type of a vector of it in memory, and its alignment."""
-    return kind, f"<{lanes} x {MEMORY[kind]}>", DTYPES[kind].itemsize
+def _memory(kind: str, lanes: int) -> tuple[str, int]:
+    """LLVM's type of a vector of a dtype in memory, and its alignment."""
+    return f"<{lanes} x {MEMORY[kind]}>", DTYPES[kind].itemsize
 
 
 def _suffix(kind: str, lanes: int, *, bits: bool = False) -> str:
