@@ -12,6 +12,7 @@ imported as ever.
 
 from __future__ import annotations
 
+import contextlib
 import marshal
 import os
 import sys
@@ -75,13 +76,16 @@ class Archive:
     """Where each lies behind the index, and how long what is known of it and its compiled Python
     are. (One object more for each module would take as long as to import one.)"""
 
-    def known(self, name: str) -> Known | None:
-        """What is known of a module, if it is here."""
-        try:
-            place, head, _ = self.entries[name]
-            found: Known = marshal.loads(self._read(place, head))
-        except (KeyError, *DEFECTS):
-            return None
+    def all_known(self) -> dict[str, Known]:
+        """What is known of the modules that are here, as far as the file is sound."""
+        found: dict[str, Known] = {}
+        with contextlib.suppress(*DEFECTS):
+            with open(self.path, "rb", buffering=0) as file:
+                content = file.read()
+            for name, (place, head, _) in self.entries.items():
+                at = self.start + place
+                if self.mark == content[at : at + MARK]:
+                    found[name] = marshal.loads(content[at + MARK : at + MARK + head])
         return found
 
     def spec(self, name: str) -> ModuleSpec | None:

@@ -11,7 +11,8 @@ import os
 import struct
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import MAGIC_NUMBER
 from types import ModuleType
@@ -29,46 +30,65 @@ and size of its source."""
 
 def leave(package: str, *others: str) -> None:
     """Put what is loaded of a package into its archive, with what is there, and other modules that
-    later processes need, unless it is already. Where nothing can be written, or Python is told to
-    leave no such files, nothing is."""
+    later processes need, unless it is already. Each module is looked at once in a process, when its
+    source was not changed just now. Where nothing can be written, or Python is told to leave no
+    such files, nothing is."""
     path = None if sys.dont_write_bytecode else archive.path_of(package)
     if path is None:
         return
-    source = str(sys.modules[package].__file__)
-    found = _found(path, os.path.dirname(source))
-    read = [s.name for s in _specs(package) if type(s.loader) is SourceFileLoader]
-    if found is not None and all(_is_now(found.known(name)) for name in read):
+    done = done_with(path)
+    places = _settled(s for s in _specs(package) if s.name not in done)
+    if not places:
         return
-    for name in others:
-        late.execute(name)
-    places = {} if found is None else _places(found)
-    places |= {s.name: place for s in _specs(package) if (place := _place(s))}
-    with contextlib.suppress(OSError):
-        replace(path, _content(places))
-        os.chmod(path, os.stat(source).st_mode & 0o777 | 0o200)  # as Python does
+    source = str(sys.modules[package].__file__)
+    known = _found(path, os.path.dirname(source))
+    if not all(_is_now(known.get(name)) for name in places):
+        for name in others:
+            late.execute(name)
+        places |= _settled(s for s in _specs(package) if s.name not in done)
+        with contextlib.suppress(OSError):
+            replace(path, _content({name: place for name, (place, _) in known.items()} | places))
+            os.chmod(path, os.stat(source).st_mode & 0o777 | 0o200)  # as Python does
+    done.update(places)
 
 
-def _found(path: str, root: str) -> Archive | None:
-    """The archive that is there, if its modules are those of this folder."""
+@cache
+def done_with(path: str) -> set[str]:
+    """The modules that are in an archive, or for which this process has tried."""
+    return set()
+
+
+def _found(path: str, root: str) -> dict[str, Known]:
+    """What is in the archive that is there, if its modules are those of this folder."""
     try:
         found = Archive(path)
     except DEFECTS:
-        return None
-    return found if all(folder.startswith(root) for folder in found.folders) else None
-
-
-def _places(found: Archive) -> dict[str, Place]:
-    """The files of the modules in an archive."""
-    return {name: known[0] for name in found.entries if (known := found.known(name))}
+        return {}
+    return found.all_known() if all(f.startswith(root) for f in found.folders) else {}
 
 
 def _specs(package: str) -> Iterator[ModuleSpec]:
     """Of the modules that are loaded from files."""
     for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] == package and type(module) is ModuleType:
+        if name.partition(".")[0] == package and isinstance(module, ModuleType):
             spec = vars(module).get("__spec__")
             if spec is not None and isinstance(spec.loader, SourceFileLoader):
                 yield spec
+
+
+def _settled(specs: Iterable[ModuleSpec]) -> dict[str, Place]:
+    """The files of those modules whose sources were not changed just now. (Python need not have
+    left compiled Python of the others yet, and what it leaves may be of another source.)"""
+    found = ((spec.name, _place(spec)) for spec in specs)
+    return {name: place for name, place in found if place and _is_settled(place[0])}
+
+
+def _is_settled(source: str) -> bool:
+    """Whether the times of a file tell every further change."""
+    try:
+        return bool(max(STATE(os.stat(source))[3:]) <= time.time_ns() - SETTLED)
+    except OSError:
+        return True  # it is gone
 
 
 def _place(spec: ModuleSpec) -> Place | None:

@@ -46,6 +46,7 @@ def _forget(folder: Path) -> None:
         del sys.modules[name]
     for path in [p for p in sys.path_importer_cache if p.startswith(str(folder))]:
         del sys.path_importer_cache[path]
+    archiving.done_with.cache_clear()
 
 
 def load(root: Path, *names: str) -> list[ModuleType]:
@@ -130,6 +131,23 @@ def test_what_is_loaded_later_is_added(root):
     assert all(map(is_from_archive, modules))
 
 
+def test_a_module_is_looked_at_once_when_it_is_settled(root, monkeypatch):
+    load(root, "parcel.plain")
+    monkeypatch.setattr(archiving, "SETTLED", 10**15)
+    archiving.leave("parcel")
+    assert not list(root.glob("__pycache__/archive.*"))
+    monkeypatch.setattr(archiving, "SETTLED", 0)
+    archiving.leave("parcel")
+    first = path(root).stat().st_ino
+    with monkeypatch.context() as patched:
+        patched.setattr(archiving, "Archive", _refused)  # who looks finds nothing, and writes
+        archiving.leave("parcel")
+        assert path(root).stat().st_ino == first
+    importlib.import_module("parcel.more")
+    archiving.leave("parcel")
+    assert "parcel.more" in archive.Archive(str(path(root))).entries
+
+
 @pytest.mark.parametrize("damage", ["empty", "cut", "index", "replaced", "python", "gone"])
 def test_a_defective_archive_changes_nothing(root, damage, monkeypatch):
     load(root, *NAMES)
@@ -172,5 +190,5 @@ def test_nothing_is_left_where_it_cannot_be(root, why, monkeypatch):
     assert plain.value == 41 and not is_from_archive(plain)
 
 
-def _refused(path: str, content: bytes) -> None:
+def _refused(path: str, content: bytes = b"") -> None:
     raise PermissionError(path)
