@@ -8,39 +8,56 @@
       %t = transpose %w [perm=(0,1,4,5,2,3)]
     } -> %t
 
-So are the moves of what `windows_add` adds up. Results do not change.
+So are the moves of what `windows_add` adds up, and of what is joined. Results do not change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from ..ir.builder import Builder, rebuild
+from ..ir.builder import Builder, inline, rebuild
 from ..ir.graph import Graph, Node, Value
 from ..ir.op import OPS
-from ..ir.region import is_view
+from ..ir.pieces import pieces
+from ..ir.region import is_view, node_body
 from .dce import dce
 
 
 def copy_once(graph: Graph) -> Graph:
     """Join every move with the moves it reads."""
-    return dce(rebuild(graph, _join, origin="copy_once"))
+
+    def visit(b: Builder, node: Node, operands: tuple[Value, ...]) -> Sequence[Value] | None:
+        return _join(graph, b, node, operands)
+
+    return dce(rebuild(graph, visit, origin="copy_once"))
 
 
-def _join(b: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[Value, ...] | None:
-    if node.op.name != "windows_add" and not _copies(node):
+def _join(
+    graph: Graph, b: Builder, node: Node, operands: tuple[Value, ...]
+) -> tuple[Value, ...] | None:
+    joined = _joins(node)
+    if node.op.name != "windows_add" and not _copies(node) and not joined:
         return None
-    chain = _moves(b.producer, operands[0])
-    if not chain:
+    chains = [_moves(b.producer, v) for v in operands]
+    if not any(chains):
         return None
-    source = Value(chain[0].operands[0].type)
+    first = [c[0].operands[0] if c else v for c, v in zip(chains, operands, strict=True)]
+    own = {v: Value(v.type) for v in first}
     inside = Builder()
-    value = source
-    for move in (*chain, node):
-        inside.loc, inside.origin = move.loc, move.origin
-        value = inside.emit(move.op, (value,), move.attrs).result
-    body = Graph("body", (source,), tuple(inside.nodes), (value,))
-    return (b.emit(OPS["fused"], (chain[0].operands[0],), {"body": body}).result,)
+    moved = [_replay(inside, own[v], c) for v, c in zip(first, chains, strict=True)]
+    with inside.at(node.loc, node.origin):
+        outputs = inline(inside, node_body(graph, node), moved)
+    body = Graph("body", tuple(own.values()), tuple(inside.nodes), outputs)
+    if joined and pieces(body) is None:
+        return None
+    return b.emit(OPS["fused"], tuple(own), {"body": body}).results
+
+
+def _replay(b: Builder, value: Value, moves: list[Node]) -> Value:
+    for move in moves:
+        with b.at(move.loc, move.origin):
+            value = b.emit(move.op, (value,), move.attrs).result
+    return value
 
 
 def _moves(producer: Mapping[Value, Node], value: Value) -> list[Node]:
@@ -57,3 +74,9 @@ def _moves(producer: Mapping[Value, Node], value: Value) -> list[Node]:
 def _copies(node: Node) -> bool:
     """Whether a move of elements takes place: a reshape is another name for the same memory."""
     return is_view(node) and node.op.name not in ("reshape", "arg")
+
+
+def _joins(node: Node) -> bool:
+    """Whether values are joined, by the node or in its body."""
+    nodes = node.attrs["body"].nodes if node.op.name == "fused" else (node,)
+    return any(inside.op.name == "concatenate" for inside in nodes)

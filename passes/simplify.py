@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Final
 
 from . import fold
-from .rewriting import arithmetic, indexing, logic, movement, powers, reductions, windows
+from .rewriting import arithmetic, indexing, logic, movement, powers, reductions, runs, windows
 from .rewriting.rules import RulePass
 
 simplify: Final = RulePass(
@@ -27,6 +27,7 @@ simplify: Final = RulePass(
         *movement.RULES,
         *reductions.RULES,
         *indexing.RULES,
+        *runs.RULES,
         *windows.RULES,
     ),
 )

@@ -14,7 +14,8 @@
     }
 
 Stencils with periodic boundaries are like this: a few thin loops at the edges, and one over all the
-rest that reads shifted slices. Results do not change.
+rest that reads shifted slices. A join of slices, or of slices of other joins, is taken apart as
+well: rolls along two axes are four copies. Results do not change.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from ..ir.op import OPS
 from ..ir.pieces import pieces
 from ..ir.region import body_operands, is_view, node_body
 from .dce import dce
+from .rewriting.movement import normal_slice
 
 MOST: Final = 27
 """Pieces of one array: a stencil along three axes has as many."""
@@ -37,8 +39,11 @@ MOST: Final = 27
 LEAST: Final = 24
 """Elements a piece has in the mean, from which on starting its loop costs little."""
 
-Box = tuple[tuple[int, int], ...]
-"""A part of an array: where it begins and ends on each axis."""
+Box = tuple[range, ...]
+"""A part of an array: its indices on each axis."""
+
+OPENED: Final = frozenset({"concatenate", "slice", "broadcast"})
+"""Moves outside a nest that it may make itself."""
 
 Cuts = tuple[frozenset[int], ...]
 """Where an array falls apart, on each axis."""
@@ -48,7 +53,7 @@ def split_pieces(graph: Graph) -> Graph:
     """Take the joins out of what loops read."""
     plans = {}
     for node in graph.nodes:
-        if _is_nest(node):
+        if _is_nest(node) or _joins(node):
             split = _split(graph, node)
             if split is not None:
                 plans[node] = split
@@ -78,7 +83,7 @@ def _split(graph: Graph, node: Node) -> tuple[tuple[Value, ...], Graph] | None:
     whole = body.outputs[0]
     alike = all(v.shape == whole.shape for v in body.outputs)
     plain = all(n.op.kind in ("elementwise", "constant") or is_view(n) for n in body.nodes)
-    if not (alike and plain and all(_computed(body, v) for v in body.outputs)):
+    if not _joins(node) and not (alike and plain and all(_computed(body, v) for v in body.outputs)):
         return None
     split = _Split(graph, node, body)
     grid = split.grid()
@@ -87,6 +92,8 @@ def _split(graph: Graph, node: Node) -> tuple[tuple[Value, ...], Graph] | None:
         return None
     outputs = tuple(split.joined(v, grid) for v in body.outputs)
     sources = tuple(split.inputs)
+    if sources == node.operands:
+        return None
     found = Graph("body", tuple(split.inputs.values()), tuple(split.b.nodes), outputs)
     return None if pieces(found) is None else (sources, found)
 
@@ -109,16 +116,15 @@ class _Split:
         self.known: dict[tuple[Value, Box], Value] = {}
         self.cut: dict[Value, Cuts] = {}
 
-    def grid(self) -> list[list[tuple[int, int]]]:
+    def grid(self) -> list[list[range]]:
         """The parts of each axis of the results in which every join reads one operand."""
         found = [self._cuts(v) for v in self.body.outputs]
         shape = self.body.outputs[0].shape
         every = [frozenset[int]().union(*axis) for axis in zip(*found, strict=True)]
-        return [list(pairwise([0, *sorted(c), n])) for c, n in zip(every, shape, strict=True)]
+        ends = ([0, *sorted(c), n] for c, n in zip(every, shape, strict=True))
+        return [[range(a, b) for a, b in pairwise(e)] for e in ends]
 
-    def joined(
-        self, value: Value, grid: Sequence[Sequence[tuple[int, int]]], box: Box = ()
-    ) -> Value:
+    def joined(self, value: Value, grid: Sequence[Sequence[range]], box: Box = ()) -> Value:
         """A result as the join of its pieces."""
         axis = len(box)
         if axis == len(grid):
@@ -127,16 +133,15 @@ class _Split:
         return parts[0] if len(parts) == 1 else self.b.concatenate(*parts, axis=axis)
 
     def _node(self, value: Value) -> Node | None:
-        """What computes a value inside the nest, or joins or cuts it outside."""
+        """What computes a value inside the nest, or joins, cuts or repeats it outside."""
         node = self.body.producer.get(value)
         if node is not None or value in self.graph.results:
             return node
         node = self.graph.producer.get(value)
-        if node is None or node.op.name not in ("concatenate", "slice"):
+        if node is None or node.op.name not in OPENED:
             return None
         users = self.graph.users.get(value, ())
-        read = all(_is_nest(u) or u.op.name in ("concatenate", "slice") for u in users)
-        return node if read else None
+        return node if all(_is_nest(u) or u.op.name in OPENED for u in users) else None
 
     def _cuts(self, value: Value) -> Cuts:
         """Where joins meet, on each axis of a value."""
@@ -157,8 +162,8 @@ class _Split:
         for operand in node.operands if joined is not None or spec or _is_aligned(node) else ():
             lead = node.result.type.rank - operand.type.rank
             for k, cuts in enumerate(self._cuts(operand)):
-                by = at if k == joined else -spec[k][0] if spec else 0
-                yield from ((k + lead, cut + by) for cut in cuts)
+                for cut in cuts:
+                    yield k + lead, _cut_at(spec[k], cut) if spec else cut + at * (k == joined)
             if joined is not None:
                 at += operand.shape[joined]
                 yield joined, at
@@ -172,15 +177,15 @@ class _Split:
 
     def _computed(self, value: Value, box: Box) -> Value:
         node = self._node(value)
-        shape = tuple(b - a for a, b in box)
+        shape = tuple(map(len, box))
         if node is None or not (_is_cut(node) or _is_aligned(node) or _joins(node)):
             whole = self._whole(value)
             return whole if shape == whole.shape else self.b.slice(whole, spec=_spec(box))
         if _joins(node):
             return self._part(*_piece_with(node, box))
         if _is_cut(node):
-            starts = (start for start, _, _ in node.attrs["spec"])
-            moved = ((a + k, b + k) for (a, b), k in zip(box, starts, strict=True))
+            inner = (range(*spec) for spec in node.attrs["spec"])
+            moved = (_within(every, span) for every, span in zip(inner, box, strict=True))
             return self._part(node.operands[0], tuple(moved))
         parts = [self._part(v, _aligned(v, box)) for v in node.operands]
         if node.op.name == "broadcast":
@@ -193,7 +198,7 @@ class _Split:
         node = self.body.producer.get(value)
         if node is None:
             return self.inputs.setdefault(value, Value(value.type, value.name))
-        key = value, tuple((0, n) for n in value.shape)
+        key = value, tuple(map(range, value.shape))
         if key not in self.known:
             operands = [self._whole(v) for v in node.operands]
             self.known[key] = self.b.emit(node.op, operands, node.attrs).result
@@ -206,7 +211,18 @@ def _is_aligned(node: Node) -> bool:
 
 
 def _is_cut(node: Node) -> bool:
-    return node.op.name == "slice" and all(step == 1 for _, _, step in node.attrs["spec"])
+    return node.op.name == "slice"
+
+
+def _cut_at(spec: tuple[int, int, int], cut: int) -> int:
+    """Where a slice comes to the other side of a cut through what it is a part of."""
+    start, _, step = spec
+    return -((start - cut) // step) if step > 0 else (start - cut) // -step + 1
+
+
+def _within(inner: range, span: range) -> range:
+    """The elements of a range at the places that another one says."""
+    return range(inner[span[0]], inner[0] + inner.step * span.stop, inner.step * span.step)
 
 
 def _joins(node: Node) -> bool:
@@ -216,20 +232,21 @@ def _joins(node: Node) -> bool:
 def _aligned(value: Value, box: Box) -> Box:
     """The part of an operand that a part of the result is computed from."""
     spans = box[len(box) - value.type.rank :] if value.type.rank else ()
-    return tuple((0, 1) if n == 1 else span for n, span in zip(value.shape, spans, strict=True))
+    return tuple(range(1) if n == 1 else span for n, span in zip(value.shape, spans, strict=True))
 
 
 def _piece_with(node: Node, box: Box) -> tuple[Value, Box]:
     """The joined operand that has a part, and where."""
     axis, start = node.attrs["axis"], 0
-    low, high = box[axis]
+    span = box[axis]
     for operand in node.operands:
         stop = start + operand.shape[axis]
-        if start <= low and high <= stop:
-            return operand, (*box[:axis], (low - start, high - start), *box[axis + 1 :])
+        if start <= min(span[0], span[-1]) and max(span[0], span[-1]) < stop:
+            moved = range(span.start - start, span.stop - start, span.step)
+            return operand, (*box[:axis], moved, *box[axis + 1 :])
         start = stop
     raise AssertionError("a piece lies in one operand of every join")
 
 
 def _spec(box: Box) -> tuple[tuple[int, int, int], ...]:
-    return tuple((a, b, 1) for a, b in box)
+    return tuple(map(normal_slice, box))
