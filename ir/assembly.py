@@ -1,4 +1,5 @@
-"""Arrays assembled from parts: values added into zeros, each in a region that no other meets.
+"""Arrays assembled from parts: values written or added into zeros, each in a region that no other
+meets.
 
     %0:f32[4] = broadcast 0.0 [shape=(4)]
     %1:f32[4] = add_at %0, %a [0:3:2]
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Final
 
 from .arrange import as_region
 from .builder import Builder
@@ -20,11 +22,14 @@ from .ops.move import SliceSpec
 from .region import Axes, Axis, Region
 
 
+WRITES: Final = frozenset({"add_at", "update"})
+
+
 def additions(producer: Mapping[Value, Node], last: Node) -> tuple[Node, ...]:
-    """The `add_at` nodes that assemble the result of `last`, in order; none if that is no chain of
-    them which begins with zeros and whose regions do not meet."""
+    """The `add_at` and `update` nodes that assemble the result of `last`, in order; none if that is
+    no chain of them which begins with zeros and whose regions do not meet."""
     chain = [last]
-    while (node := producer.get(chain[0].operands[0])) is not None and node.op.name == "add_at":
+    while (node := producer.get(chain[0].operands[0])) is not None and node.op.name in WRITES:
         chain.insert(0, node)
     zeros = uniform_value(producer, chain[0].operands[0])
     if zeros != 0 or last.result.type.is_bool:
@@ -47,10 +52,10 @@ def part_axes(spec: SliceSpec, shape: Sequence[int]) -> Axes:
 
 
 def assembled_region(body: Graph) -> tuple[Region, Mapping[Value, Value]] | None:
-    """The loop nest of a body in which `add_at` assembles one or several of the outputs, and which
+    """The loop nest of a body in which writes assemble one or several of the outputs, and which
     array each result of the nest that is a part belongs to. None if that is not one nest."""
     b = Builder()
-    added = {node for node in body.nodes if node.op.name == "add_at"}
+    added = {node for node in body.nodes if node.op.name in WRITES}
     for node in body.nodes:
         if node not in added:
             b.append(node)

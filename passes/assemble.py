@@ -10,15 +10,15 @@
       %y = add_at %1, %b [1:4:2]
     } -> %y
 
-The parts come from one region, or are one value that is added in several places, and their regions
-do not meet. Derivatives of pooling are like this. Results do not change.
+The parts come from one region, or are one value that is added in one or several places, and their
+regions do not meet. Derivatives of pooling are like this. Results do not change.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from ..ir.assembly import additions, assembled_region
+from ..ir.assembly import WRITES, additions, assembled_region
 from ..ir.builder import Builder, rebuild
 from ..ir.graph import Graph, Node, Value
 from ..ir.op import OPS
@@ -65,21 +65,21 @@ def assemble(graph: Graph) -> Graph:
 
 def _plans(graph: Graph) -> Iterator[_Plan]:
     for node in graph.nodes:
-        if node.op.name != "add_at" or _is_read_by_one(graph, node.result, "add_at"):
+        if node.op.name not in WRITES or _is_read_by_one(graph, node.result, *WRITES):
             continue
         chain = additions(graph.producer, node)
-        if len(chain) > 1 and all(_is_read_by_one(graph, n.result) for n in chain[:-1]):
+        if chain and all(_is_read_by_one(graph, n.result) for n in chain[:-1]):
             plan = _plan(graph, chain)
             if plan is not None and assembled_region(plan.body) is not None:
                 yield plan
 
 
-def _is_read_by_one(graph: Graph, value: Value, name: str | None = None) -> bool:
-    """Whether one node alone reads the value, and is of that name and works on it."""
+def _is_read_by_one(graph: Graph, value: Value, *names: str) -> bool:
+    """Whether one node alone reads the value, and is of one of these names and works on it."""
     users = graph.users.get(value, ())
     if len(users) != 1 or value in graph.results:
         return False
-    return name is None or (users[0].op.name == name and users[0].operands[0] is value)
+    return not names or (users[0].op.name in names and users[0].operands[0] is value)
 
 
 def _plan(graph: Graph, chain: Chain) -> _Plan | None:
@@ -114,7 +114,7 @@ def _body(
     array = b.full(whole.shape, 0, whole.dtype)
     for node in chain:
         with b.at(node.loc, node.origin):
-            array = b.add_at(array, inside[node.operands[1]], spec=node.attrs["spec"])
+            array = b.emit(node.op, (array, inside[node.operands[1]]), node.attrs).result
     return Graph("body", inputs, tuple(b.nodes), (*others, array))
 
 

@@ -13,28 +13,22 @@ So are the moves of what `windows_add` adds up, and of what is joined. Results d
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from ..ir.builder import Builder, inline, rebuild
 from ..ir.graph import Graph, Node, Value
 from ..ir.op import OPS
 from ..ir.pieces import pieces
-from ..ir.region import is_view, node_body
+from ..ir.region import is_view
 from .dce import dce
 
 
 def copy_once(graph: Graph) -> Graph:
     """Join every move with the moves it reads."""
-
-    def visit(b: Builder, node: Node, operands: tuple[Value, ...]) -> Sequence[Value] | None:
-        return _join(graph, b, node, operands)
-
-    return dce(rebuild(graph, visit, origin="copy_once"))
+    return dce(rebuild(graph, _join, origin="copy_once"))
 
 
-def _join(
-    graph: Graph, b: Builder, node: Node, operands: tuple[Value, ...]
-) -> tuple[Value, ...] | None:
+def _join(b: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[Value, ...] | None:
     joined = _joins(node)
     if node.op.name != "windows_add" and not _copies(node) and not joined:
         return None
@@ -46,7 +40,10 @@ def _join(
     inside = Builder()
     moved = [_replay(inside, own[v], c) for v, c in zip(first, chains, strict=True)]
     with inside.at(node.loc, node.origin):
-        outputs = inline(inside, node_body(graph, node), moved)
+        if node.op.name == "fused":
+            outputs = inline(inside, node.attrs["body"], moved)
+        else:
+            outputs = inside.emit(node.op, moved, node.attrs).results
     body = Graph("body", tuple(own.values()), tuple(inside.nodes), outputs)
     if joined and pieces(body) is None:
         return None

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 
 from ...ir.arrange import as_region
-from ...ir.assembly import assembled_region, part_axes
+from ...ir.assembly import WRITES, assembled_region, part_axes
 from ...ir.builder import Builder
 from ...ir.graph import Graph, Node, Value
 from ...ir.ops.move import SliceSpec
@@ -143,7 +143,7 @@ def emit_fused(module: Module, graph: Graph, node: Node) -> None:
         _emit_pieces(module, node)
     elif "windows_add" in names:
         emit_windows_add(module, graph, node)
-    elif "add_at" in names:
+    elif not names.isdisjoint(WRITES):
         _emit_assembled(module, node)
     else:
         emit_nest(module, graph, node)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from ...ir.arrange import as_region
+from ...ir.assembly import WRITES
 from ...ir.convolution import as_convolution
 from ...ir.graph import Graph, Node, Value
 from ...ir.matmul import Matmul
@@ -126,7 +127,7 @@ def _is_nest(node: Node) -> bool:
         return node.op.kind in NESTS or node.op.name in MOVES
     body: Graph = node.attrs["body"]
     names = {inside.op.name for inside in body.nodes}
-    single = names.isdisjoint({"windows_add", "add_at", "concatenate"})
+    single = names.isdisjoint({"windows_add", "concatenate", *WRITES})
     return single and as_convolution(body) is None
 
 

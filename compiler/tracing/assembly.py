@@ -154,11 +154,11 @@ def diag(v: Any, k: int = 0) -> Array:
         return diagonal(x, k)
     if x.ndim != 1:
         raise ShapeError(f"np.diag: input must be 1- or 2-d, got shape {x.shape}")
-    spread = broadcast_to(x.reshape(1, x.size), (x.size, x.size))
-    square = where(np.eye(x.size, dtype=bool), spread, 0)
-    below, right = max(-k, 0), max(k, 0)
-    b = recorder_now().builder
-    return recorder_now().fresh(b.pad(square.value, low=(below, right), high=(right, below)))
+    b, rows = recorder_now().builder, x.size + abs(k)
+    zeros = b.full((rows * rows,), 0, x.dtype)
+    first, count = max(k, -k * rows), x.size * (rows + 1)
+    flat = b.update(zeros, x.value, spec=((first, first + count - rows, rows + 1),))
+    return recorder_now().fresh(b.reshape(flat if x.size else zeros, shape=(rows, rows)))
 
 
 def _below(x: Array, k: int) -> np.ndarray:

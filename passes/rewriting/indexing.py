@@ -65,8 +65,13 @@ def _added_to_zeros(site: Site, value: Value) -> Node | None:
 
 @rule(p.add_at(0.0, y), p.update(x, y))
 def write_everywhere(site: Site, y: Value, **_: Value) -> Value | None:
-    """update(x, v) = v, and add_at(0, v) = v, when the region is the whole array"""
-    return y if _is_whole(site.node.attrs["spec"], site.result.shape) else None
+    """update(x, v) = v, and add_at(0, v) = v, when the region is the whole array; v backwards when
+    that is the region"""
+    spec, shape = site.node.attrs["spec"], site.result.shape
+    if _is_whole(spec, shape):
+        return y
+    every = (s in (full_slice(n), (n - 1, -1, -1)) for s, n in zip(spec, shape, strict=True))
+    return site.b.slice(y, spec=spec) if all(every) else None
 
 
 @rule(p.update(p.update(x, z, name="u"), y))

@@ -46,6 +46,15 @@ def test_one_value_in_several_places():
     assert assembled(text) == ["fused"]
 
 
+def test_a_single_part_is_written_into_zeros_and_where_another_reader_is_between():
+    text = """f(%g:f64[3]) {
+  %z0:f64[16] = broadcast 0.0:f64 [shape=(16)]
+  %z1:f64[16] = update %z0, %g [1:12:5]
+} -> %z1"""
+    assert assembled(text) == ["fused"]
+    assert assembled(two_parts(outputs="%z1, %z2")) == ["fused", "fused", "add_at"]
+
+
 def test_other_results_of_the_region_stay_its_results():
     text = two_parts().replace("%z0:f32", "%s:f32[3] = sum %b [axes=(1)]\n  %z0:f32")
     assert assembled(text.replace("-> %z2", "-> %s, %z2")) == ["fused"]
@@ -55,7 +64,6 @@ def test_other_results_of_the_region_stay_its_results():
     "text",
     [
         two_parts(second=":, 1:3"),  # they meet
-        two_parts(outputs="%z1, %z2"),  # a reader between the additions
         two_parts(outputs="%a, %z2"),  # a part is wanted itself
         two_parts().replace("broadcast 0.0", "broadcast 1.0"),
     ],

@@ -64,7 +64,7 @@ def test_moves_of_what_is_joined():
     after = joined("""f(%x:f64[3,4], %y:f64[5,3]) {
   %t:f64[4,3] = transpose %x [perm=(1,0)]
   %s:f64[2,3] = slice %y [4:0:-3, :]
-  %j:f64[6,3] = concatenate %t, %s [axis=0]
+  %j:f64[10,3] = concatenate %t, %s, %t [axis=0]
   %r:f64[12] = reshape %x [shape=(12)]
   %k:f64[15] = reshape %y [shape=(15)]
   %u:f64[27] = concatenate %r, %k [axis=0]
