@@ -21,7 +21,6 @@ from .ops.constant import uniform_value
 from .ops.move import SliceSpec
 from .region import Axes, Axis, Region
 
-
 WRITES: Final = frozenset({"add_at", "update"})
 
 
