@@ -22,6 +22,7 @@ from typing import Final
 from ..ir.record import dataclass
 from .builder import BITS, MEMORY
 from .emitters import EMITTERS
+from .folds import Fold, fold_of
 from .kernel import VECTOR_WORDS
 from .syntax import names_in, nodes_of
 from .vector_text import Registers
@@ -34,12 +35,6 @@ _PLAIN: Final = (
     ast.Name, ast.Constant, ast.Subscript, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Call,
     ast.Assign, ast.USub, ast.Not, ast.Invert,
 )  # fmt: skip
-_FOLDS: Final = {
-    "add_reassoc": "add", "add": "add", "maximum": "maximum", "minimum": "minimum",
-}  # fmt: skip
-_OPERATORS: Final[Mapping[type[ast.operator], str]] = {
-    ast.Add: "add", ast.BitAnd: "and", ast.BitOr: "or",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,7 +46,7 @@ class Plan:
     lanes: int
     main: int
     rest: int
-    folds: Mapping[str, str]
+    folds: Mapping[str, Fold]
 
 
 @dataclass(frozen=True)
@@ -105,10 +100,10 @@ class _Body:
             and writes_apart(self.places, self.counter)
         )
 
-    def folds(self) -> dict[str, str] | None:
+    def folds(self) -> dict[str, Fold] | None:
         """How each variable that is carried on from iteration to iteration is accumulated; None if
         one is not, or if a statement does not assign to one place."""
-        found: dict[str, str] = {}
+        found: dict[str, Fold] = {}
         known = {self.counter}
         for statement in self.loop.body:
             match statement:
@@ -119,13 +114,26 @@ class _Body:
             name = target.id if isinstance(target, ast.Name) else ""
             carried = (used & self.assigned) - known
             if carried:
-                how = _fold(value, name, self.kinds.get(name, ""))
+                kind = self.kinds.get(name, "")
+                how = fold_of(value, name, kind, self.counter, self._defined)
                 once = self.reads[name] == self.writes[name] == 1
                 if carried != {name} or how is None or not once:
                     return None
                 found[name] = how
             known.add(name)
         return found
+
+    def _defined(self, value: ast.expr) -> ast.expr:
+        """What a variable is assigned, once, in every iteration; other expressions as they are."""
+        if not isinstance(value, ast.Name) or self.writes[value.id] != 1:
+            return value
+        return next(
+            s.value
+            for s in self.loop.body
+            if isinstance(s, ast.Assign)
+            and isinstance(s.targets[0], ast.Name)
+            and s.targets[0].id == value.id
+        )
 
     def _is_near(self, place: ast.Subscript) -> bool:
         """Whether a place is the same in all iterations, or moves on by one element."""
@@ -139,11 +147,11 @@ class _Body:
         return not any(names_in(offset) & self.assigned for offset in offsets)
 
     def plans(
-        self, registers: Registers, folds: Mapping[str, str], context: Context
+        self, registers: Registers, folds: Mapping[str, Fold], context: Context
     ) -> tuple[Plan, ...]:
         words = [f.id for f in self.words if isinstance(f, ast.Name)]
         functions = [word.rpartition("_")[2] for word in words if word in VECTOR_WORDS]
-        sums = [self.kinds[name] for name in folds]
+        sums = [self.kinds[name] for name, fold in folds.items() if not fold.of_mask]
         lanes = min(MOST_LANES, 8 * registers.bytes // self._bits(functions, sums))
         masked = registers.masked and not (context.nested and self._in_place() and not functions)
         if context.shared and functions:
@@ -192,19 +200,4 @@ def unit_stride(index: ast.expr, counter: str) -> list[ast.expr] | None:
                 terms = unit_stride(first, counter)
                 if terms is not None:
                     return None if counter in names_in(other) else [*terms, other]
-    return None
-
-
-def _fold(value: ast.expr, name: str, kind: str) -> str | None:
-    """How a value accumulates into the variable `name`, of this kind."""
-    exact = kind in BITS and kind not in ("f32", "f64")
-    match value:
-        case ast.Call(func=ast.Name(id=word), args=[ast.Name(id=first), _]):
-            op, _, dtype = word.rpartition("_")
-            fits = first == name and dtype == kind and (exact or op != "add")
-            return _FOLDS.get(op) if fits else None
-        case ast.Call(func=ast.Name(id=word), args=[ast.BinOp() as total]):
-            return _fold(total, name, kind) if exact and word == kind else None
-        case ast.BinOp(left=ast.Name(id=first), op=op):
-            return _OPERATORS.get(type(op)) if exact and first == name else None
     return None

@@ -15,16 +15,20 @@ from collections.abc import Callable, Sequence
 
 from .builder import Builder, Value, constant, llvm_type
 from .expressions import Expressions, literal
+from .folds import FAR, Fold
 from .parallel import Plan, unit_stride
 from .syntax import names_in
 from .vector_memory import (
     counted,
     first_lanes,
+    first_one,
     fold_lanes,
     join,
     joined,
     load_lanes,
+    mask_bits,
     neutral,
+    ones,
     splat,
     store_lanes,
 )
@@ -49,28 +53,43 @@ class _Writer:
         self.same: dict[ast.expr, Value] = {}
         self._known: dict[ast.AST, bool] = {}
         self.places: dict[ast.expr, Value] = {}
+        self.joint: set[str] = set()
+        """Folds that have one accumulator for all vectors: bits cost little to add to it, and
+        there are few registers for masks."""
         self.statements = self._varying(loop.body)
 
     def written(self, start: Value, stop: Value) -> Value:
         b, lanes = self.b, self.plan.lanes
         for statement in self.statements:
             self._prepare(statement)
-        sums, done = [self._first(name, how) for name, how in self.folds], start
+        sums, done = [self._first(name, fold) for name, fold in self.folds], start
+        self.joint = {
+            name
+            for (name, fold), x in zip(self.folds, sums, strict=True)
+            if x.kind == "bool" or fold.of_mask
+        }
+        self.ends = self._ends()
         if self.plan.main:
             block = self.plan.main * lanes
             count = b.and_(b.sub(stop, start), constant("i64", -block))
             done = b.add(start, count)
             sums = self._repeat(start, done, self.plan.main, sums, self._whole)
+            if self.ends:
+                done = b.select(self._is_decided(sums[0]), stop, done)
         if self.plan.rest:
             some = self._some(stop)
             sums, done = self._repeat(done, stop, self.plan.rest, sums, some), stop
-        for (name, how), total in zip(self.folds, sums, strict=True):
-            target = ast.Name(name, ast.Store())
-            old = self.x.value(ast.Name(name, ast.Load()))
-            self.assign(target, join(b, how, old, fold_lanes(b, how, total)))
+        for (name, fold), total in zip(self.folds, sums, strict=True):
+            self.assign(ast.Name(name, ast.Store()), self._last(name, fold, total))
         return done
 
     # --- before the loop
+
+    def _ends(self) -> bool:
+        """Whether the loop may end before its last iteration: where its only fold is decided."""
+        stores = any(isinstance(s.targets[0], ast.Subscript) for s in self.statements)
+        names = [name for name, fold in self.folds if fold.how != "count"]
+        return len(self.folds) == 1 and names == [*self.joint] and not stores
 
     def _varying(self, body: Sequence[ast.stmt]) -> list[ast.Assign]:
         """The statements that are not the same in all iterations. The others are done here."""
@@ -126,10 +145,23 @@ class _Writer:
             place = self.b.address(place, index)
         self.places[node] = place
 
-    def _first(self, name: str, how: str) -> Value:
+    def _first(self, name: str, fold: Fold) -> Value:
         """What an accumulator starts from."""
         old = self.x.value(ast.Name(name, ast.Load()))
-        return splat(self.b, neutral(how, old.kind) or old, self.plan.lanes)
+        if fold.operand is not None:
+            self._prepare_value(fold.operand)
+        if fold.of_mask:
+            return constant("i64", 0 if fold.how == "count" else FAR)
+        return splat(self.b, neutral(fold.how, old.kind) or old, self.plan.lanes)
+
+    def _last(self, name: str, fold: Fold, total: Value) -> Value:
+        """What a variable is worth after the loop."""
+        b, old = self.b, self.x.value(ast.Name(name, ast.Load()))
+        if fold.how == "count":
+            return b.add(old, b.convert(total, old.kind))
+        if fold.how == "first":
+            return join(b, "minimum", old, total)
+        return join(b, fold.how, old, fold_lanes(b, fold.how, total))
 
     # --- the loops
 
@@ -139,7 +171,9 @@ class _Writer:
         """Run `body` for iterations from `start` on, so many vectors at once; the sums after."""
         b = self.b
         before, head, done, after = self.x.labels("before", "vectors", "done", "after")
-        each = [x for x in sums for _ in range(count)]
+        each = [
+            x for x, n in zip(sums, self._copies(count).values(), strict=True) for _ in range(n)
+        ]
         b.branch(before)
         b.label(before)
         b.branch_if(b.compare("<", start, stop), head, after)
@@ -147,15 +181,19 @@ class _Writer:
         index, *values = [_phi(b, x) for x in (start, *each)]
         nexts = body(index, values)
         further = b.add(index, constant("i64", count * self.plan.lanes))
-        b.branch_if(b.compare("<", further, stop), head, done)
+        again = b.compare("<", further, stop)
+        if self.ends:
+            again = b.and_(again, b.not_(self._is_decided(nexts[0])))
+        b.branch_if(again, head, done)
         for value, first, last in zip(
             (index, *values), (start, *each), (further, *nexts), strict=True
         ):
             _arrive(b, value, (first, before), (last, head))
         b.label(done)
+        left = iter(nexts)
         totals = [
-            joined(b, how, nexts[k * count : (k + 1) * count])
-            for k, (_, how) in enumerate(self.folds)
+            joined(b, fold.how, [next(left) for _ in range(n)])
+            for (_, fold), n in zip(self.folds, self._copies(count).values(), strict=True)
         ]
         b.branch(after)
         b.label(after)
@@ -163,6 +201,14 @@ class _Writer:
         for value, first, last in zip(found, sums, totals, strict=True):
             _arrive(b, value, (first, before), (last, done))
         return found
+
+    def _is_decided(self, total: Value) -> Value:
+        """Whether the only fold is known, whatever the iterations left say."""
+        b, ((_, fold),) = self.b, self.folds
+        if fold.how == "first":
+            return b.compare("!=", total, constant("i64", FAR))
+        found = total if fold.how in ("or", "maximum") else b.not_(total)
+        return b.compare("!=", mask_bits(b, found), constant("i64", 0))
 
     def _whole(self, index: Value, sums: Sequence[Value]) -> list[Value]:
         """The main loop's body."""
@@ -191,39 +237,73 @@ class _Writer:
         mask: Callable[[Value], Value | None],
     ) -> list[Value]:
         """So many vectors of iterations from `index` on; the sums after them, by fold."""
-        bodies = []
+        left, bodies = iter(sums), []
+        copies = self._copies(count)
+        known = {name: [next(left) for _ in range(n)] for name, n in copies.items()}
+        joint = {name: known[name][0] for name in self.joint}
         for number in range(count):
             first = self.b.add(index, constant("i64", number * self.plan.lanes))
-            named = {name: sums[k * count + number] for k, (name, _) in enumerate(self.folds)}
-            bodies.append(_Iterations(self, first, named, mask(first)))
+            own = {name: x[number] for name, x in known.items() if name not in joint}
+            bodies.append(_Iterations(self, first, own, joint, mask(first)))
         for statement in self.statements:
             for body in bodies:
                 body.assign(statement)
-        return [body.named[name] for name, _ in self.folds for body in bodies]
+        return [body.variable(name) for name, n in copies.items() for body in bodies[:n]]
+
+    def _copies(self, count: int) -> dict[str, int]:
+        """The accumulators of each fold for so many vectors at once."""
+        return {name: 1 if name in self.joint else count for name, _ in self.folds}
 
 
 class _Iterations(Expressions):
     """The statements of the loop for a vector of iterations."""
 
     def __init__(
-        self, loop: _Writer, first: Value, named: dict[str, Value], mask: Value | None
+        self,
+        loop: _Writer,
+        first: Value,
+        named: dict[str, Value],
+        joint: dict[str, Value],
+        mask: Value | None,
     ) -> None:
         super().__init__(loop.b, {}, {})
         self.loop, self.first, self.mask = loop, first, mask
         self.lanes = loop.plan.lanes
-        self.named = named
+        self.named, self.joint = named, joint
 
     def assign(self, statement: ast.Assign) -> None:
         (target,) = statement.targets
-        value = self.value(statement.value)
         if isinstance(target, ast.Subscript):
-            place = self._place(target)
+            value, place = self.value(statement.value), self._place(target)
             value = self.converted(target, value, place.kind[:-1])
             store_lanes(self.b, value, place, self.mask)
         elif isinstance(target, ast.Name):
-            if target.id in self.loop.plan.folds and self.mask is not None:
-                value = self.b.select(self.mask, value, self.named[target.id])
-            self.named[target.id] = value
+            name, fold = target.id, self.loop.plan.folds.get(target.id)
+            value = (
+                self._folded(name, fold, statement.value) if fold else self.value(statement.value)
+            )
+            (self.joint if name in self.joint else self.named)[name] = value
+
+    def _folded(self, name: str, fold: Fold, node: ast.expr) -> Value:
+        """An accumulator after this vector; elements that the mask leaves out do not count."""
+        b, old = self.b, self.variable(name)
+        if not fold.of_mask:
+            value = self._joined(old, fold, node)
+            return value if self.mask is None else b.select(self.mask, value, old)
+        assert fold.operand is not None
+        here = self.value(fold.operand)
+        here = here if self.mask is None else b.and_(here, self.mask)
+        if fold.how == "count":
+            return b.add(old, ones(b, here))
+        return join(b, "minimum", old, first_one(b, here, self.first, constant("i64", FAR)))
+
+    def _joined(self, old: Value, fold: Fold, node: ast.expr) -> Value:
+        if fold.operand is None:
+            return self.value(node)
+        return join(self.b, fold.how, old, self.value(fold.operand))
+
+    def variable(self, name: str) -> Value:
+        return self.joint[name] if name in self.joint else self.named[name]
 
     def value(self, node: ast.expr) -> Value:
         if node in self.loop.same:
@@ -232,7 +312,7 @@ class _Iterations(Expressions):
             case ast.Name(id=self.loop.counter):
                 return counted(self.b, self.first, self.lanes)
             case ast.Name(id=name):
-                return self.named[name]
+                return self.variable(name)
             case ast.Subscript():
                 return load_lanes(self.b, self._place(node), self.lanes, self.mask)
         return super().value(node)

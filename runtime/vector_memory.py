@@ -94,8 +94,10 @@ def join(b: Builder, how: str, x: Value, y: Value) -> Value:
         return (b.and_ if how == "and" else b.or_)(x, y)
     if how == "add":
         return b.add(x, y, flags="reassoc contract")
+    if how in ("larger", "smaller"):
+        return b.select(b.compare("<" if how == "larger" else ">", x, y), y, x)
     if x.letter == "f":
-        return b.intrinsic(how, x, y)
+        return b.intrinsic(how, x, y, flags="nsz")
     if x.letter == "b":
         return (b.or_ if how == "maximum" else b.and_)(x, y)
     smaller = b.compare("<", x, y)
@@ -109,6 +111,7 @@ def neutral(how: str, kind: str) -> Value | None:
 
 def fold_lanes(b: Builder, how: str, x: Value) -> Value:
     """The elements of a vector joined, in whatever order."""
+    how = {"larger": "maximum", "smaller": "minimum"}.get(how, how)
     suffix, kind = _suffix(x.kind, x.lanes, bits=True), llvm_type(x.kind)
     if x.letter == "f" and how == "add":
         symbol = f"llvm.vector.reduce.fadd.{suffix}"
@@ -117,7 +120,29 @@ def fold_lanes(b: Builder, how: str, x: Value) -> Value:
         return b.instruction(x.kind, f"call reassoc {kind} @{symbol}({start.typed}, {x.typed})")
     symbol = f"llvm.vector.reduce.{_reduction(how, x.letter)}.{suffix}"
     b.declare(symbol, kind, [llvm_type(x.kind, x.lanes)])
-    return b.instruction(x.kind, f"call {kind} @{symbol}({x.typed})")
+    flags = "nsz " if x.letter == "f" else ""
+    return b.instruction(x.kind, f"call {flags}{kind} @{symbol}({x.typed})")
+
+
+def ones(b: Builder, mask: Value) -> Value:
+    """How many elements of a mask are true."""
+    return b.call("i64", "llvm.ctpop.i64", mask_bits(b, mask))
+
+
+def first_one(b: Builder, mask: Value, first: Value, otherwise: Value) -> Value:
+    """`first` plus the place of the first element that is true, or what is said `otherwise`."""
+    bits = mask_bits(b, mask)
+    place = b.call("i64", "llvm.cttz.i64", bits, constant("bool", False))
+    found = b.compare("!=", bits, constant("i64", 0))
+    return b.select(found, b.add(first, place), otherwise)
+
+
+def mask_bits(b: Builder, mask: Value) -> Value:
+    """A mask as bits of an i64."""
+    bits = b.instruction("u8", f"bitcast {mask.typed} to i{mask.lanes}")
+    if mask.lanes == 64:
+        return Value("i64", bits.text)
+    return b.instruction("i64", f"zext i{mask.lanes} {bits.text} to i64")
 
 
 def _reduction(how: str, letter: str) -> str:

@@ -10,15 +10,15 @@
         if t0 > s0 or (t0 != t0 and s0 == s0):
             s0 = t0
             w0 = b * 256
-    u0 = i32(256)
+    u0 = FAR
     for j in range(w0, minimum_i64(w0 + 256, n1)):
         v0 = x0[i * n1 + j]
-        u0 = minimum_i32(u0, select_i32((v0 == s0) | (v0 != v0), j - w0, 256))
-    w0 = w0 + i64(u0)
+        u0 = minimum_i64(u0, select_i64((v0 == s0) | (v0 != v0), j, FAR))
+    w0 = u0
 
-Both inner loops vectorise, and all but one block is read once. The first block with the extremum is
-kept; a NaN is more extreme than any number (`v != v` only for NaN). Short rows are compared number
-by number.
+FAR is a number larger than any place. Both inner loops are written as vectors, and all but one
+block is read once. The first block with the extremum is kept; a NaN is more extreme than any number
+(`v != v` only for NaN). Short rows are compared number by number.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from typing import Final
 from ...ir.graph import Node
 from ...ir.record import dataclass
 from ...ir.types import dtype_name
+from ...runtime.folds import FAR
 from .fold import extreme
 from .kernel import KernelWriter, indent, literal, loop_name
 
@@ -77,12 +78,12 @@ class Search:
         here = f"({self.operand} == s{self.number})"
         if self.node.operands[0].type.is_float:
             here += f" | ({self.operand} != {self.operand})"
-        choice = f"select_i32({here}, {j} - {where}, {self.block})"
+        choice = f"select_i64({here}, {j}, {FAR})"
         return [
-            f"{found} = i32({self.block})",
+            f"{found} = {FAR}",
             f"for {j} in range({where}, {self.end(w, where)}):",
-            *indent([*values, f"{found} = minimum_i32({found}, {choice})"]),
-            f"{where} = {where} + i64({found})",
+            *indent([*values, f"{found} = minimum_i64({found}, {choice})"]),
+            f"{where} = {found}",
         ]
 
     def end(self, w: KernelWriter, first: str) -> str:

@@ -201,8 +201,6 @@ def _arg(op: str, a: Any, axis: int | None, keepdims: bool) -> Array:
     x = as_array(a)
     axes = normal_axes(axis, x.ndim)
     flat = x if axis is not None else x.flatten()
-    if flat.type.is_bool:
-        flat = flat.astype(np.int8)
     k = axes[0] if axis is not None else 0
     if flat.shape[k] == 0:
         raise ShapeError(f"np.{op}: attempt to get {op} of an empty sequence")

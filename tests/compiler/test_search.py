@@ -37,6 +37,22 @@ def test_rows(dtype: type) -> None:
             np.testing.assert_array_equal(mine, own)
 
 
+@pytest.mark.parametrize("n", [9, 33, 257, 20000])
+def test_rows_of_booleans(n: int) -> None:
+    x = np.zeros((8, n), bool)
+    for row, place in enumerate((0, n // 2, n - 1)):
+        x[row, place:] = x[row + 3, place] = True
+    x[6] = True
+
+    def places(x):
+        ends = np.argmax(x), np.argmin(~x), np.argmax(x[2]), np.argmin(x[6])
+        return np.argmax(x, 1), np.argmin(~x, 1), np.argmin(x, 0), *ends, x[2].any(), x[6].all()
+
+    conforms(places, x)
+    for found, expected in zip(tl.compile(places)(x), places(x), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_other_work_in_the_same_loops() -> None:
     """A row that is overwritten by what is computed from it, and sums."""
 

@@ -13,6 +13,7 @@ from llvmlite import binding as llvm
 from processors import PROCESSORS, RUNNABLE, machine_for
 from tapeless.ir.types import DTYPES
 from tapeless.runtime import kernel
+from tapeless.runtime.folds import FAR
 from tapeless.runtime.link import link, object_code, optimised
 from tapeless.runtime.liveness import wanted_after_loops
 from tapeless.runtime.lowering import lower
@@ -39,6 +40,9 @@ BODIES = {
     "v = isnan_{t}({x}[i]) | (rint_{t}({x}[i]) == {x}[i])\n{y}[i] = f32(v)": FLOATS,
     "{y}[i] = f64_from_bool({x}[i] != {x}[1]) * 0.5 + f32(i)": FLOATS,
     "s = maximum_{t}(s, {x}[i])\n{y}[i] = {x}[i] > {x}[1]": ["i32", *FLOATS],
+    "v = {x}[i] < {x}[1]\ns = {t}(s + {t}_from_bool(v))": ["i8", "u32", "i64"],
+    "v = {x}[i] < {x}[1]\ns = add_reassoc_{t}(s, {t}_from_bool(v))\n{y}[i] = v": FLOATS,
+    "v = {x}[i] < {x}[1]\ns = minimum_i64(s, select_i64(v, i, {far}))\n{y}[i] = v": ["i64"],
     "v = i8({x}[i])\n{y}[i] = v": FLOATS,
     "v = {x}[i] + {x}[1]\n{y}[i] = i16(v)": FLOATS,
 }
@@ -48,7 +52,7 @@ RESULTS = {"f32(v)": "f32", "] > {x}": "bool", "i8(": "i8", "i16(": "i16"}
 
 def written(text: str, kind: str) -> ast.FunctionDef:
     """A kernel around the body of a loop over n elements."""
-    body = text.format(x="x", y="y", t=kind).replace("\n", "\n        ")
+    body = text.format(x="x", y="y", t=kind, far=FAR).replace("\n", "\n        ")
     (function,) = ast.parse(
         f"def k(x, y, r, n, a):\n    s = r[0]\n    q = r[1]\n    for i in range(n):\n"
         f"        {body}\n    r[0] = s\n    r[1] = q\n"
@@ -100,6 +104,74 @@ def test_any_length_has_the_meaning_of_the_vocabulary(name, text, kind):
                 np.testing.assert_allclose(found, expected, **close, err_msg=f"{n}")
             else:
                 np.testing.assert_array_equal(found, expected, err_msg=f"{n}")
+
+
+SEARCH = """
+def k(x, r, n):
+    u = {far}
+    found = False
+    none = True
+    for i in range(n):
+        v = x[i]
+        u = minimum_i64(u, select_i64(v == x[n], i, {far}))
+    for i in range(n):
+        b = x[i] == x[n]
+        found = found | b
+    for i in range(n):
+        b = x[i] != x[n]
+        none = none & b
+    r[0] = u
+    r[1] = i64_from_bool(found)
+    r[2] = i64_from_bool(none)
+"""
+
+
+@pytest.mark.parametrize("kind", ["bool", "i8", "i32", "u64", *FLOATS])
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_a_search_finds_the_first_wherever_it_is(name, kind):
+    (function,) = ast.parse(SEARCH.format(far=FAR)).body
+    assert isinstance(function, ast.FunctionDef)
+    called = native(function, (f"{kind}*", "i64*", "i64"), RUNNABLE[name])
+    for n in (0, 1, 40, 131, 300):
+        for place in {*range(0, n, 7), n - 1, n} - {-1}:
+            x, found = np.zeros(n + 1, DTYPES[kind]), np.zeros(3, np.int64)
+            x[place], x[-1] = 1, 1
+            x[place:n:11] = 1
+            called(x.ctypes.data, found.ctypes.data, n)
+            expected = (FAR, 0, 1) if place == n else (place, 1, 0)
+            assert found.tolist() == [*expected], (n, place)
+
+
+LARGER = """
+def k(x, r, n):
+    s = r[0]
+    q = r[1]
+    for i in range(n):
+        v = x[i]
+        w = isnan_{t}(v)
+        s = maximum_{t}(s, select_{t}(w, {t}(-1e999), v))
+        q = minimum_{t}(q, select_{t}(w, {t}(1e999), v))
+    r[0] = s
+    r[1] = q
+"""
+
+
+@pytest.mark.parametrize("kind", FLOATS)
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_extrema_pass_over_nan_but_not_the_one_they_start_from(name, kind):
+    (function,) = ast.parse(LARGER.format(t=kind)).body
+    assert isinstance(function, ast.FunctionDef)
+    called = native(function, (f"{kind}*", f"{kind}*", "i64"), RUNNABLE[name])
+    rng = np.random.default_rng(3)
+    for n in LENGTHS:
+        for start in ((-np.inf, np.inf), (0.5, -0.5), (np.nan, np.nan)):
+            for share in (0.0, 0.5, 1.0):
+                x, found = data(kind, n, rng), np.array(start, DTYPES[kind])
+                x[rng.random(n) < share] = np.nan
+                called(x.ctypes.data, found.ctypes.data, n)
+                left = x[~np.isnan(x)]
+                expected = (np.max(left, initial=start[0]), np.min(left, initial=start[1]))
+                np.testing.assert_array_equal(found, np.array(expected, x.dtype))
 
 
 @pytest.mark.parametrize("text", ["{y}[i] = exp_f32({x}[i])", "{y}[i] = {x}[i] * {x}[i]"])
