@@ -170,7 +170,9 @@ class KernelWriter:
         """Loop `k` around statements."""
         if k not in self.unrolled:
             return [self.loop(k), *indent(lines)] if lines else []
-        counter = re.compile(rf"\b{loop_name(k)}\b")
+        counter = re.compile(
+            rf"(?<![a-zA-Z0-9]){loop_name(k)}\b"
+        )  # a variable's name may end with it
         return [counter.sub(str(n), line) for n in range(self.extents[k]) for line in lines]
 
     def index(self, axes: Sequence[Axis], buffer: str = "") -> str:

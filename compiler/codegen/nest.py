@@ -35,7 +35,7 @@ from ...ir.types import F32, F64, I64, dtype_name
 from .fold import Fold
 from .kernel import CHUNK, Kernel, KernelWriter, Split, literal, loop_name
 from .search import LONG, Search, block_size, blocked
-from .unrolling import unrolled_loops
+from .unrolling import in_variables, unrolled_loops
 
 DIRECT_ROWS: Final = 64
 """A column sum of f32 over more rows than this is accumulated in f64."""
@@ -78,6 +78,7 @@ def needs_scratch(region: Region, node: Node, reduction: Reduction) -> bool:
         and node.op.name == "sum"
         and node.result.type.dtype == F32
         and rows > DIRECT_ROWS
+        and not in_variables(region, reduction)
     )
 
 
@@ -215,6 +216,8 @@ class RegionEmitter:
             self._row_reduction(node)
         elif reduction.kind == "total":
             self._total_reduction(node, reduction)
+        elif in_variables(self.region, reduction):
+            self._columns_in_variables(node, reduction)
         else:
             self._column_reduction(node, reduction)
 
@@ -262,6 +265,26 @@ class RegionEmitter:
         else:
             level.stores.append(f"{total} = {fold.step(total, operand)}")
         self._end(node, fold, total, outer.after)
+
+    def _columns_in_variables(self, node: Node, reduction: Reduction) -> None:
+        """A variable for each kept number: the counters of their loops become part of its name."""
+        region, source, value, w = self.region, node.operands[0], node.result, self.w
+        phase, fold = region.phase[source], Fold(node)
+        counters = "_".join(loop_name(k) for k in reduction.kept)
+        total = f"{self._variable(value, 't')}_{counters}"
+        if node in self.partials:
+            axes = [Axis(k, region.extents[k]) for k in reduction.kept]
+            first = f"{CHUNK} * {w.number(partial_length(region, node))}"
+            place = w.buffer(self.partials[node], fold.wide)
+            target, result = f"{place}[{first} + {w.index(axes)}]", total
+        else:
+            target = w.element(self.places[value], value.type.dtype, region.axes[value])
+            result = fold.result(total)
+        outer = self.rows.levels[reduction.depth]
+        outer.before += self._loop(reduction.kept, f"{total} = {fold.start}")
+        outer.after += self._loop(reduction.kept, f"{target} = {result}")
+        operand = self._use(source, phase)
+        self._level(source, phase).stores.append(f"{total} = {fold.step(total, operand)}")
 
     def _column_reduction(self, node: Node, reduction: Reduction) -> None:
         region, source, value = self.region, node.operands[0], node.result
@@ -341,6 +364,5 @@ def _converted(text: str, source: np.dtype, target: np.dtype) -> str:
 def partial_fold(region: Region, node: Node) -> Fold:
     """How the total of a chunk accumulates, and those of all chunks."""
     reduction = region.reductions[node]
-    return Fold(
-        node, short=reduction.kind == "column" and not needs_scratch(region, node, reduction)
-    )
+    direct = reduction.kind == "column" and not needs_scratch(region, node, reduction)
+    return Fold(node, short=direct and not in_variables(region, reduction))

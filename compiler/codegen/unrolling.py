@@ -11,6 +11,9 @@ A softmax over ten classes fills no vector with a row, and what is computed once
 number by number. Written out, the rows are the innermost loop, and a vector holds one number of
 each of many rows (`runtime/vectors.py`).
 
+Sums over the rows around them, such as the force on each particle, then have a variable for each
+number of a row, instead of a place in memory that every iteration of the loop adds to.
+
 So are the loops of small nests, such as products of many small matrices: their numbers then stay in
 registers.
 """
@@ -21,14 +24,24 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from ...ir.region import EXPENSIVE, Axis, Region
+from ...ir.region import EXPENSIVE, Axis, Reduction, Region
 
 SHORT_ROW: Final = 16
 """Up to so many numbers a row is written out."""
 
 FEWEST_ROWS: Final = 16
-"""Fewer rows than this make up no vector."""
+"""Fewer rows than this make up no vector of cheap operations, or of numbers that are gathered."""
 
+FEWEST_BYTES: Final = 20
+"""Fewer bytes of a column of the rows make up no vector at all."""
+
+SHUFFLED: Final = 8
+SHUFFLED_BYTES: Final = 48
+"""Up to so many numbers and bytes in a row it pays for any reduction along or across the rows:
+vectors that hold a number each of many rows are shuffled from memory, not gathered."""
+
+EXTREMA: Final = frozenset({"max", "min"})
+"""Reductions that a vector of one row's numbers is slow to end."""
 
 SMALL_NEST: Final = 64
 """Up to so many iterations the loops of a small product are written out."""
@@ -41,6 +54,14 @@ def unrolled_loops(region: Region) -> range:
     """The innermost loops that are written out, if any."""
     inner, count = _along_rows(region), len(region.extents)
     return range(inner, count) if inner is not None else range(_of_small_nests(region), count)
+
+
+def in_variables(region: Region, reduction: Reduction) -> bool:
+    """Whether a column reduction keeps only loops that are written out, and runs over others."""
+    written = unrolled_loops(region) if reduction.kind == "column" else ()
+    return (
+        bool(written) and {*written} >= {*reduction.kept} and not {*written} & {*reduction.reduced}
+    )
 
 
 def _of_small_nests(region: Region) -> int:
@@ -62,15 +83,35 @@ def _along_rows(region: Region) -> int | None:
     """The innermost loop, along short rows of which there are many, where something takes long to
     compute; else None. Memory must hold whole rows one after the other."""
     inner, extents = len(region.extents) - 1, region.extents
-    if inner < 1 or not 1 < extents[inner] <= SHORT_ROW or extents[inner - 1] < FEWEST_ROWS:
+    if inner < 1 or not 1 < extents[inner] <= SHORT_ROW:
         return None
-    if any(n.op.kind == "argreduce" or r.kind == "column" for n, r in region.reductions.items()):
+    if any(n.op.kind == "argreduce" for n in region.reductions):
         return None
-    if all(node.op.name not in EXPENSIVE for node in region.body.nodes):
+    if any(r.kind == "column" and inner not in r.kept for r in region.reductions.values()):
         return None
     placed = [load.axes for load in region.loads.values()]
     placed += [region.axes[v] for v in region.body.outputs]
-    return inner if all(_ends_with(axes, inner, extents[inner]) for axes in placed) else None
+    whole = all(_ends_with(axes, inner, extents[inner]) for axes in placed)
+    near = all(_neighbours(axes, inner) for axes in placed)
+    return inner if whole and _pays(region, *extents[-2:], near=near) else None
+
+
+def _neighbours(axes: Sequence[Axis], loop: int) -> bool:
+    """Whether rows along the loop, one after the other in the loop around it, are so in memory."""
+    around = [k for k, axis in enumerate(axes) if any(r == loop - 1 for r, _ in axis.strides)]
+    along = [k for k, axis in enumerate(axes) if axis.loop == loop]
+    return not (around and along) or around == [len(axes) - 2]
+
+
+def _pays(region: Region, rows: int, length: int, *, near: bool) -> bool:
+    """Whether something takes long to compute, or the reductions of rows of this length do."""
+    costly = any(node.op.name in EXPENSIVE for node in region.body.nodes)
+    width = max((v.type.dtype.itemsize for v in region.loads), default=1)
+    shuffled = near and length <= SHUFFLED and length * width <= SHUFFLED_BYTES
+    if rows < FEWEST_ROWS:
+        return costly and shuffled and rows * width >= FEWEST_BYTES
+    extrema = [n for n, r in region.reductions.items() if r.kind == "row" and n.op.name in EXTREMA]
+    return costly or bool(extrema) or (bool(region.reductions) and shuffled)
 
 
 def _ends_with(axes: Sequence[Axis], loop: int, extent: int) -> bool:

@@ -49,7 +49,9 @@ def written_out(graph: Graph) -> bool:
 
 def test_which_rows() -> None:
     assert written_out(softmax(16, 3))
-    assert not written_out(softmax(15, 3)), "too few to fill a vector"
+    assert written_out(softmax(3, 3)), "what takes long is done for three rows at once"
+    assert not written_out(softmax(2, 3)), "too few to fill a vector"
+    assert not written_out(softmax(15, 9)), "too few to gather"
     assert not written_out(softmax(16, 17)), "rows fill vectors themselves"
     across = """f(%x:f32[3,40]) {
   %t:f32[40,3] = transpose %x [perm=(1,0)]
@@ -57,8 +59,40 @@ def test_which_rows() -> None:
   %s:f32[40] = sum %e [axes=(1)]
 } -> %s"""
     assert not written_out(fuse(parse(across))), "memory does not hold rows one after the other"
-    sums = "f(%x:f32[40,3]) {\n  %s:f32[40] = sum %x [axes=(1)]\n} -> %s"
-    assert not written_out(parse(sums)), "nothing but a sum"
+    sums = "f(%x:f32[40,COLS]) {\n  %s:f32[40] = sum %x [axes=(1)]\n} -> %s"
+    assert written_out(parse(sums.replace("COLS", "3"))), "shuffled"
+    assert not written_out(parse(sums.replace("COLS", "9"))), "nothing but a sum of numbers apart"
+    assert written_out(parse(sums.replace("COLS", "9").replace("sum", "max")))
+
+
+PAIRS = """f(%x:DTYPE[ROWS,COLS]) {
+  %i:DTYPE[ROWS,1,COLS] = reshape %x [shape=(ROWS,1,COLS)]
+  %d:DTYPE[ROWS,ROWS,COLS] = sub %i, %x
+  %q:DTYPE[ROWS,ROWS,COLS] = mul %d, %d
+  %r:DTYPE[ROWS,ROWS] = sum %q [axes=(2)]
+  %e:DTYPE[ROWS,ROWS] = add %r, 0.5
+  %w:DTYPE[ROWS,ROWS] = div 1.0, %e
+  %k:DTYPE[ROWS,ROWS,1] = reshape %w [shape=(ROWS,ROWS,1)]
+  %f:DTYPE[ROWS,ROWS,COLS] = mul %d, %k
+  %g:DTYPE[ROWS,COLS] = sum %f [axes=(1)]
+  %h:DTYPE[ROWS,COLS] = sum %f [axes=(0)]
+  %m:DTYPE[ROWS,COLS] = max %f [axes=(1)]
+  %t:DTYPE[COLS] = sum %q [axes=(0,1)]
+  %l:DTYPE[COLS] = min %f [axes=(0,1)]
+} -> %g, %h, %m, %t, %l"""
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+@pytest.mark.parametrize(("rows", "columns"), [(9, 2), (21, 3), (70, 2)])
+def test_sums_across_short_rows(rows: int, columns: int, dtype: str) -> None:
+    """Forces between pairs: each particle's are added up in variables, and their totals, in chunks
+    too; those on the others lie in memory."""
+    text = PAIRS.replace("ROWS", str(rows)).replace("COLS", str(columns))
+    graph = fuse(parse(text.replace("DTYPE", dtype)))
+    source = generate(plan_memory(graph)).source
+    assert f"_{columns - 1} = add_reassoc_f64(" in source
+    assert ("split(" in source) == (rows > 9)
+    assert_runs_alike(graph, random_arguments(graph))
 
 
 SMALL = """f(%x:DTYPE[ROWS,3,2], %y:DTYPE[ROWS,2,4]) {
