@@ -143,7 +143,10 @@ def precise(graph: Graph, arguments: Arrays) -> Arrays:
     return otherwise(graph, [widened(a) for a in arguments], run, widened)
 
 
-SUMMING: Final = frozenset({"add", "sub", "dot", "sum", "cumsum", "expm1", "log", "log1p"}) | ADDING
+SUMMING: Final = (
+    frozenset({"add", "sub", "dot", "sum", "cumsum", "recurrence", "expm1", "log", "log1p"})
+    | ADDING
+)
 """Ops that make a zero of terms which cancel."""
 
 

@@ -32,8 +32,8 @@ COMMON: Final = (
     "motif", "motif", "sample", "integers", "counting", "mix", "product",
 )  # fmt: skip
 SPECIAL: Final = (
-    "window", "window", "total", "turned", "order", "search", "system", "system", "bits",
-    "product", "product",
+    "window", "window", "spread", "total", "total", "turned", "order", "search", "system", "system",
+    "bits", "product", "product",
 )  # fmt: skip
 
 

@@ -15,9 +15,10 @@ import numpy as np
 from tapeless.ir.builder import Builder
 from tapeless.ir.graph import Graph, Value
 from tapeless.ir.op import OPS
-from tapeless.ir.types import BOOL, F32, F64, I32, I64, Type
+from tapeless.ir.types import BOOL, DTYPES, F32, F64, I32, I64, Type
 
-DIMS: Final = (0, 1, 2, 3, 5, 7, 8, 16, 17, 33, 64, 65)
+DIMS: Final = (0, 1, 2, 3, 5, 7, 8, 16, 17, 33, 64, 65, 127, 300)
+"""Around the lengths of vectors, and of the blocks in which long rows are searched."""
 MAX_SIZE: Final = 4096
 """Most elements of a value: the naive executors run every program."""
 
@@ -25,8 +26,10 @@ EXACT: Final = frozenset({
     "neg", "abs", "sign", "floor", "ceil", "rint", "maximum", "minimum", "isnan", "isinf",
     "isfinite", "lt", "le", "gt", "ge", "eq", "ne", "and", "or", "xor", "not", "select", "copysign",
     "bit_and", "bit_or", "bit_xor", "bit_not", "shift_left", "shift_right", "max", "min",
+    "cummax", "cummin",
 })  # fmt: skip
 """Ops that do not round."""
+SMALL: Final = tuple(DTYPES[name] for name in ("i8", "u8", "i16", "u32"))
 MOVING: Final = frozenset({"move", "index", "sort", "search", "argreduce"})
 """Kinds of ops that do not round, but for those that add."""
 ADDING: Final = frozenset({"add_at", "scatter_add", "windows_add"})
@@ -138,11 +141,13 @@ class Growing:
         return self.fresh(Type(self.dtype, extents))
 
     def other(self, *, kinds: str = "ib", rank: int = 0) -> Value:
-        """An array of integers or Booleans."""
-        found = self.pick(lambda v: v.type.dtype.kind in kinds and v.type.rank >= rank)
+        """An array of integers or Booleans, small integers now and then."""
+        fits = kinds.replace("i", "iu")
+        found = self.pick(lambda v: v.type.dtype.kind in fits and v.type.rank >= rank)
         if found is not None and self.rng.random() < 0.8:
             return found
-        dtype = self.rng.choice([d for d in (I32, I64, BOOL) if d.kind in kinds])
+        dtypes = SMALL if "i" in kinds and self.rng.random() < 0.15 else (I32, I64, BOOL)
+        dtype = self.rng.choice([d for d in dtypes if d.kind in fits])
         shape = self.shape()
         while len(shape) < rank:
             shape = (self.rng.choice(self.dims), *shape)

@@ -28,6 +28,7 @@ from .peer import (
     evaluated,
     floats_of,
     once_each,
+    recurrence,
     slices,
     solve,
     with_floats,
@@ -74,10 +75,21 @@ def scatter(x: Any, part: Any, *indices: Any, axes: Any, add: bool) -> Any:
     return jnp.moveaxis(written, range(len(axes)), axes)
 
 
+def cast(x: Any, dtype: np.dtype) -> Any:
+    whole = dtype.kind in "iu" and x.dtype.kind == "f" and not isinstance(x, jax.core.Tracer)
+    if whole and not bool(jnp.all(abs(x) < np.iinfo(dtype).max)):
+        raise Unknown("an integer that a NaN, an infinity or a large number is")
+    return x.astype(dtype)
+
+
 def solve_triangular(a: Any, b: Any, lower: bool, transposed: bool) -> Any:
     return jax.lax.linalg.triangular_solve(
         a, b, left_side=True, lower=lower, transpose_a=transposed
     )
+
+
+def extremes(scan: Callable[..., Any], x: Any, axis: int) -> Any:
+    return scan(x.astype(np.int8) if x.dtype == bool else x, axis)
 
 
 def region(name: str) -> Callable[..., Any]:
@@ -97,7 +109,7 @@ OPS: Final[dict[str, Callable[..., Any]]] = {
     "constant": lambda value: jnp.asarray(value),
     "iota": lambda n, dtype: jnp.arange(n, dtype=dtype),
     "stop_gradient": jax.lax.stop_gradient,
-    "cast": lambda x, dtype: x.astype(dtype),
+    "cast": cast,
     # At 0 the derivative is 0, as NumPy's sign says; JAX's own is 1.
     "abs": lambda x: jnp.where(x == 0, x * 0, jnp.abs(x)),
     "sigmoid": jax.nn.sigmoid,
@@ -130,6 +142,10 @@ OPS: Final[dict[str, Callable[..., Any]]] = {
     ),
     "searchsorted": lambda a, v, right: jnp.searchsorted(a, v, "right" if right else "left"),
     "cumsum": partial(cumsum, jnp),
+    "cumprod": lambda x, axis: jnp.cumprod(x, axis, dtype=x.dtype),
+    "cummax": lambda x, axis: extremes(jax.lax.cummax, x, axis),
+    "cummin": lambda x, axis: extremes(jax.lax.cummin, x, axis),
+    "recurrence": partial(recurrence, jnp),
     "solve": partial(solve, jnp),
     "solve_triangular": solve_triangular,
     "logabsdet": lambda a: jnp.linalg.slogdet(a)[1],

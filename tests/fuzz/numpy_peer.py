@@ -107,7 +107,7 @@ OPS: Final[dict[str, Callable[..., Any]]] = {
     "logsumexp": tl.nn.logsumexp,
     **{
         name: partial(apply, name)
-        for name in ("erf", "solve_triangular", "random_bits", "lu", "lu_solve")
+        for name in ("erf", "solve_triangular", "random_bits", "lu", "lu_solve", "recurrence")
     },
     "reshape": np.reshape,
     "transpose": lambda x, perm: np.transpose(x, perm),
@@ -134,6 +134,9 @@ OPS: Final[dict[str, Callable[..., Any]]] = {
     ),
     "searchsorted": lambda a, v, right: np.searchsorted(a, v, "right" if right else "left"),
     "cumsum": partial(cumsum, np),
+    "cumprod": lambda x, axis: np.cumprod(x, axis, dtype=x.dtype),
+    "cummax": np.maximum.accumulate,
+    "cummin": np.minimum.accumulate,
     "solve": partial(solve, np),
     "cholesky": np.linalg.cholesky,
     "logabsdet": lambda a: np.linalg.slogdet(a)[1],

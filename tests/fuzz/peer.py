@@ -114,6 +114,20 @@ def cumsum(xp: Any, x: Any, axis: int, reverse: bool) -> Any:
     return xp.flip(xp.cumsum(xp.flip(x, axis), axis, dtype=x.dtype), axis)
 
 
+def recurrence(xp: Any, a: Any, b: Any, axis: int, reverse: bool, exclusive: bool) -> Any:
+    """A linear recurrence or its adjoint, row by row, of a module with NumPy's names."""
+    a, b = (xp.moveaxis(x, axis, 0) for x in (a, b))
+    a, b = (xp.flip(x, (0,)) for x in (a, b)) if reverse else (a, b)
+    rows: list[Any] = []
+    for k in range(len(b)):
+        if not rows:
+            rows.append(b[0] * 0 if exclusive else b[0])
+        else:
+            rows.append(b[k - exclusive] + a[k - (reverse or exclusive)] * rows[-1])
+    found = xp.stack(rows) if rows else b
+    return xp.moveaxis(xp.flip(found, (0,)) if reverse else found, 0, axis)
+
+
 def solve(xp: Any, a: Any, b: Any, transposed: bool) -> Any:
     """A linear system, of a module with NumPy's names."""
     return xp.linalg.solve(xp.swapaxes(a, -1, -2) if transposed else a, b)

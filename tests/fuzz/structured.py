@@ -84,6 +84,33 @@ class Structured(Steps):
             dilations=attrs["dilations"],
         )  # fmt: skip
 
+    def spread(self) -> Value | None:
+        """A transposed convolution: each element times a kernel, added up where windows overlap."""
+        x = self.nonempty()
+        axes = tuple(self.rng.sample(range(x.type.rank), self.rng.randint(1, min(x.type.rank, 2))))
+        sizes, strides, dilations = (
+            tuple(self.rng.choice(some) for _ in axes) for some in ((1, 2, 3), (1, 2, 3), (1, 1, 2))
+        )
+        extents = tuple(
+            (x.shape[axis] - 1) * stride + (size - 1) * dilation + 1
+            for axis, size, stride, dilation in zip(axes, sizes, strides, dilations, strict=True)
+        )
+        if x.type.size * math.prod(sizes) * math.prod(strides) > MAX_SIZE:
+            return None
+        letters, inside = LETTERS[: x.type.rank], LETTERS[x.type.rank :][: len(axes)]
+        channel = [k for k in range(x.type.rank) if k not in axes]
+        kernel, kept = self.fresh(Type(x.type.dtype, sizes)), letters
+        spec = f"{letters},{inside}->{letters}{inside}"
+        if channel and self.rng.random() < 0.7:
+            one = letters[self.rng.choice(channel)]
+            shape = (x.shape[letters.index(one)], self.rng.choice((1, 2, 3)), *sizes)
+            kernel, kept = self.fresh(Type(x.type.dtype, shape)), letters.replace(one, "z")
+            spec = f"{letters},{one}z{inside}->{kept}{inside}"
+        return self.emit(
+            "windows_add", self.dot(x, kernel, spec), axes=axes, extents=extents, strides=strides,
+            dilations=dilations,
+        )  # fmt: skip
+
     # Products worth a routine
 
     def product(self) -> Value:
@@ -122,18 +149,40 @@ class Structured(Steps):
     # Totals, order, search
 
     def total(self) -> Value:
-        """Running totals, now and then of a move, and a part of them."""
+        """Running totals, products, extrema and recurrences, now and then of a move, and a part of
+        them."""
         x = self.nonempty(kinds="i")
         if self.rng.random() < 0.3:
             x = self.emit("slice", x, spec=tuple((n - 1, -1, -1) for n in x.shape))
         if self.rng.random() < 0.3:
             perm = tuple(self.rng.sample(range(x.type.rank), x.type.rank))
             x = self.emit("transpose", x, perm=perm)
-        axis = self.rng.randrange(x.type.rank)
-        y = self.emit("cumsum", x, axis=axis, reverse=self.rng.random() < 0.5)
+        y = self.scan(x, self.rng.randrange(x.type.rank))
         if self.rng.random() < 0.4:
             return self.emit("slice", y, spec=self.region_of(y.shape))
         return self.bounded(y)
+
+    def scan(self, x: Value, axis: int) -> Value:
+        """A running operation; factors and weights are such that products stay finite."""
+        op = self.rng.choice(("cumsum", "cumsum", "cumprod", "cummax", "cummin", "recurrence"))
+        backwards = self.rng.random() < 0.5
+        if op in ("cummax", "cummin"):
+            return self.emit(op, x, axis=axis)
+        if op == "cumsum":
+            return self.emit(op, x, axis=axis, reverse=backwards)
+        if op == "cumprod":
+            return self.emit(op, self.factors(x), axis=axis)
+        weights = self.factors(self.of_type(x.type) or x)
+        return self.emit(
+            op, weights, x, axis=axis, reverse=backwards, exclusive=self.rng.random() < 0.3
+        )
+
+    def factors(self, x: Value) -> Value:
+        """Numbers like x, but none above 1, or near 1."""
+        if not x.type.is_float:
+            return x
+        small = self.b.tanh(x)
+        return small if self.rng.random() < 0.5 else self.b.add(self.b.mul(small, 0.01), 1.0)
 
     def order(self) -> Value:
         """Sort along an axis, by the permutation and a gather or not, and what stands where."""
@@ -143,6 +192,7 @@ class Structured(Steps):
             kth = tuple(k for k in range(x.shape[axis]) if self.rng.random() < 0.3)
             self.values.append(self.emit("argsort", x, axis=axis))
             self.values.append(self.emit("argselect", x, axis=axis, kth=kth))
+            self.values.append(self.emit("sort", x, axis=axis))
         flat = self.emit("reshape", x, shape=(n,))
         if self.rng.random() < 0.5:
             return self.emit("sort", flat, axis=0)

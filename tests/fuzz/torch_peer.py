@@ -14,12 +14,25 @@ import numpy as np
 import torch
 
 from .growing import Program
-from .peer import Call, Found, Peer, Unknown, evaluated, floats_of, once_each, slices, with_floats
+from .peer import (
+    Call,
+    Found,
+    Peer,
+    Unknown,
+    evaluated,
+    floats_of,
+    once_each,
+    recurrence,
+    slices,
+    with_floats,
+)
 
 torch.set_num_threads(1)
 
 
 def dtype_of(dtype: np.dtype) -> Any:
+    if dtype.kind == "u" and dtype.itemsize > 1:
+        raise Unknown("torch stores these, and has few operations on them")
     try:
         return torch.from_numpy(np.empty(0, dtype)).dtype
     except TypeError as error:
@@ -186,6 +199,10 @@ OPS: Final[dict[str, Callable[..., Any]]] = {
     ),
     "searchsorted": searchsorted,
     "cumsum": cumsum,
+    "cumprod": lambda x, axis: x.cumprod(axis, dtype=x.dtype),
+    "cummax": lambda x, axis: numbers(x).cummax(axis).values,
+    "cummin": lambda x, axis: numbers(x).cummin(axis).values,
+    "recurrence": partial(recurrence, torch),
     "solve": solve,
     "solve_triangular": solve_triangular,
     "cholesky": torch.linalg.cholesky,
