@@ -153,9 +153,8 @@ def sum_of_scaled_terms(site: Site, x: Value, y: Value, z: Value) -> Value | Non
 def _is_scaled(site: Site, value: Value, axes: Sequence[int]) -> bool:
     """Whether a value is one factor times others that are the same along these axes."""
     chosen = site.producer(value, "select")
-    if chosen is not None and site.uniform(chosen.operands[2]) == 0:
-        value = chosen.operands[1]
-    factors = _factors(site, value)
+    zero = chosen is not None and site.uniform(chosen.operands[2]) == 0
+    factors = _factors(site, chosen.operands[1] if chosen is not None and zero else value)
     return len(factors) == 1 + sum(_is_alike(k, value, axes) for k in factors) > 1
 
 
