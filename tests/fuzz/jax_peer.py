@@ -76,10 +76,12 @@ def scatter(x: Any, part: Any, *indices: Any, axes: Any, add: bool) -> Any:
 
 
 def cast(x: Any, dtype: np.dtype) -> Any:
-    whole = dtype.kind in "iu" and x.dtype.kind == "f" and not isinstance(x, jax.core.Tracer)
-    if whole and not bool(jnp.all(abs(x) < np.iinfo(dtype).max)):
-        raise Unknown("an integer that a NaN, an infinity or a large number is")
-    return x.astype(dtype)
+    if dtype.kind not in "iu" or x.dtype.kind != "f":
+        return x.astype(dtype)
+    if dtype.itemsize < 4 or dtype.kind == "u":
+        raise Unknown("a small integer that a NaN or a large number is")
+    ends = np.iinfo(dtype)
+    return jnp.where(abs(x) < -float(ends.min), x.astype(dtype), ends.min)
 
 
 def solve_triangular(a: Any, b: Any, lower: bool, transposed: bool) -> Any:
