@@ -167,13 +167,13 @@ class _Elimination:
         if map_.op != "reshape" and not self.kept().isdisjoint(there):
             self.dense.append(map_.op)
         self.clean()
-        reached = self.summed_with(here)
-        vals = [v for v in self.vals if not reached.isdisjoint(v.letters)]
-        masks = [m for m in self.masks if not reached.isdisjoint(m.letters)]
+        vals, masks = self.touched(self.summed_with(here), True)
+        if not (vals or masks or forward or self.open) and map_.op in ("gather", "slice"):
+            # one element: what it is multiplied by moves with it, no factor of zeros and a one
+            vals, masks = self.touched(set(there), False)
         self.vals = [v for v in self.vals if v not in vals]
         self.masks = [m for m in self.masks if m not in masks]
-        keep = set(here) | set(self.out) | {x for f in self.factors() for x in f.letters}
-        keep |= set(there)
+        keep = {*here, *there, *self.out, *(x for f in self.factors() for x in f.letters)}
         usual, self.products = self.products, replace(self.products, out=self.before(map_, forward))
         merged = self.combine(vals, masks, keep)
         self.products = usual
@@ -265,6 +265,11 @@ class _Elimination:
                 if not reached.isdisjoint(factor.letters):
                     reached.update(x for x in factor.letters if x not in held)
         return reached
+
+    def touched(self, letters: set[Letter], by: bool) -> tuple[list[Val], list[Mask]]:
+        """The values and masks that have some of the letters, or none."""
+        vals = [v for v in self.vals if letters.isdisjoint(v.letters) != by]
+        return vals, [m for m in self.masks if letters.isdisjoint(m.letters) != by]
 
     def extended(self, val: Val | None, letters: Letters) -> Value:
         """The value with exactly these axes, repeated along letters it does not mention."""
@@ -391,5 +396,5 @@ def _sorted(letters: Letters, order: Letters) -> Letters:
 
 def _smallest(vals: Sequence[Val], mask: Mask) -> int | None:
     """Which value has all letters of the mask and the fewest others."""
-    fitting = [k for k, v in enumerate(vals) if set(mask.letters) <= set(v.letters)]
+    fitting = (k for k, v in enumerate(vals) if set(mask.letters) <= set(v.letters))
     return min(fitting, key=lambda k: len(vals[k].letters), default=None)

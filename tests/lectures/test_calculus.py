@@ -170,6 +170,31 @@ def test_C7_gradients_add_where_values_fan_out(agrees, normal):
 # --- C9 to C11: training -------------------------------------------------------------------
 
 
+def test_C7_one_element_passes_its_derivative_to_itself_alone(every_way, ops):
+    """However many are read, one by one: also where a derivative is not finite. Each is added
+    where it belongs, not multiplied by an array of zeros."""
+    x = np.array([[1.0, 4.0], [0.0, 9.0], [4.0, 16.0]])
+
+    def chosen(x, i):
+        roots = np.sqrt(x)
+        return np.sum(np.sqrt(roots[1])) + np.sum(np.sqrt(roots[i])) + np.sum(roots[0] * roots[2])
+
+    def slopes(x, i):
+        with np.errstate(divide="ignore"):
+            each = 0.25 * x**-0.75
+        ends = np.array([0.5 * np.sqrt(x[2] / x[0]), [0.0, 0.0], 0.5 * np.sqrt(x[0] / x[2])])
+        one, other = (np.arange(3)[:, None] == k for k in (1, i))
+        return ends + np.where(one, each, 0) + np.where(other, each, 0)
+
+    for i in (np.int64(2), np.array(0)):
+        for run, dtype in every_way(tl.grad(chosen)):
+            for at in (x, x + 1):
+                found = run(at.astype(dtype), i)
+                np.testing.assert_allclose(found, slopes(at, i), rtol=1e-5)
+        assert "dot" not in ops(tl.compile(tl.grad(chosen)).lower(x, i), "jacobian-free")
+    tl.check_grads(lambda x: chosen(x, np.int64(0)), (x + 1,), order=2)
+
+
 def test_C9_least_squares(every_way):
     """The closed form (A^T A)^-1 A^T y, and descent x - a 2 A^T (A x - y), which reaches it."""
     rng = np.random.default_rng(0)

@@ -64,7 +64,7 @@ def related(factor, arrays, extent, at):
             steps = attrs["strides"] + attrs["dilations"]
             return src[0] == sum(x * step for x, step in zip(dst, steps, strict=True))
         case "gather":
-            return src[0] == arrays[factor.operands[0]][dst[0]]
+            return src[0] == arrays[factor.operands[0]][tuple(dst)]
         case "cumsum":
             return src[0] <= dst[0]
     raise AssertionError(factor.op)
@@ -239,6 +239,28 @@ def test_a_slice_is_taken_and_added_where_its_axis_lies(whole):
     factors = [random(*(4 if x == 3 else extent[x] for x in part)), random(3, 4)]
     product = Term(1.0, (link, Val(0, tuple(5 if x == 3 else x for x in part)), Val(1, (3, 5))))
     assert "transpose" not in check(factors, extent | {5: 4}, whole, product)
+
+
+@pytest.mark.parametrize(
+    ("link", "added"),
+    [
+        (Map("slice", (("spec", ((2, 3, 1),)),), (), (0,), (1,)), "add_at"),
+        (Map("gather", (("axes", (0,)),), (0,), (0,), (1,)), "scatter_add"),
+        (Map("gather", (("axes", (0,)),), (1,), (0,), ()), "scatter_add"),
+    ],
+)
+def test_one_element_is_added_where_it_belongs_and_nothing_is_multiplied_by_zeros(link, added):
+    """No array of zeros and a one: its product with what is not finite would be NaN."""
+    extent = {0: 5, 1: 1, 2: 2, 3: 3}
+    x, y = random(2, 3), random(3)
+    x[0, 1], y[2] = np.inf, -np.inf
+    arrays = [np.array([3]), np.array(3), x, y, coin(2)]
+    factors = (link, Val(2, (2, 3)), Val(3, (3,)))
+    for mask in ((), (Mask(4, (2,)),)):
+        for out in ((0, 2, 3), (2, 0, 3), (2, 3, 0)):
+            ops = check(arrays, extent, out, Term(2.0, (*factors, *mask)))
+            assert "dot" not in ops and ops.count(added) == 1
+    check([*arrays[:2], random(2, 3), random(3)], extent, (0, 2), Term(1.0, factors))
 
 
 def test_a_mask_of_more_letters_selects_in_the_order_of_the_result():
