@@ -20,6 +20,7 @@ Results do not change, except that a sum may add in another order.
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -44,14 +45,14 @@ def fuse(graph: Graph) -> Graph:
 
 
 class _Unit:
-    """A region under construction, or a single node that cannot be in one. `ancestors` is a bit
-    set of unit numbers, `inputs` the units it reads directly, `followers` those that read it,
-    `border` the values it reads and those that are read of it, `outline` what is known of it as a
-    region."""
+    """A region under construction, or a single node that cannot be in one. `bit` stands for it in
+    bit sets of units, `ancestors` is one, `inputs` are the units it reads directly, `followers`
+    those that read it, `border` has the values it reads and those that are read of it, `outline`
+    is what is known of it as a region."""
 
-    def __init__(self, number: int, node: Node, fusable: bool, border: Border) -> None:
+    def __init__(self, number: int, bit: int, node: Node, fusable: bool, border: Border) -> None:
         self.number = number
-        self.bit = 1 << number
+        self.bit = bit
         self.nodes = [node]
         self.fusable = fusable
         self.border = border
@@ -70,6 +71,8 @@ class _Fusion:
         self.reads: dict[Node, tuple[Value, ...]] = {}
         self.unit: dict[Node, _Unit] = {}
         self.units: dict[_Unit, None] = {}
+        self.bits = map((1).__lshift__, itertools.count())
+        self.free_bits: list[int] = []
         self.readers: dict[Value, list[_Unit]] = {}
         self.users: dict[Value, tuple[Node, ...]] = {}
 
@@ -86,7 +89,8 @@ class _Fusion:
     def _add(self, node: Node) -> None:
         fusable = node.op.kind in ("elementwise", "reduce")
         self.reads[node] = tuple(dict.fromkeys(sources(self.graph, node.operands)))
-        new = _Unit(self.position[node], node, fusable, border(self.graph, node))
+        bit = self.free_bits.pop() if self.free_bits else next(self.bits)
+        new = _Unit(self.position[node], bit, node, fusable, border(self.graph, node))
         new.inputs = set(self._feeding([node]))
         new.ancestors = self._above(new.inputs)
         for unit in new.inputs:
@@ -144,8 +148,11 @@ class _Fusion:
         return one
 
     def _unite(self, one: _Unit, two: _Unit) -> None:
-        """Put `one` in the place of both among the units, and note it above all that follow."""
+        """Put `one` in the place of both among the units, and note it above all that follow. A unit
+        that knew of all above it passed that on to its followers; a bit in no set is used again."""
         del self.units[two]
+        if not two.followers:
+            self.free_bits.append(two.bit)
         for unit in two.inputs - {one}:
             unit.followers = (unit.followers - {two}) | {one}
         for unit in two.followers - {one}:
@@ -154,12 +161,12 @@ class _Fusion:
         one.followers = (one.followers | two.followers) - {one, two}
         above = one.ancestors | two.ancestors | one.bit
         one.ancestors = above & ~(one.bit | two.bit)
-        waiting, seen = [*one.followers], set(one.followers)
+        waiting = [*one.followers]
         while waiting:
             unit = waiting.pop()
-            unit.ancestors |= above
-            waiting += unit.followers - seen
-            seen |= unit.followers
+            known, unit.ancestors = unit.ancestors, unit.ancestors | above
+            if unit.ancestors != known:
+                waiting += unit.followers
 
     def _independent(self, one: _Unit, two: _Unit) -> bool:
         """Whether no path between the two runs through a third unit."""
