@@ -198,18 +198,19 @@ def _peak(offsets: Mapping[_Slot, int]) -> int:
 
 def _first_fit(slots: Sequence[_Slot]) -> dict[_Slot, int]:
     """Each slot in turn at the lowest offset that no slot in use at the same time takes."""
-    placed = np.zeros((len(slots), 4), np.int64)  # first, last, start, end
+    placed = np.zeros((4, len(slots)), np.int64)  # first, last, start, end, in order of start
     offsets: dict[_Slot, int] = {}
     for k, slot in enumerate(slots):
-        others = placed[:k]
-        others = others[(others[:, 0] <= slot.last) & (others[:, 1] >= slot.first)]
-        offset = 0
-        for start, end in others[np.argsort(others[:, 2]), 2:].tolist():
-            if start - offset >= slot.size:
-                break
-            offset = max(offset, end)
-        offsets[slot] = offset
-        placed[k] = slot.first, slot.last, offset, offset + slot.size
+        first, last, starts, ends = placed[:, :k]
+        using = (first <= slot.last) & (last >= slot.first)
+        below = np.zeros(np.count_nonzero(using) + 1, np.int64)  # where the others so far end
+        np.maximum.accumulate(ends[using], out=below[1:])
+        fits = starts[using] - below[:-1] >= slot.size
+        gap = int(fits.argmax()) if fits.any() else -1
+        offset = offsets[slot] = int(below[gap])
+        place = int(np.searchsorted(starts, offset))
+        placed[:, place + 1 : k + 1] = placed[:, place:k]
+        placed[:, place] = slot.first, slot.last, offset, offset + slot.size
     return offsets
 
 
