@@ -6,10 +6,11 @@ classify the reductions. A graph that does not fit one nest gives None, never an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from functools import lru_cache
 
+from .alike import Form, carried_over
+from .collapse import collapse
 from .graph import Graph, Node, Value
 from .region import (
     EXPENSIVE,
@@ -28,15 +29,26 @@ from .types import MAX_RANK
 
 
 def as_region(body: Graph, targets: Mapping[Value, Axes] | None = None) -> Region | None:
-    """Arrange a graph as a loop nest, or None when it does not fit one: once, unless `targets` says
-    of results that they are written into part of a larger buffer: its axes, in terms of the axes
-    of the value."""
+    """Arrange a graph as a loop nest, or None when it does not fit one. `targets` says of results
+    that they are written into part of a larger buffer: its axes, in terms of the axes of the value.
+    What is alike is arranged once, the same graph looked up."""
     if targets:
-        return _Analysis(body, targets).run()
+        return _arranged(body, targets)
     if "region" not in body.known:
-        body.known["region"] = _Analysis(body, {}).run()
+        body.known["region"] = _arranged(body, {})
     found: Region | None = body.known["region"]
     return found
+
+
+def _arranged(body: Graph, targets: Mapping[Value, Axes]) -> Region | None:
+    form = Form(body, targets)
+    region = _of_form(form)
+    return None if region is None else carried_over(region, form)
+
+
+@lru_cache(256)
+def _of_form(form: Form) -> Region | None:
+    return _Analysis(form.body, form.targets).run()
 
 
 Name = int  # a loop before loops are ordered
@@ -210,7 +222,7 @@ class _Analysis:
             self.body, extents, rows, self._loads(loops), self._axes(loops),
             reductions, depth, *timing,
         )  # fmt: skip
-        return _collapse(region)
+        return collapse(region)
 
     def _inner_loops(self, loops: Mapping[Value, tuple[int, ...]], count: int) -> tuple[int, ...]:
         """The loops of the smallest reduction that ends at the innermost loop."""
@@ -325,76 +337,3 @@ def _classify(
     if kind == "reduce" and contiguous and depth + len(reduced) <= rows:
         return Reduction("column", depth, reduced, trailing)
     return None
-
-
-def _collapse(region: Region) -> Region:
-    """Merge neighbouring loops that every value walks through together, so that a dense nest of
-    any rank becomes one long loop."""
-    k = 0
-    while k + 1 < len(region.extents):
-        if k + 1 != region.rows and _walks_together(region, k):
-            region = _merged(region, k)
-        else:
-            k += 1
-    return region
-
-
-def _all_axes(region: Region) -> Iterator[Axes]:
-    yield from region.axes.values()
-    for load in region.loads.values():
-        yield load.axes
-
-
-def _walks_together(region: Region, k: int) -> bool:
-    for axes in _all_axes(region):
-        where = {
-            loop: j for j, axis in enumerate(axes) for loop, _ in axis.strides if loop in (k, k + 1)
-        }
-        if not where:
-            continue
-        if len(where) < 2:
-            return False
-        first, second = where[k], where[k + 1]
-        between = axes[first + 1 : second]
-        dense = (axes[first], axes[second])
-        if first > second or any(a.extent != 1 for a in between) or not _dense(region, dense):
-            return False
-    return True
-
-
-def _dense(region: Region, axes: tuple[Axis, ...]) -> bool:
-    return all(a.plain and a.loop is not None and a.extent == region.extents[a.loop] for a in axes)
-
-
-def _merged(region: Region, k: int) -> Region:
-    extents = region.extents
-    size = extents[k] * extents[k + 1]
-
-    def axes(old: Axes) -> Axes:
-        if any(a.loop == k + 1 for a in old):
-            old = tuple(a for a in old if a.loop != k)
-        return tuple(
-            replace(a, loop=k, extent=size)
-            if a.loop in (k, k + 1)
-            else a.over((position(loop), step) for loop, step in a.strides)
-            for a in old
-        )
-
-    def position(d: int) -> int:
-        return d - (d > k)
-
-    def loops(old: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(j - (j > k) for j in old if j != k + 1)
-
-    return replace(
-        region,
-        extents=(*extents[:k], size, *extents[k + 2 :]),
-        rows=position(region.rows),
-        loads={v: Load(load.source, axes(load.axes)) for v, load in region.loads.items()},
-        axes={v: axes(a) for v, a in region.axes.items()},
-        depth={v: position(d) for v, d in region.depth.items()},
-        reductions={
-            node: Reduction(r.kind, position(r.depth), loops(r.reduced), loops(r.kept))
-            for node, r in region.reductions.items()
-        },
-    )
