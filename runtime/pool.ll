@@ -1,25 +1,33 @@
 ; The pool of threads; `runtime/pool.py` says what it promises, and defines what differs between
 ; processors: @pause, @read_mode, @write_mode, and the number of the system call FUTEX.
 ;
-; The claims are the one word that threads fight for: sequence number : 32, high : 16, low : 16.
-; The chunks low .. high - 1 of the present region are unclaimed. The caller takes the lowest, the
-; first of all before anyone sees the word, the workers the highest, so with two threads a chunk
-; tends to stay with its thread from region to region. A claim is a compare-and-exchange on the
-; whole word: while it succeeds the region is not finished, so what was read of the job before
-; belongs to it.
+; A cache line takes 50 ns from one processor to another, and several times that where they have no
+; cache in common. The shortest region is two such ways: the line of the region, and the word in
+; which a worker counts the chunks it has finished. Nothing that both write is touched besides.
 ;
-; A cache line takes about 50 ns from one processor to another, and the shortest region is two such
-; ways: the word and the job, which are one line, and the count of what is done. So nothing else
-; that both write is touched, and the caller does not wait until others have seen its word.
+; The chunks 0 .. C - 1 are cut into ranges, one for each of T threads: that of thread t, the caller
+; being thread 0, begins at t C / T, so what a thread has in its caches stays there from region to
+; region. The claims of a range are a word on a line of its own, which others leave alone until
+; their own range is empty. A thread takes the lowest chunk of its range, others take the highest.
+;
+; Nobody sets these words when a region begins. A claims word (sequence number : 32, high : 16,
+; low : 16) that has the sequence number of the region says that the chunks low .. high - 1 of the
+; range are unclaimed; with the number before, that all of them are; with any other, that the region
+; is over, which who looks has missed. A claim is a compare-and-exchange on the whole word: while it
+; succeeds the region is not finished, so what was read of the job before belongs to it. For this
+; the words of a region must have the number before when it begins: their ranges were claimed in the
+; region before, or the caller sets them. Chunk 0 belongs to the caller; it is never claimed.
 
-%Region = type { i64, ptr, ptr, i64, i64 }        ; claims, task, context, workers allowed, mode
+%Region = type { i64, ptr, ptr, i64, i64 }        ; sequence : 32, threads : 16, chunks : 16; task,
+                                                  ; context, mode, claims of the first worker
+%Thread = type { i64, [15 x i64], i64, [15 x i64] }    ; claims; sequence : 32, chunks finished : 32
 
-@region   = internal global %Region zeroinitializer, align 64
-@finished = internal global i64 0, align 64       ; chunks that workers have finished, ever
-@settled  = internal global i64 0, align 64       ; those of earlier regions
-@sleeping = internal global i64 0, align 64       ; workers that wait in the kernel, or soon will
-@busy     = internal global i64 0, align 64       ; 1 while a region runs
-@closing  = internal global i64 0
+@region   = internal global %Region zeroinitializer, align 128
+@threads  = internal global [65 x %Thread] zeroinitializer, align 128
+@sleeping = internal global i64 0, align 128      ; workers that wait in the kernel, or soon will
+@busy     = internal global i64 0, align 128      ; 1 while a region runs
+@ranges   = internal global i64 0                 ; of the last region
+@closing  = internal global i64 0, align 128
 @allowed  = internal global i64 1                 ; threads a region may use, the caller included
 @hired    = internal global i64 0
 @workers  = internal global [64 x i64] zeroinitializer
@@ -164,51 +172,33 @@ hire:
   br label %publish
 
 publish:
+  %old = load atomic i64, ptr @region monotonic, align 8
+  %before = and i64 %old, -4294967296
+  %sequence = add i64 %before, 4294967296
+  call void @bring_up(i64 %before, i64 %threads)
   %mode = call i64 @read_mode()
   %task.p = getelementptr %Region, ptr @region, i32 0, i32 1
   store atomic ptr %task, ptr %task.p monotonic, align 8
   %context.p = getelementptr %Region, ptr @region, i32 0, i32 2
   store atomic ptr %context, ptr %context.p monotonic, align 8
-  %helpers.p = getelementptr %Region, ptr @region, i32 0, i32 3
-  store atomic i64 %helpers, ptr %helpers.p monotonic, align 8
-  %mode.p = getelementptr %Region, ptr @region, i32 0, i32 4
+  %mode.p = getelementptr %Region, ptr @region, i32 0, i32 3
   store atomic i64 %mode, ptr %mode.p monotonic, align 8
-  %all = shl i64 %chunks, 16
-  %open = or i64 %all, 1
-  %next = call i64 @next_word(i64 %open)
-  store atomic i64 %next, ptr @region release, align 8
+  %threads.high = shl i64 %threads, 16
+  %extent = or i64 %threads.high, %chunks
+  %word = or i64 %sequence, %extent
+  store atomic i64 %word, ptr @region release, align 8
   call void @wake()
-  br label %run
+  call void @llvm.prefetch.p0(ptr @threads, i32 1, i32 3, i32 1)
+  call void %task(ptr %context, i64 0)
+  %own = call i64 @serve(i64 0, i64 %word, ptr %task, ptr %context, i64 1)
+  %others = sub i64 %chunks, %own
+  %helped = icmp ne i64 %others, 0
+  br i1 %helped, label %check, label %leave
 
-take:
-  %word = load atomic i64, ptr @region monotonic, align 8
-  %low = and i64 %word, 65535
-  %above = lshr i64 %word, 16
-  %high = and i64 %above, 65535
-  %left = icmp ult i64 %low, %high
-  br i1 %left, label %claim, label %await
-
-claim:
-  %less = add i64 %word, 1
-  %claimed = cmpxchg ptr @region, i64 %word, i64 %less acq_rel monotonic
-  %mine = extractvalue { i64, i1 } %claimed, 1
-  br i1 %mine, label %run, label %take
-
-run:
-  %chunk = phi i64 [ 0, %publish ], [ %low, %claim ]
-  call void %task(ptr %context, i64 %chunk)
-  br label %take
-
-await:                                            ; only for chunks that a worker has claimed
-  %others = sub i64 %chunks, %low
-  %before = load atomic i64, ptr @settled monotonic, align 8
-  %wanted = add i64 %before, %others
-  br label %check
-
-check:
-  %turn = phi i64 [ 0, %await ], [ %turn.next, %relax ]
-  %count = load atomic i64, ptr @finished acquire, align 8
-  %complete = icmp eq i64 %count, %wanted
+check:                                            ; only for chunks that a worker has claimed
+  %turn = phi i64 [ 0, %publish ], [ %turn.next, %relax ]
+  %count = call i64 @finished(i64 %word)
+  %complete = icmp eq i64 %count, %others
   br i1 %complete, label %leave, label %wait
 
 wait:
@@ -225,7 +215,6 @@ relax:
   br label %check
 
 leave:
-  store atomic i64 %wanted, ptr @settled monotonic, align 8
   store atomic i64 0, ptr @busy release, align 8
   ret void
 
@@ -233,13 +222,173 @@ done:
   ret void
 }
 
-; The claims with the next sequence number and these chunks.
-define internal i64 @next_word(i64 %open) {
-  %old = load atomic i64, ptr @region monotonic, align 8
-  %sequence = and i64 %old, -4294967296
-  %next = add i64 %sequence, 4294967296
-  %word = or i64 %next, %open
-  ret i64 %word
+; Give the claims words of a new region the sequence number before: the caller's, which nobody
+; changes where chunk 0 is all it has, and those of threads that the last region did without.
+define internal void @bring_up(i64 %before, i64 %threads) {
+  %claims = load atomic i64, ptr @threads monotonic, align 8
+  %number = and i64 %claims, -4294967296
+  %old = icmp ne i64 %number, %before
+  br i1 %old, label %own, label %look
+
+own:
+  store atomic i64 %before, ptr @threads monotonic, align 8
+  br label %look
+
+look:
+  %last = load i64, ptr @ranges
+  %first = call i64 @llvm.umax.i64(i64 %last, i64 1)
+  store i64 %threads, ptr @ranges
+  br label %next
+
+next:
+  %t = phi i64 [ %first, %look ], [ %t.next, %set ]
+  %more = icmp ult i64 %t, %threads
+  br i1 %more, label %set, label %done
+
+set:
+  %place = call ptr @claims(i64 %t)
+  store atomic i64 %before, ptr %place monotonic, align 8
+  %finished.p = getelementptr %Thread, ptr @threads, i64 %t, i32 2
+  store atomic i64 %before, ptr %finished.p monotonic, align 8
+  %t.next = add i64 %t, 1
+  br label %next
+
+done:
+  ret void
+}
+
+; The chunks of the region of this word that workers have finished.
+define internal i64 @finished(i64 %word) {
+  %sequence = lshr i64 %word, 32
+  %above = lshr i64 %word, 16
+  %threads = and i64 %above, 65535
+  br label %next
+
+next:
+  %t = phi i64 [ 1, %0 ], [ %t.next, %add ]
+  %total = phi i64 [ 0, %0 ], [ %sum, %add ]
+  %more = icmp ult i64 %t, %threads
+  br i1 %more, label %add, label %done
+
+add:
+  %place = getelementptr %Thread, ptr @threads, i64 %t, i32 2
+  %noted = load atomic i64, ptr %place acquire, align 8
+  %number = lshr i64 %noted, 32
+  %present = icmp eq i64 %number, %sequence
+  %count = and i64 %noted, 4294967295
+  %part = select i1 %present, i64 %count, i64 0
+  %sum = add i64 %total, %part
+  %t.next = add i64 %t, 1
+  br label %next
+
+done:
+  ret i64 %total
+}
+
+; Run chunks of the region of this word until none is unclaimed, those of the own range first. How
+; many this thread has run, given those it has run before.
+define internal i64 @serve(i64 %self, i64 %word, ptr %task, ptr %context, i64 %before) {
+entry:
+  %sequence = and i64 %word, -4294967296
+  %chunks = and i64 %word, 65535
+  %above = lshr i64 %word, 16
+  %threads = and i64 %above, 65535
+  %finished.p = getelementptr %Thread, ptr @threads, i64 %self, i32 2
+  br label %range
+
+range:
+  %k = phi i64 [ 0, %entry ], [ %k.next, %empty ]
+  %done = phi i64 [ %before, %entry ], [ %ran, %empty ]
+  %round = add i64 %self, %k
+  %t = urem i64 %round, %threads
+  %start = call i64 @start(i64 %t, i64 %chunks, i64 %threads)
+  %first = call i64 @llvm.umax.i64(i64 %start, i64 1)
+  %t.after = add i64 %t, 1
+  %end = call i64 @start(i64 %t.after, i64 %chunks, i64 %threads)
+  %own = icmp eq i64 %k, 0
+  %place = call ptr @claims(i64 %t)
+  br label %next
+
+next:
+  %ran = phi i64 [ %done, %range ], [ %ran.next, %run ]
+  %chunk = call i64 @claim(ptr %place, i64 %sequence, i64 %first, i64 %end, i1 %own)
+  %none = icmp eq i64 %chunk, 0
+  br i1 %none, label %empty, label %run
+
+run:
+  call void %task(ptr %context, i64 %chunk)
+  %ran.next = add i64 %ran, 1
+  %noted = or i64 %sequence, %ran.next
+  store atomic i64 %noted, ptr %finished.p release, align 8
+  br label %next
+
+empty:
+  %k.next = add i64 %k, 1
+  %more = icmp ult i64 %k.next, %threads
+  br i1 %more, label %range, label %leave
+
+leave:
+  ret i64 %ran
+}
+
+; Where the claims of thread t lie. The first worker's are on the line of the region: it has read
+; that just before, so its first claim does not wait for another one.
+define internal ptr @claims(i64 %t) {
+  %first = icmp eq i64 %t, 1
+  %near = getelementptr %Region, ptr @region, i32 0, i32 4
+  %own = getelementptr %Thread, ptr @threads, i64 %t
+  %place = select i1 %first, ptr %near, ptr %own
+  ret ptr %place
+}
+
+; Where the range of thread t starts.
+define internal i64 @start(i64 %t, i64 %chunks, i64 %threads) {
+  %product = mul i64 %t, %chunks
+  %less = sub i64 %threads, 1
+  %up = add i64 %product, %less
+  %start = udiv i64 %up, %threads
+  ret i64 %start
+}
+
+; Claim the lowest or the highest chunk of first .. end - 1 that is left; 0 if none is.
+define internal i64 @claim(ptr %place, i64 %sequence, i64 %first, i64 %end, i1 %lowest) {
+  %before = sub i64 %sequence, 4294967296
+  %holds = icmp ult i64 %first, %end              ; else the line is not looked at
+  br i1 %holds, label %look, label %none
+
+look:
+  %word = load atomic i64, ptr %place monotonic, align 8
+  %number = and i64 %word, -4294967296
+  %begun = icmp eq i64 %number, %sequence
+  %fresh = icmp eq i64 %number, %before
+  %valid = or i1 %begun, %fresh
+  %word.low = and i64 %word, 65535
+  %above = lshr i64 %word, 16
+  %word.high = and i64 %above, 65535
+  %low = select i1 %begun, i64 %word.low, i64 %first
+  %high = select i1 %begun, i64 %word.high, i64 %end
+  %any = icmp ult i64 %low, %high
+  %left = and i1 %valid, %any
+  br i1 %left, label %try, label %none
+
+try:
+  %more = add i64 %low, 1
+  %less = sub i64 %high, 1
+  %low.next = select i1 %lowest, i64 %more, i64 %low
+  %high.next = select i1 %lowest, i64 %high, i64 %less
+  %chunk = select i1 %lowest, i64 %low, i64 %less
+  %upper = shl i64 %high.next, 16
+  %open = or i64 %upper, %low.next
+  %new = or i64 %sequence, %open
+  %claimed = cmpxchg ptr %place, i64 %word, i64 %new acq_rel monotonic
+  %mine = extractvalue { i64, i1 } %claimed, 1
+  br i1 %mine, label %take, label %look
+
+take:
+  ret i64 %chunk
+
+none:
+  ret i64 0
 }
 
 ; A call to all who sleep. One who is about to may miss it and sleeps through a region: the caller
@@ -290,48 +439,39 @@ done:
 define internal ptr @work(ptr %name) {
 entry:
   %k = ptrtoint ptr %name to i64
+  %self = add i64 %k, 1
   br label %rest
 
 rest:
+  %known = phi i64 [ 0, %entry ], [ %word, %serve ], [ %served, %awake ]
   br label %look
 
 look:
   %turn = phi i64 [ 0, %rest ], [ %turn, %missed ], [ %turn.next, %idle ], [ %turn.next, %clock ]
   %until = phi i64 [ 0, %rest ], [ %until, %missed ], [ %until, %idle ], [ %until.next, %clock ]
+  %served = phi i64 [ %known, %rest ], [ %word, %missed ], [ %served, %idle ], [ %served, %clock ]
   %word = load atomic i64, ptr @region acquire, align 8
-  %low = and i64 %word, 65535
   %above = lshr i64 %word, 16
-  %high = and i64 %above, 65535
-  %left = icmp ult i64 %low, %high
-  br i1 %left, label %consider, label %idle
+  %threads = and i64 %above, 65535
+  %allowed = icmp ult i64 %self, %threads
+  %other = icmp ne i64 %word, %served
+  %new = and i1 %allowed, %other
+  br i1 %new, label %serve, label %idle
 
-consider:
+serve:
   %task.p = getelementptr %Region, ptr @region, i32 0, i32 1
   %task = load atomic ptr, ptr %task.p monotonic, align 8
   %context.p = getelementptr %Region, ptr @region, i32 0, i32 2
   %context = load atomic ptr, ptr %context.p monotonic, align 8
-  %helpers.p = getelementptr %Region, ptr @region, i32 0, i32 3
-  %helpers = load atomic i64, ptr %helpers.p monotonic, align 8
-  %mode.p = getelementptr %Region, ptr @region, i32 0, i32 4
+  %mode.p = getelementptr %Region, ptr @region, i32 0, i32 3
   %mode = load atomic i64, ptr %mode.p monotonic, align 8
-  %allowed = icmp ult i64 %k, %helpers
-  br i1 %allowed, label %claim, label %idle
-
-claim:
-  %less = sub i64 %word, 65536
-  %claimed = cmpxchg ptr @region, i64 %word, i64 %less acq_rel monotonic
-  %mine = extractvalue { i64, i1 } %claimed, 1
-  br i1 %mine, label %run, label %missed
+  call void @write_mode(i64 %mode)
+  %count = call i64 @serve(i64 %self, i64 %word, ptr %task, ptr %context, i64 0)
+  %some = icmp ne i64 %count, 0
+  br i1 %some, label %rest, label %missed
 
 missed:
   br label %look
-
-run:
-  %chunk = sub i64 %high, 1
-  call void @write_mode(i64 %mode)
-  call void %task(ptr %context, i64 %chunk)
-  %count = atomicrmw add ptr @finished, i64 1 release
-  br label %rest
 
 idle:                                             ; a look at the clock every 128 turns
   call void @pause()
@@ -411,7 +551,9 @@ yield:
 
 close:                                            ; who is about to sleep must not miss this
   store atomic i64 1, ptr @closing seq_cst, align 8
-  %last.word = call i64 @next_word(i64 0)
+  %old = load atomic i64, ptr @region monotonic, align 8
+  %before = and i64 %old, -4294967296
+  %last.word = add i64 %before, 4294967296
   %old.word = atomicrmw xchg ptr @region, i64 %last.word seq_cst
   call void @wake()
   br label %next
@@ -436,8 +578,7 @@ done:
 ; In a forked child, which has none of the workers.
 define void @tapeless_reset_pool() {
   store atomic i64 0, ptr @region monotonic, align 8
-  store atomic i64 0, ptr @finished monotonic, align 8
-  store atomic i64 0, ptr @settled monotonic, align 8
+  store i64 0, ptr @ranges
   store atomic i64 0, ptr @sleeping monotonic, align 8
   store atomic i64 0, ptr @hired monotonic, align 8
   store atomic i64 0, ptr @closing monotonic, align 8
@@ -445,5 +586,6 @@ define void @tapeless_reset_pool() {
   ret void
 }
 
+declare void @llvm.prefetch.p0(ptr, i32, i32, i32)
 declare i64 @llvm.umin.i64(i64, i64)
 declare i64 @llvm.umax.i64(i64, i64)

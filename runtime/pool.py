@@ -13,7 +13,9 @@ returns when all are done. What a chunk is does not depend on the count of threa
 the bits of a result.
 
 The pool is LLVM text (`pool.ll`, `pool_text.py`), compiled once per process and kept by content.
-Chunks are claimed by an atomic word; the caller takes part, and waits for claimed chunks only: a
+Thread t of T begins with a range of the chunks of its own, the t-th part of them: where consecutive
+regions cut their arrays alike, its cache holds what it needs. Only when its range is empty does it
+take chunks from those of others. The caller takes part, and waits for claimed chunks only: a
 worker that sleeps, or that the system has put aside, costs nothing. Workers spin for a millisecond
 after their last chunk, then sleep until the next region wakes them. They are made when a region
 first needs them, never hold the GIL, never call Python, take no signals, and run with the caller's

@@ -28,6 +28,8 @@ linux = pytest.mark.skipif(not has_pool(), reason="no pool here")
 
 TEXT = """
 declare void @tapeless_split(ptr, ptr, i64)
+declare i64 @pthread_self()
+declare i32 @sched_yield()
 
 define internal void @count(ptr %y, i64 %c) {
   %p = getelementptr i64, ptr %y, i64 %c
@@ -43,6 +45,38 @@ define internal void @half(ptr %y, i64 %c) {
   %x = load double, ptr %p
   %h = fmul double %x, 0.5
   store double %h, ptr %p
+  ret void
+}
+; The caller notes its chunks, from y[2] on, their count in y[1]; a worker does not finish its chunk
+; before the caller has finished all others.
+define internal void @stuck(ptr %y, i64 %c) {
+  %self = call i64 @pthread_self()
+  %caller = load i64, ptr %y
+  %count.p = getelementptr i64, ptr %y, i64 1
+  %is.caller = icmp eq i64 %self, %caller
+  br i1 %is.caller, label %note, label %wait
+note:
+  %n = load atomic i64, ptr %count.p monotonic, align 8
+  %place = getelementptr i64, ptr %count.p, i64 %n
+  %next = getelementptr i64, ptr %place, i64 1
+  store i64 %c, ptr %next
+  %more = add i64 %n, 1
+  store atomic i64 %more, ptr %count.p release, align 8
+  ret void
+wait:
+  %ignored = call i32 @sched_yield()
+  %done = load atomic i64, ptr %count.p acquire, align 8
+  %others = icmp eq i64 %done, 8
+  br i1 %others, label %leave, label %wait
+leave:
+  ret void
+}
+define void @stuck_worker(ptr %y, i64 %chunks, i64 %regions) {
+  %self = call i64 @pthread_self()
+  store i64 %self, ptr %y
+  %count.p = getelementptr i64, ptr %y, i64 1
+  store i64 0, ptr %count.p
+  call void @tapeless_split(ptr @stuck, ptr %y, i64 9)
   ret void
 }
 define void @halves(ptr %y, i64 %chunks, i64 %regions) {
@@ -63,7 +97,7 @@ done:
   ret void
 }}
 """
-FUNCTIONS = ("counts", "nested", "halves")
+FUNCTIONS = ("counts", "nested", "halves", "stuck_worker")
 
 
 class Pool:
@@ -100,6 +134,30 @@ def test_every_chunk_runs_once_per_region(pool, threads, chunks):
     counts = np.zeros(chunks + 1, np.int64)
     pool.run("counts", counts, chunks, 30)
     assert (counts[:chunks] == 30).all() and counts[chunks] == 0
+
+
+def test_no_chunk_is_lost_where_threads_and_chunks_change_from_region_to_region(pool):
+    rng = np.random.default_rng(0)
+    counts, expected = np.zeros(40, np.int64), np.zeros(40, np.int64)
+    for _ in range(1500):
+        threads, chunks, regions = map(int, rng.integers(1, (7, 40, 4)))
+        pool.use(threads)
+        pool.run("counts", counts, chunks, regions)
+        expected[:chunks] += regions
+        assert (counts == expected).all(), (threads, chunks)
+
+
+@linux
+def test_the_caller_runs_its_own_range_and_what_a_stuck_worker_has_left(pool):
+    """Of 9 chunks the first 5 are the caller's. The worker holds at most one, or sleeps."""
+    pool.use(2)
+    noted = np.zeros(11, np.int64)
+    for _ in range(300):
+        pool.run("stuck_worker", noted, 9)
+        ran = noted[2 : 2 + noted[1]].tolist()
+        own, left = ran[:5], ran[5:]
+        assert own == [0, 1, 2, 3, 4]
+        assert left in ([8, 7, 6], [8, 7, 6, 5])
 
 
 def test_where_there_is_no_pool_the_caller_does_all():
