@@ -20,9 +20,9 @@ def _like(x: Value, number: float) -> Value:
     return constant(x.kind, number, x.lanes)
 
 
-def _add_reassoc(b: Builder, x: Value, y: Value) -> Value:
-    """A sum whose terms may be regrouped: what lets a reduction loop vectorise."""
-    return b.add(x, y, flags="reassoc contract")
+def _regrouped(emit: Emit, b: Builder, x: Value, y: Value) -> Value:
+    """A sum or product whose parts may be regrouped: what lets a reduction loop vectorise."""
+    return emit(b, x, y, flags="reassoc contract")
 
 
 def _abs(b: Builder, x: Value) -> Value:
@@ -127,7 +127,8 @@ EMITTERS: Final[dict[str, tuple[int, Emit]]] = {
     "sub": (2, Builder.sub),
     "mul": (2, Builder.mul),
     "div": (2, Builder.div),
-    "add_reassoc": (2, _add_reassoc),
+    "add_reassoc": (2, partial(_regrouped, Builder.add)),
+    "mul_reassoc": (2, partial(_regrouped, Builder.mul)),
     "neg": (1, Builder.neg),
     "abs": (1, _abs),
     "sign": (1, _sign),

@@ -25,18 +25,19 @@ FAR: Final = 2**63 - 1
 """The place of what is nowhere."""
 
 _CALLS: Final = {
-    "add_reassoc": "add", "add": "add", "maximum": "maximum", "minimum": "minimum",
+    "add_reassoc": "add", "add": "add", "mul_reassoc": "mul", "mul": "mul",
+    "maximum": "maximum", "minimum": "minimum",
 }  # fmt: skip
 _ORDERED: Final = {"maximum": ("larger", -math.inf), "minimum": ("smaller", math.inf)}
 _OPERATORS: Final[Mapping[type[ast.operator], str]] = {
-    ast.Add: "add", ast.BitAnd: "and", ast.BitOr: "or",
+    ast.Add: "add", ast.Mult: "mul", ast.BitAnd: "and", ast.BitOr: "or",
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Fold:
-    """How a variable accumulates: "add", "maximum", "minimum", "and", "or"; or, of an operand,
-    "larger" or "smaller", "count" or "first", whose operand is a mask."""
+    """How a variable accumulates: "add", "mul", "maximum", "minimum", "and", "or"; or, of an
+    operand, "larger" or "smaller", "count" or "first", whose operand is a mask."""
 
     how: str
     operand: ast.expr | None = None
@@ -77,7 +78,7 @@ def _how(value: ast.expr, name: str, kind: str) -> str | None:
     match value:
         case ast.Call(func=ast.Name(id=word), args=[ast.Name(id=first), _]):
             op, _, dtype = word.rpartition("_")
-            fits = first == name and dtype == kind and (exact or op != "add")
+            fits = first == name and dtype == kind and (exact or op not in ("add", "mul"))
             return _CALLS.get(op) if fits else None
         case ast.Call(func=ast.Name(id=word), args=[ast.BinOp() as total]):
             return _how(total, name, kind) if exact and word == kind else None

@@ -47,9 +47,10 @@ Values (t is a dtype name: bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64)
                  rint floor_divide remainder fmod, isnan isinf isfinite (bool results)
     Booleans     not_bool; & | ^ between them
     reductions   `acc = add_reassoc_f64(acc, x)` may be reordered, hence vectorises: use it for sums
-                 and only for them. Sum f32 in f64: `acc = add_reassoc_f64(acc, f64(x0[i]))` and
-                 convert once at the end; this keeps 1e-6 at 1e8 elements and costs next to
-                 nothing.  Maxima: `acc = maximum_f32(acc, x0[i])`, from `-inf`. Integers: plain +.
+                 and only for them, `mul_reassoc_f64` for products. Sum f32 in f64:
+                 `acc = add_reassoc_f64(acc, f64(x0[i]))` and convert once at the end; this keeps
+                 1e-6 at 1e8 elements and costs next to nothing. Maxima:
+                 `acc = maximum_f32(acc, x0[i])`, from `-inf`. Integers: plain + and *.
 
 Routines, in kernels and drivers (buffers are row-major)
     gemm_t(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
@@ -168,6 +169,7 @@ ELEMENTWISE: dict[str, tuple[Sequence[str], Callable[..., Scalar]]] = {
     "isfinite": (FLOATS, np.isfinite),
     "not": (("bool",), np.logical_not),
     "add_reassoc": (FLOATS, np.add),
+    "mul_reassoc": (FLOATS, np.multiply),
 }
 """Name to dtypes and meaning; `<name>_<dtype>` is in the vocabulary for each."""
 

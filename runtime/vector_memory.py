@@ -13,7 +13,14 @@ from typing import Final
 from ..ir.types import DTYPES
 from .builder import MEMORY, Builder, Value, constant, llvm_type
 
-_JOINS: Final = {"and": "and", "or": "or", "add": "add", "maximum": "max", "minimum": "min"}
+_JOINS: Final = {
+    "and": "and",
+    "or": "or",
+    "add": "add",
+    "mul": "mul",
+    "maximum": "max",
+    "minimum": "min",
+}
 
 
 def splat(b: Builder, x: Value, lanes: int) -> Value:
@@ -92,8 +99,8 @@ def join(b: Builder, how: str, x: Value, y: Value) -> Value:
     """Two accumulators, numbers or vectors, in one."""
     if how in ("and", "or"):
         return (b.and_ if how == "and" else b.or_)(x, y)
-    if how == "add":
-        return b.add(x, y, flags="reassoc contract")
+    if how in ("add", "mul"):
+        return (b.add if how == "add" else b.mul)(x, y, flags="reassoc contract")
     if how in ("larger", "smaller"):
         return b.select(b.compare("<" if how == "larger" else ">", x, y), y, x)
     if x.letter == "f":
@@ -105,7 +112,9 @@ def join(b: Builder, how: str, x: Value, y: Value) -> Value:
 
 
 def neutral(how: str, kind: str) -> Value | None:
-    """What changes no sum; None for the others, in which a value may count twice."""
+    """What changes no sum or product; None for the others, in which a value may count twice."""
+    if how == "mul":
+        return constant(kind, 1)
     return constant(kind, -0.0 if kind in ("f32", "f64") else 0) if how == "add" else None
 
 
@@ -113,10 +122,10 @@ def fold_lanes(b: Builder, how: str, x: Value) -> Value:
     """The elements of a vector joined, in whatever order."""
     how = {"larger": "maximum", "smaller": "minimum"}.get(how, how)
     suffix, kind = _suffix(x.kind, x.lanes, bits=True), llvm_type(x.kind)
-    if x.letter == "f" and how == "add":
-        symbol = f"llvm.vector.reduce.fadd.{suffix}"
+    start = neutral(how, x.kind)
+    if x.letter == "f" and start is not None:
+        symbol = f"llvm.vector.reduce.f{how}.{suffix}"
         b.declare(symbol, kind, [kind, llvm_type(x.kind, x.lanes)])
-        start = constant(x.kind, -0.0)
         return b.instruction(x.kind, f"call reassoc {kind} @{symbol}({start.typed}, {x.typed})")
     symbol = f"llvm.vector.reduce.{_reduction(how, x.letter)}.{suffix}"
     b.declare(symbol, kind, [llvm_type(x.kind, x.lanes)])

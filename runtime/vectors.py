@@ -42,8 +42,8 @@ MANY: Final = 15
 OVERLAPPED: Final = 8
 """Calls in a loop up to which those of the next two vectors start before they end."""
 
-FOLDS: Final = frozenset({"add_reassoc", "maximum", "minimum"})
-"""Words that a sum or an extremum is accumulated with."""
+FOLDS: Final = frozenset({"add_reassoc", "mul_reassoc", "maximum", "minimum"})
+"""Words that a sum, a product or an extremum is accumulated with."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def _folds_only(loop: _Loop) -> bool:
 
 
 def _is_fold(value: ast.expr) -> bool:
-    """add_reassoc_t(s, x), maximum_t(s, x), minimum_t(s, x)"""
+    """add_reassoc_t(s, x), mul_reassoc_t(s, x), maximum_t(s, x), minimum_t(s, x)"""
     match value:
         case ast.Call(func=ast.Name(id=word), args=[ast.Name(), _]):
             return word.rpartition("_")[0] in FOLDS

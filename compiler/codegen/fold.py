@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -19,6 +19,10 @@ def extreme(dtype: np.dtype, largest: bool) -> Any:
         return largest
     info = np.iinfo(dtype)
     return info.max if largest else info.min
+
+
+_REGROUPED: Final = {"sum": "add_reassoc", "prod": "mul_reassoc"}
+"""What floats are accumulated with in whatever order."""
 
 
 class Fold:
@@ -41,7 +45,7 @@ class Fold:
     def _start(self, dtype: np.dtype) -> str:
         if self.name in ("max", "min"):
             return literal(extreme(dtype, self.name == "min"), dtype)
-        return literal(self.name == "all", dtype)
+        return literal(self.name in ("all", "prod"), dtype)
 
     def step(self, accumulator: str, operand: str) -> str:
         """The accumulator after one more element."""
@@ -51,8 +55,9 @@ class Fold:
 
     def join(self, accumulator: str, other: str) -> str:
         """Two accumulators in one."""
-        if self.name == "sum" and self.wide.kind == "f":
-            return f"add_reassoc_{dtype_name(self.wide)}({accumulator}, {other})"
+        if self.name in _REGROUPED and self.wide.kind == "f":
+            word = f"{_REGROUPED[self.name]}_{dtype_name(self.wide)}"
+            return f"{word}({accumulator}, {other})"
         return self._combine(self.wide, accumulator, other)
 
     def step_narrow(self, accumulator: str, operand: str) -> str:
@@ -65,7 +70,7 @@ class Fold:
             return f"{self.name}imum_{name}({left}, {right})"
         if self.name in ("any", "all"):
             return f"{left} {'|' if self.name == 'any' else '&'} {right}"
-        total = f"{left} + {right}"
+        total = f"{left} {'*' if self.name == 'prod' else '+'} {right}"
         return total if dtype.kind == "f" or dtype == I64 else f"{name}({total})"
 
     def result(self, accumulator: str) -> str:

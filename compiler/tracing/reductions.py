@@ -11,7 +11,6 @@ import numpy as np
 from ...ir.errors import ShapeError, UnsupportedError
 from ...ir.types import BOOL, F64, I64
 from .composed import safe_sqrt, where
-from .elementwise import copied
 from .lenses import Permute
 from .promotion import as_array, convert, recorder_now
 from .registry import Array, implements
@@ -232,13 +231,10 @@ def prod(
     a: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False,
     initial: Any = None, where: Any = True,
 ) -> Array:  # fmt: skip
-    """np.prod as a balanced tree of products, whose derivative is right at zeros too."""
+    """np.prod."""
     x = as_array(a)
     x = convert(x, np.dtype(dtype) if dtype is not None else accumulator(x.type.dtype))
-    axes = normal_axes(axis, x.ndim)
-    factors = in_front(_only(x, where, 1), axes)
-    result = _product(factors)
-    result = with_axes(result, x, axes) if keepdims else result
+    result = reduce("prod", _only(x, where, 1), axis, keepdims)
     return result if initial is None else result * initial
 
 
@@ -249,19 +245,6 @@ def in_front(x: Array, axes: tuple[int, ...]) -> Array:
     value = x.through(Permute((*axes, *rest))).value
     value = b.reshape(value, shape=(_count(x, axes), *(x.shape[k] for k in rest)))
     return recorder_now().fresh(value, scalar=False)
-
-
-def _product(x: Array) -> Array:
-    """The product along the leading axis: halves multiplied until one row is left."""
-    left_over: Array | None = None
-    while len(x) > 1:
-        half = len(x) // 2
-        if len(x) % 2:
-            last = x[-1]
-            left_over = last if left_over is None else left_over * last
-        x = x[:half] * x[half : 2 * half]
-    result = x[0] if len(x) else np.ones_like(x, shape=x.shape[1:])
-    return copied(result if left_over is None else result * left_over)
 
 
 @implements(np.ptp)

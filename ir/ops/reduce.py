@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -72,6 +74,44 @@ def _extremum_jacobian(b: Builder, node: Node, i: int, axes: Axes) -> Sequence[T
     return (Term(1.0, (*_kept_deltas(node, axes), *factors)),)
 
 
+def _product_jacobian(b: Builder, node: Node, i: int, axes: Axes) -> Sequence[Term]:
+    """The product of all the others, which is right at zeros."""
+    (x,), reduced = node.operands, node.attrs["axes"]
+    order = (*reduced, *kept_axes(x.type.rank, reduced))
+    count = math.prod(x.shape[k] for k in reduced)
+    turned = b.transpose(x, perm=order)
+    factors = b.reshape(turned, shape=(count, *node.result.shape))
+    others = b.reshape(_others(b, factors), shape=turned.shape)
+    others = b.transpose(others, perm=tuple(order.index(k) for k in range(x.type.rank)))
+    return (Term(1.0, (*_kept_deltas(node, axes), axes.val(others, axes.a))),)
+
+
+def _others(b: Builder, x: Value) -> Value:
+    """In each row the product of all other rows: a factor's partner times what pairs of factors
+    have for others."""
+    n = x.shape[0]
+    if n <= 1:
+        return b.full(x.shape, 1, x.type.dtype)
+    cuts = [0, n // 2, n // 2 * 2, n]
+    first, second, last = (
+        b.slice(x, spec=((start, stop, 1), *((0, m, 1) for m in x.shape[1:])))
+        for start, stop in itertools.pairwise(cuts)
+    )
+    pairs = b.mul(first, second)
+    if n == 2:
+        return b.concatenate(second, first, axis=0)
+    if n % 2:
+        pairs = b.concatenate(pairs, last, axis=0)
+    others = _others(b, pairs)
+    left = b.slice(others, spec=((0, n // 2, 1), *((0, m, 1) for m in x.shape[1:])))
+    parts = [b.mul(left, second), b.mul(left, first)]
+    if n % 2:
+        parts.append(
+            b.slice(others, spec=((n // 2, n // 2 + 1, 1), *((0, m, 1) for m in x.shape[1:])))
+        )
+    return b.concatenate(*parts, axis=0)
+
+
 def _samples(*dtypes: np.dtype) -> tuple[Sample, ...]:
     return tuple(
         Sample((Type(d, shape),), {"axes": axes})
@@ -111,8 +151,16 @@ def _sum(x: Any, axis: tuple[int, ...]) -> Any:
     return np.sum(x, axis=axis, dtype=x.dtype)
 
 
+def _prod(x: Any, axis: tuple[int, ...]) -> Any:
+    return np.prod(x, axis=axis, dtype=x.dtype)
+
+
 _reduction(
     "sum", _sum, "fiu", _sum_jacobian, "sum over `axes`, in the operand's dtype",
+    (*_samples(F32, F64, I32), Sample((Type(F64, (0, 3)),), {"axes": (0,)})),
+)  # fmt: skip
+_reduction(
+    "prod", _prod, "fiu", _product_jacobian, "product over `axes`, in the operand's dtype",
     (*_samples(F32, F64, I32), Sample((Type(F64, (0, 3)),), {"axes": (0,)})),
 )  # fmt: skip
 _reduction(

@@ -22,7 +22,7 @@ from .patterns import c, p, x, y
 from .rules import Rule, Site, rule
 from .views import AxisMap, axis_map
 
-REDUCTIONS = ("sum", "max", "min", "any", "all")
+REDUCTIONS = ("sum", "prod", "max", "min", "any", "all")
 
 
 @rule(*REDUCTIONS)
@@ -62,7 +62,7 @@ def reduce_below_move(site: Site) -> Value | None:
     return site.b.reshape(value, shape=site.result.shape)
 
 
-@rule(*REDUCTIONS)
+@rule("sum", "max", "min", "any", "all")
 def reduce_of_broadcast(site: Site) -> Value | None:
     """sum(broadcast(x)) = count * sum(x), and max, min, any, all do not see repetition. The product
     rounds once where the sum of equal terms rounds often."""

@@ -30,6 +30,8 @@ BODIES = {
     "s = add_reassoc_{t}(s, {x}[i])\n{y}[i] = -{x}[i]": FLOATS,
     "s = {t}(s + {x}[i])\nq = maximum_{t}(q, {x}[i])": ["i8", "i32", "u32", "u8"],
     "s = s + {x}[i]\nq = q & {x}[i]": ["i64", "u64"],
+    "s = s * {x}[i]\nq = {t}(q * {x}[i])": ["i64", "u64"],
+    "s = mul_reassoc_{t}(s, {x}[i])": FLOATS,
     "s = s | {x}[i]\nq = q & not_bool({x}[i])": ["bool"],
     "s = maximum_{t}(s, {x}[i])\nq = minimum_{t}(q, {x}[i])": ["bool", "i16", "u64", *FLOATS],
     "{y}[i] = {t}(abs_{t}({x}[i]) + sign_{t}({x}[i]))": ["i8", "i64", *FLOATS],
