@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, reduce
+from itertools import product
 from typing import Final
 
 from ...ir.arrange import as_region
@@ -21,12 +22,20 @@ from ...ir.matmul import SMALL, SMALL_BATCH, Matmul, as_matmul
 from ...ir.op import Op
 from ...ir.ops.constant import scalar_constant
 from ...ir.ops.dot import letter_extents
+from ...ir.ops.move import full_slice
 from ...ir.types import Type, dtype_name
 from .blocked import emit_looped, longest_sum, product_call
 from .kernel import CHUNK, literal
 from .module import Module, place_of
 from .paneled import choose_panels, emit_panels
 from .regions import copy_all, emit
+from .unrolling import MANY, SHORT_NEST, SHORT_ROW
+
+SHORT_SUM: Final = 8
+"""Products that are written out, in many small matrix products."""
+
+LEAST_ROW: Final = 4
+"""Numbers in a row of such a product, which are a vector."""
 
 LARGE_MATRIX: Final = 2**21
 """Bytes from which on the update of a matrix by two vectors is split: the products of a smaller one
@@ -35,11 +44,11 @@ with a vector are not (`runtime/panels.py`), and two processors would take it fr
 
 def emit_dot(module: Module, graph: Graph, node: Node) -> None:
     """The code of a `dot` or `dot_acc`."""
-    product = _product(node)
-    if product is None:
+    found = _product(node)
+    if found is None:
         _emit_loops(module, graph, node)
     else:
-        _emit_routine(module, graph, node, product)
+        _emit_routine(module, graph, node, found)
 
 
 def _operands(node: Node) -> tuple[Value, Value]:
@@ -52,11 +61,14 @@ def _product(node: Node) -> Matmul | None:
     """The matrix product that a contraction is, None if it runs as loops."""
     x, _ = _operands(node)
     extents = _extents(node)
-    product = as_matmul(parse_spec(node.attrs["spec"]), extents)
-    if product is None or not x.type.is_float or _is_awkward(product, x):
+    spec = parse_spec(node.attrs["spec"])
+    found = as_matmul(spec, extents)
+    if found is None or not x.type.is_float or _is_awkward(found, x):
         return None
     work = math.prod(extents.values())
-    return None if work < (SMALL_BATCH if product.loops else SMALL) else product
+    if node.op.name == "dot" and is_short_sum(spec, extents):
+        return None
+    return None if work < (SMALL_BATCH if found.loops else SMALL) else found
 
 
 def routine_product(node: Node) -> Matmul | None:
@@ -188,13 +200,51 @@ def product_body(node: Node, extents: Mapping[str, int]) -> Graph:
     rows = last and (spec.rhs.endswith(last) or spec.lhs.endswith(last)) and summed
     if rows and not accumulate and not _summed_is_contiguous(spec):
         order = spec.out[:-1] + summed + last
-    product = b.mul(_aligned(b, x, spec.lhs, order), _aligned(b, y, spec.rhs, order))
+    if is_short_sum(spec, extents) and not accumulate:
+        total = _sum_of_products(b, x, y, spec, extents)
+        return Graph("dot", inputs, tuple(b.nodes), (total,))
+    total = b.mul(_aligned(b, x, spec.lhs, order), _aligned(b, y, spec.rhs, order))
     axes = tuple(k for k, c in enumerate(order) if c in summed)
     if axes:
-        product = b.sum(product, axes=axes)
+        total = b.sum(total, axes=axes)
     if accumulate:
-        product = b.add(inputs[0], b.mul(product, inputs[3]))
-    return Graph("dot", inputs, tuple(b.nodes), (product,))
+        total = b.add(inputs[0], b.mul(total, inputs[3]))
+    return Graph("dot", inputs, tuple(b.nodes), (total,))
+
+
+def is_short_sum(spec: DotSpec, extents: Mapping[str, int]) -> bool:
+    """Whether there are many small products whose sums are so short that they are written out: then
+    nothing but their result is stored."""
+    count = math.prod(extents[c] for c in spec.summed)
+    column = spec.out[-1:]
+    inner = math.prod(extents[c] for c in (spec.left + spec.right) if c in spec.out)
+    alone = set(spec.lhs + spec.rhs) == {*spec.out, *spec.summed}
+    beside = spec.rhs.endswith(column) != spec.lhs.endswith(column)
+    return (
+        1 < count <= SHORT_SUM
+        and LEAST_ROW <= extents.get(column, 1) <= SHORT_ROW
+        and inner <= SHORT_NEST
+        and math.prod(extents[c] for c in spec.out) >= MANY * inner
+        and alone
+        and beside
+    )
+
+
+def _sum_of_products(
+    b: Builder, x: Value, y: Value, spec: DotSpec, extents: Mapping[str, int]
+) -> Value:
+    """The sum written out, one product after another."""
+    order = spec.out + spec.summed
+    x, y = _aligned(b, x, spec.lhs, order), _aligned(b, y, spec.rhs, order)
+    terms = []
+    for place in product(*(range(extents[c]) for c in spec.summed)):
+        parts = []
+        for value in (x, y):
+            outer = value.shape[: len(spec.out)]
+            cut = [*map(full_slice, outer), *((k, k + 1, 1) for k in place)]
+            parts.append(b.reshape(b.slice(value, spec=tuple(cut)), shape=outer))
+        terms.append(b.mul(*parts))
+    return reduce(b.add, terms)
 
 
 def _summed_is_contiguous(spec: DotSpec) -> bool:

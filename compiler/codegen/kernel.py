@@ -82,16 +82,16 @@ class Kernel:
         loop = other.split.loop
         return replace(self, text=other.text, split=Split(loop, 1, self.numbers[loop]))
 
-    def with_literals(self) -> Kernel:
-        """The kernel for its numbers alone: they are part of its text, so that its loops are
-        unrolled."""
+    def with_literals(self, first: int = 0) -> Kernel:
+        """The kernel for its numbers alone, from the `first` on: they are part of its text, so that
+        its loops are unrolled."""
         head, _, body = self.text.partition("):\n")
         start, _, names = head.partition("(")
-        parameters, count = names.split(", "), len(self.buffers)
-        buffers, integers = parameters[:count], zip(parameters[count:], self.numbers, strict=True)
-        lines = "".join(f"    {name} = {number}\n" for name, number in integers)
-        text = f"{start}({', '.join(buffers)}):\n{lines}{body}"
-        return replace(self, text=text, numbers=())
+        parameters, given = names.split(", "), len(self.buffers) + first
+        known = dict(zip(parameters[given:], self.numbers[first:], strict=False))
+        lines = "".join(f"    {name} = {number}\n" for name, number in known.items())
+        left = ", ".join(name for name in parameters if name not in known)
+        return replace(self, text=f"{start}({left}):\n{lines}{body}", numbers=self.numbers[:first])
 
 
 def loop_name(k: int) -> str:

@@ -35,7 +35,7 @@ from ...ir.types import F32, F64, I64, dtype_name
 from .fold import Fold
 from .kernel import CHUNK, Kernel, KernelWriter, Split, literal, loop_name
 from .search import LONG, Search, block_size, blocked
-from .unrolling import in_variables, unrolled_loops
+from .unrolling import in_variables, short_nest, unrolled_loops
 
 DIRECT_ROWS: Final = 64
 """A column sum of f32 over more rows than this is accumulated in f64."""
@@ -143,7 +143,9 @@ class RegionEmitter:
         for phase, level in enumerate(self.between):
             center += [*level.before, *level.stores]
             center += self._sweep(phase) if phase < region.phases else []
-        return self.w.finish(self.rows.render(self.w, center))
+        kernel = self.w.finish(self.rows.render(self.w, center))
+        known = short_nest(region)
+        return kernel if known is None else kernel.with_literals(known)
 
     # Where a statement goes
 

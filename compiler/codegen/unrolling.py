@@ -14,8 +14,9 @@ each of many rows (`runtime/vectors.py`).
 Sums over the rows around them, such as the force on each particle, then have a variable for each
 number of a row, instead of a place in memory that every iteration of the loop adds to.
 
-So are the loops of small nests, such as products of many small matrices: their numbers then stay in
-registers.
+So are rows of up to four numbers that are only moved or computed from each other: vectors of
+several rows are put together. And the loops of small nests, such as products of many small
+matrices: their numbers then stay in registers. Of larger ones the extents alone are written out.
 """
 
 from __future__ import annotations
@@ -48,6 +49,28 @@ SMALL_NEST: Final = 64
 
 LEAST_WORK: Final = 1024
 """Iterations of all loops from which on this pays for a kernel of its own."""
+
+
+SHORT_NEST: Final = 128
+"""Iterations of a short nest: it takes as long to find out how many they are as to do them."""
+
+MANY: Final = 64
+"""Short nests, or rows, that are many."""
+
+SPREAD: Final = 4
+"""Numbers in rows, of which vectors of several rows are put together."""
+
+
+def short_nest(region: Region) -> int | None:
+    """The first of the loops of a short nest along short rows, of which there are many: its extents
+    are part of the text, so that nothing is found out while it runs. None if there is none."""
+    extents = region.extents
+    first = len(extents)
+    while first > 1 and math.prod(extents[first - 1 :]) <= SHORT_NEST:
+        first -= 1
+    short = 0 not in extents and sum(n > 1 for n in extents[first:]) > 1
+    short = short and extents[-1] <= SHORT_ROW
+    return first if short and math.prod(extents[:first]) >= MANY else None
 
 
 def unrolled_loops(region: Region) -> range:
@@ -111,7 +134,8 @@ def _pays(region: Region, rows: int, length: int, *, near: bool) -> bool:
     if rows < FEWEST_ROWS:
         return costly and shuffled and rows * width >= FEWEST_BYTES
     extrema = [n for n, r in region.reductions.items() if r.kind == "row" and n.op.name in EXTREMA]
-    return costly or bool(extrema) or (bool(region.reductions) and shuffled)
+    spread = not region.reductions and length <= SPREAD and rows >= MANY
+    return costly or bool(extrema) or spread or (bool(region.reductions) and shuffled)
 
 
 def _ends_with(axes: Sequence[Axis], loop: int, extent: int) -> bool:

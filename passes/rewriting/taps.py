@@ -32,7 +32,10 @@ from .rules import Rule, Site, rule
 Spec = tuple[tuple[int, int, int], ...]
 
 MOST: Final = 49
-"""Elements of a window up to which there is a slice for each."""
+"""Elements of a window up to which there is a slice for each, where each is an array of its own."""
+
+MOST_ADDED: Final = 256
+"""The same where one loop adds up many of them."""
 
 
 @rule(p.dot(p.windows(x, name="z"), y), p.dot(y, p.windows(x, name="z")))
@@ -42,7 +45,7 @@ def few_taps(site: Site, x: Value, y: Value, z: Value) -> Value | None:
     c = _Contraction(site, x, y, z)
     alone = all(c.extents[k] == 1 for k in c.of_y if k not in c.of_z)
     one_sum = c.summed <= {*c.inside} <= {*c.of_y} - {*c.spec.out}
-    if not (_are_few(site.producers[z]) and one_sum and alone):
+    if not (_are_few(site.producers[z], MOST_ADDED) and one_sum and alone):
         return None
     terms = []
     for k, places in _taps(site.producers[z], x):
@@ -123,7 +126,7 @@ def _are_apart(site: Site, x: Sequence[int], y: Sequence[int]) -> bool:
     positions = site.operands[0].shape
     at_all = all(x[k] == positions[k] for k in axes)
     apart = math.prod(x[rank:]) == 1 == math.prod(y[k] for k in axes)
-    return at_all and apart and math.prod(positions[rank:]) <= MOST
+    return at_all and apart and math.prod(positions[rank:]) <= MOST_ADDED
 
 
 def _added(site: Site, image: Value, y: Value) -> Value:
@@ -193,9 +196,9 @@ class _Contraction(_Letters):
         self.outside, self.inside = self.of_z[: x.type.rank], self.of_z[x.type.rank :]
 
 
-def _are_few(windows: Node) -> bool:
+def _are_few(windows: Node, most: int = MOST) -> bool:
     """Whether slices stand for the windows: a few, not of one element only."""
-    return 1 < math.prod(windows.attrs["sizes"]) <= MOST and windows.result.type.size > 0
+    return 1 < math.prod(windows.attrs["sizes"]) <= most and windows.result.type.size > 0
 
 
 def _taps(windows: Node, x: Value) -> Iterator[tuple[Sequence[int], Spec]]:

@@ -112,6 +112,40 @@ def test_small_nests(rows: int, dtype: str) -> None:
     assert_runs_alike(graph, random_arguments(graph))
 
 
+SHORT_SUMS = """f(%x:DTYPE[ROWS,5,7], %y:DTYPE[ROWS,7,8]) {
+  %z:DTYPE[ROWS,5,8] = matmul %x, %y
+  %t:DTYPE[ROWS,8,5] = matmul %y, %x [ta, tb]
+  %s:DTYPE[5,ROWS,8] = dot %y, %x [abc,adb->dac]
+  %u:DTYPE[ROWS,7,5] = transpose %x [perm=(0,2,1)]
+} -> %z, %t, %s, %u"""
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+@pytest.mark.parametrize("rows", [3, 70])
+def test_short_sums_are_written_out_in_many_small_products(rows: int, dtype: str) -> None:
+    graph = parse(SHORT_SUMS.replace("ROWS", str(rows)).replace("DTYPE", dtype))
+    source = generate(plan_memory(graph)).source
+    assert source.count("n1 = ") == (0 if rows < 64 else 2)
+    assert_runs_alike(graph, random_arguments(graph))
+
+
+REPEATED = """f(%x:DTYPE[90], %y:DTYPE[90,3]) {
+  %c:DTYPE[90,1] = reshape %x [shape=(90,1)]
+  %r:DTYPE[90,3] = broadcast %c [shape=(90,3)]
+  %s:DTYPE[90,3] = mul %y, %c
+} -> %r, %s"""
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64", "i64", "bool"])
+def test_rows_of_a_few_numbers(dtype: str) -> None:
+    text = REPEATED.replace("DTYPE", dtype)
+    if dtype == "bool":
+        text = text.replace("mul", "and")
+    graph = parse(text)
+    assert written_out(graph)
+    assert_runs_alike(graph, random_arguments(graph))
+
+
 def test_which_nests() -> None:
     long = "f(%x:f64[600,3,30]) {\n  %s:f64[600,30] = sum %x [axes=(1)]\n} -> %s"
     assert not written_out(parse(long)), "rows fill vectors themselves"
