@@ -12,7 +12,7 @@ x instead of to each other first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from ...ir.assembly import are_disjoint
 from ...ir.graph import Node, Value
 from ...ir.ops.move import SliceSpec, full_slice
 from .movement import ELEMENTWISE
-from .patterns import p, x, y, z
+from .patterns import c, p, x, y, z
 from .rules import Rule, Site, rule
 
 FAR_FEWER = 4
@@ -127,6 +127,33 @@ def narrow_indices(site: Site) -> Value | None:
     return site.b.emit(site.node.op, (*arrays, *narrow), site.node.attrs).results[0]
 
 
+@rule("gather", below=("transpose",))
+def gather_of_transpose(site: Site) -> Value | None:
+    """gather(transpose(x), i, j) = gather(x, j, i) when every axis is indexed"""
+    node, axes = site.producer(site.operands[0], "transpose"), site.node.attrs["axes"]
+    if node is None or len(axes) < site.operands[0].type.rank:
+        return None
+    axes, indices = _in_order([node.attrs["perm"][a] for a in axes], site.operands[1:])
+    return site.b.gather(node.operands[0], *indices, axes=axes)
+
+
+@rule(p.transpose(p.scatter_add(c, z, x, y)))
+def transpose_of_scattered(site: Site, **_: Value) -> Value | None:
+    """transpose(scatter_add(c, v, i, j)) = scatter_add(c, v, j, i) for a matrix of equal numbers"""
+    node = site.producers[site.operands[0]]
+    whole, v, *indices = node.operands
+    if site.uniform(whole) is None or site.node.attrs["perm"] != (1, 0):
+        return None
+    axes, swapped = _in_order([1 - a for a in node.attrs["axes"]], indices)
+    return site.b.scatter_add(site.b.transpose(whole, perm=(1, 0)), v, *swapped, axes=axes)
+
+
+def _in_order(axes: Sequence[int], indices: Sequence[Value]) -> tuple[tuple[int, ...], list[Value]]:
+    """The axes in order, each with its index operand."""
+    order = sorted(range(len(axes)), key=axes.__getitem__)
+    return tuple(axes[k] for k in order), [indices[k] for k in order]
+
+
 @rule("sum")
 def sum_of_scattered(site: Site) -> Value | None:
     """sum_j scatter_add(0, v, i, j) = scatter_add(0, v, i), without the axis j. Only where another
@@ -202,6 +229,8 @@ RULES: tuple[Rule, ...] = (
     read_beside_what_was_added,
     every_index,
     narrow_indices,
+    gather_of_transpose,
+    transpose_of_scattered,
     sum_of_scattered,
     gather_below_elementwise,
 )

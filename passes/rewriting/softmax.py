@@ -82,6 +82,23 @@ def log_mean_exp(site: Site, x: Value, n: Any) -> Value | None:
     return b.sub(b.log(x), b.log(b.constant(n)))
 
 
+@rule("softmax", "logsumexp", below=("transpose",))
+def softmax_before_transpose(site: Site) -> Value | None:
+    """softmax(transpose(x)) = transpose(softmax(x)), along the axis where it was, so for logsumexp:
+    rows are read in order. Not where a product computes its result transposed anyway. Sums round
+    differently."""
+    node, axis = site.producer(site.operands[0], "transpose"), site.node.attrs["axis"]
+    if node is None:
+        return None
+    (x,), perm = node.operands, node.attrs["perm"]
+    once = site.used_once(site.operands[0]) and site.used_once(x)
+    if once and site.producer(x, "dot") is not None:
+        return None
+    value = site.b.emit(site.node.op, (x,), {"axis": perm[axis]}).results[0]
+    kept = [a for a in perm if a != perm[axis]] if value.type.rank < len(perm) else perm
+    return site.b.transpose(value, perm=tuple(sorted(kept).index(a) for a in kept))
+
+
 @rule(p.add(x, y))
 def logsumexp_shift(site: Site, x: Value, y: Value) -> Value | None:
     """logsumexp(u - max(u)) + max(u) = logsumexp(u)"""
@@ -216,6 +233,7 @@ RULES: tuple[Rule, ...] = (
     log_softmax_shift,
     log_sum_exp,
     log_mean_exp,
+    softmax_before_transpose,
     log_softmax,
     log_above_moves,
     log_of_choice,

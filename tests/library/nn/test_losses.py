@@ -72,6 +72,24 @@ def test_gradient_of_cross_entropy_is_p_minus_y(run):
     np.testing.assert_allclose(run(gradient, SCORES, LABELS), p - np.eye(3)[LABELS], atol=1e-15)
 
 
+@pytest.mark.parametrize("run", [interpreted, compiled])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_and_columns_of_one_matrix_of_logits(run, dtype):
+    """As where two encoders are contrasted: neither softmax reads a transposed matrix."""
+
+    def loss(s, y):
+        return nn.cross_entropy(s, y, reduction="sum") + nn.cross_entropy(s.T, y, reduction="sum")
+
+    s = SCORES.astype(dtype)
+    y = np.array([2, 0, 0])
+    expected = nn.softmax(s, axis=1) + nn.softmax(s, axis=0) - np.eye(3)[y] - np.eye(3)[y].T
+    found = run(lambda s, y: tl.grad(loss)(s, y), s, y)
+    np.testing.assert_allclose(found, expected, atol=20 * np.finfo(dtype).eps)
+    optimized = tl.compile(tl.value_and_grad(loss)).lower(s, y).ir()
+    assert "transpose" not in optimized
+    tl.check_grads(lambda s: loss(s, y), (SCORES,), order=2)
+
+
 @pytest.mark.parametrize("run", EXECUTORS)
 def test_cross_entropy_of_one_sample_and_of_images(run):
     single = run(nn.cross_entropy, SCORES[0], np.array(0))
