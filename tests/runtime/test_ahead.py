@@ -205,17 +205,6 @@ def test_an_interrupt_at_any_instruction_loses_nothing(here):
         assert here.works
 
 
-@needs_processes
-def test_what_is_interrupted_leaves_the_rest_undone(here):
-    with pytest.raises(KeyboardInterrupt), dropping():
-        for number in range(9):
-            ahead(text(number), "loops")
-        assert len(here.left) >= 5  # two are with each process
-        raise KeyboardInterrupt
-    assert not here.left and not here.jobs
-    assert made(text(8), "loops") == link.object_code(text(8), "loops")
-
-
 class Prompt:
     """In the place of a process: answers once, as soon as it may, and notes what it was sent."""
 
@@ -236,6 +225,19 @@ class Prompt:
 
     def close(self) -> None:
         pass
+
+
+@needs_processes
+def test_what_is_interrupted_leaves_the_rest_undone(here):
+    here.workers += [Prompt(), Prompt()]
+    with pytest.raises(KeyboardInterrupt), dropping():
+        for number in range(9):
+            ahead(text(number), "loops")
+        assert len(here.left) == 5  # two are with each process
+        raise KeyboardInterrupt
+    assert not here.left and not here.jobs
+    here.workers.clear()
+    assert made(text(8), "loops") == link.object_code(text(8), "loops")
 
 
 def test_what_is_asked_for_comes_before_what_is_only_announced(here, monkeypatch):
@@ -267,21 +269,23 @@ def test_threads_compile_at_once(here):
 
 
 @needs_fork
-def test_a_forked_child_has_processes_of_its_own(here):
+def test_a_forked_child_has_processes_of_its_own(here, monkeypatch):
+    """However long the child takes: processes with nothing to do would leave meanwhile."""
+    monkeypatch.setattr(workers, "_command", command("p.PATIENCE = 3600"))
     expected = [link.object_code(text(number), "optimised").hex() for number in range(8)]
     os.register_at_fork(after_in_child=here.forget)
     for number in range(8):
         ahead(text(number), "optimised")
-    theirs = [worker._answers for worker in here.workers]
+    theirs = list(here.workers)
 
     def all_made() -> list[object]:
-        closed = [not os.path.exists(f"/dev/fd/{end}") for end in theirs]
+        closed = [not os.path.exists(f"/dev/fd/{worker._answers}") for worker in theirs]
         images = [made(text(number), "optimised").hex() for number in range(8)]
         return [closed, images, here.works, len(here.workers)]
 
     assert in_child(all_made) == ([[True, True], expected, True, 2], 0)
     assert [made(text(number), "optimised").hex() for number in range(8)] == expected
-    assert [worker._answers for worker in here.workers] == theirs
+    assert here.workers == theirs
 
 
 SURROUNDED = """
