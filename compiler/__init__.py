@@ -2,6 +2,28 @@
 
 from ..ir import late
 
+late.common(
+    __name__,
+    "active",
+    "api",
+    "call",
+    "callplan",
+    "codes",
+    "collecting",
+    "containers",
+    "content",
+    "early",
+    "inspection",
+    "manifest",
+    "objects",
+    "program",
+    "restored",
+    "signature",
+    "stages",
+    "tree",
+    "trust",
+)
+
 # What a step from the cache does without, unless somebody looks into it.
 late.modules(
     __name__,
@@ -9,7 +31,6 @@ late.modules(
     "arguments",
     "callwriter",
     "checker",
-    "codegen",
     "eager",
     "entry",
     "fingerprint",
@@ -22,11 +43,10 @@ late.modules(
     "profile",
     "replay",
     "reports",
-    "restored",
     "retracing",
     "table",
     "trace",
-    "tracing",
     "verification",
     "zeros",
 )
+late.packages(__name__, "codegen", "tracing")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .types import Type
     from .verify import verify
 
+late.common(__name__, "record", "types")
 late.modules(__name__, "errors", "location", "record_fields")  # a step from the cache does without
 late.functions(__name__, "parse", "verify")
 _HOMES = {".": ("ops",), ".graph": ("Graph", "Loc", "Node", "Value"), ".types": ("Type",)}

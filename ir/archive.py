@@ -35,6 +35,8 @@ STATE: Final = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctim
 status cannot be set."""
 MARK: Final = 16
 """Bytes in front of the index and of each module, which no other archive has."""
+WINDOW: Final = 3 * 2**15
+"""Bytes to read at once. More would be memory that is touched for the first time."""
 _LOADERS: Final = (
     (ExtensionFileLoader, EXTENSION_SUFFIXES),
     (SourceFileLoader, SOURCE_SUFFIXES),
@@ -65,16 +67,19 @@ class Archive:
         self.path = path
         with open(path, "rb", buffering=0) as file:
             self.mark, length = file.read(MARK), int.from_bytes(file.read(8), "little")
-            made_by, self.folders, self.entries = marshal.loads(file.read(length))
+            made_by, self.folders, self.entries, self.common = marshal.loads(file.read(length))
         if made_by != sys.version:
             raise ValueError("of another Python")
         self.start = MARK + 8 + length
+        self._window = (0, b"")
 
     folders: list[str]
     """Where the modules lie."""
     entries: dict[str, tuple[int, int, int]]
     """Where each lies behind the index, and how long what is known of it and its compiled Python
     are. (One object more for each module would take as long as to import one.)"""
+    common: int
+    """Bytes at the start in which modules lie that nearly every process loads, in that order."""
 
     def all_known(self) -> dict[str, Known]:
         """What is known of the modules that are here, as far as the file is sound."""
@@ -109,16 +114,26 @@ class Archive:
         return spec
 
     def _read(self, place: int, length: int) -> bytes:
-        """ValueError if another archive has taken the place of this one."""
-        file = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        try:
-            os.lseek(file, self.start + place, os.SEEK_SET)
-            content = os.read(file, MARK + length)
-        finally:
-            os.close(file)
+        """ValueError if another archive has taken the place of this one. What is read of the
+        common modules is read for several of them."""
+        at, window = self._window
+        length += MARK
+        if not at <= place <= place + length <= at + len(window):
+            more = min(self.common - place, WINDOW)
+            at, window = place, self._read_file(place, max(length, more))
+            self._window = (at, window) if more > length else (0, b"")
+        content = window[place - at : place - at + length]
         if content[:MARK] != self.mark:
             raise ValueError("of another archive")
         return content[MARK:]
+
+    def _read_file(self, place: int, length: int) -> bytes:
+        file = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            os.lseek(file, self.start + place, os.SEEK_SET)
+            return os.read(file, length)
+        finally:
+            os.close(file)
 
 
 class _Loader(SourceFileLoader):

@@ -3,6 +3,7 @@
 In the `__init__.py` of a package:
 
     late.modules(__name__, "pipeline", "reports")       `from . import pipeline` loads nothing yet
+    late.packages(__name__, "codegen")
     __getattr__, __dir__ = late.names(__name__, {".compiler.api": ("compile",)})
     dataclasses = late.standard("dataclasses")          likewise, anywhere
 
@@ -23,7 +24,7 @@ from _thread import RLock, get_ident  # `threading` takes its time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
@@ -34,18 +35,21 @@ class _Late(ModuleType):
     def __getattr__(self, name: str) -> Any:
         """Only called for what is missing, hence not once the module is loaded. Who looks through
         all modules for what each of them is (`__file__`) loads none."""
-        if name == "__path__":  # asked for by the import of what is in it
+        loading = self.__dict__["__late__"]
+        if name == "__path__" and loading.is_package:  # asked for by the import of what is in it
             return _inner(self)
         if name.startswith("__") and name.endswith("__"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r} yet")
-        self.__dict__["__late__"].load(self)
+        loading.load(self)
         return getattr(self, name)
 
 
 class _Loading:
     """How a late module is executed, once, whatever thread asks first."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_package: bool = False, is_common: bool = False) -> None:
+        self.is_package, self.is_common = is_package, is_common
+        self.begun_at = 0
         self._lock = RLock()
         self._begun = self._done = False
 
@@ -56,10 +60,14 @@ class _Loading:
                 return
             if self._begun:
                 raise AttributeError(f"{module.__name__} is being loaded")
-            self._begun = True
+            self._begun, self.begun_at = True, time.monotonic_ns()
             try:
-                with _under_way(), undisturbed():
-                    _find(module).exec_module(module)
+                with _under_way():
+                    if gc.isenabled():
+                        with undisturbed():
+                            _execute(module)
+                    else:  # inside of another load
+                        _execute(module)
                 module.__class__ = ModuleType
                 self._done = True
             finally:
@@ -128,39 +136,66 @@ def undisturbed() -> Iterator[None]:
 
 
 def _inner(module: ModuleType) -> list[str]:
-    """The folders of a package that is not executed yet; AttributeError for another module."""
+    """The folders of a package that is not executed yet."""
     parent, _, name = module.__name__.rpartition(".")
-    folders = [os.path.join(folder, name) for folder in sys.modules[parent].__path__]
-    module.__path__ = [folder for folder in folders if os.path.isdir(folder)]
-    if not module.__path__:
-        del module.__path__
-        raise AttributeError(f"module {module.__name__!r} is not a package")
+    module.__path__ = [os.path.join(folder, name) for folder in sys.modules[parent].__path__]
     return list(module.__path__)
 
 
-def _find(module: ModuleType) -> Any:
-    """What executes a module; it is told where it comes from."""
-    parent = module.__name__.rpartition(".")[0]
-    spec = PathFinder.find_spec(module.__name__, sys.modules[parent].__path__)
+def _execute(module: ModuleType) -> None:
+    """Execute a module, which is told where it comes from."""
+    spec = _find(module.__name__)
     if spec is None or spec.loader is None:
         raise ModuleNotFoundError(f"no module {module.__name__}", name=module.__name__)
     module.__spec__, module.__loader__, module.__package__ = spec, spec.loader, spec.parent
     module.__file__ = spec.origin
+    if spec.cached is not None:
+        module.__cached__ = spec.cached
     if spec.submodule_search_locations is not None:
         module.__path__ = spec.submodule_search_locations
-    return spec.loader
+    spec.loader.exec_module(module)
+
+
+def _find(name: str) -> ModuleSpec | None:
+    """Where a module is; whoever knows the folder of its package is asked at once."""
+    folders = sys.modules[name.rpartition(".")[0]].__path__
+    known = sys.path_importer_cache.get(folders[0])
+    found = None if known is None else known.find_spec(name)
+    return found or PathFinder.find_spec(name, folders)
 
 
 def modules(package: str, *names: str) -> None:
     """Register modules of a package that is being imported as late."""
     for name in names:
-        full = f"{package}.{name}"
-        if full in sys.modules:
-            continue
+        _register(package, name, _Loading())
+
+
+def common(package: str, *names: str) -> None:
+    """Likewise, of modules that nearly every process loads: in the archive of the package
+    (`archive.py`) they lie together, in the order in which they are loaded."""
+    for name in names:
+        _register(package, name, _Loading(is_common=True))
+
+
+def packages(package: str, *names: str) -> None:
+    """Likewise, of packages in it. A module of theirs can be imported without them."""
+    for name in names:
+        _register(package, name, _Loading(is_package=True))
+
+
+def _register(package: str, name: str, loading: _Loading) -> None:
+    full = f"{package}.{name}"
+    if full not in sys.modules:
         module = _Late(full, None)
-        module.__dict__["__late__"] = _Loading()
+        module.__dict__["__late__"] = loading
         sys.modules[full] = module
         setattr(sys.modules[package], name, module)
+
+
+def common_order(module: ModuleType) -> int:
+    """When a module was loaded that nearly every process loads; 0 for another."""
+    loading = vars(module).get("__late__")
+    return loading.begun_at if loading is not None and loading.is_common else 0
 
 
 def execute(name: str) -> None:

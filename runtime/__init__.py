@@ -5,6 +5,25 @@ Only this package imports llvmlite, when something is compiled, and numba, when 
 
 from ..ir import late
 
+late.common(
+    __name__,
+    "bundle",
+    "callpath",
+    "callpath_native",
+    "commit",
+    "cores",
+    "executable",
+    "files",
+    "identity",
+    "image",
+    "loading",
+    "making",
+    "modes",
+    "places",
+    "pool",
+    "relink",
+    "store",
+)
 late.modules(
     __name__,
     "archiving",

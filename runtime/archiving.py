@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import marshal
+import math
 import os
 import struct
 import sys
@@ -109,7 +110,10 @@ def _content(places: dict[str, Place]) -> bytes:
     """The archive of modules with these files."""
     mark, parts, entries, at = os.urandom(MARK), [], {}, 0
     folders: dict[str, None] = {}
-    for name, place in places.items():
+    common = 0
+    order = {name: late.common_order(sys.modules[name]) for name in places if name in sys.modules}
+    for name in sorted(places, key=lambda name: order.get(name) or math.inf):
+        place = places[name]
         found = _compiled(*place[:2])
         if found is not None:
             state, code = found
@@ -118,7 +122,8 @@ def _content(places: dict[str, Place]) -> bytes:
             entries[name] = at, len(head), len(code)
             parts += [mark, head, code]
             at += MARK + len(head) + len(code)
-    index = marshal.dumps((sys.version, list(folders), entries))
+            common = at if order.get(name) else common
+    index = marshal.dumps((sys.version, list(folders), entries, common))
     return b"".join([mark, len(index).to_bytes(8, "little"), index, *parts])
 
 

@@ -18,7 +18,8 @@ PACKAGE = {
 import threading
 from tapeless.ir import late
 loaded, begun = [], threading.Event()
-late.modules(__name__, "slow", "inner", "broken", "round", "long")
+late.modules(__name__, "slow", "broken", "round", "long")
+late.packages(__name__, "inner")
 __getattr__, __dir__ = late.names(__name__, {".slow": ("answer",), ".inner": ("leaf",)})
 """,
     "slow.py": "from . import loaded\nloaded.append('slow')\nanswer = 42\n",
