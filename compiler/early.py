@@ -78,9 +78,8 @@ def _surroundings() -> Iterator[str]:
     if not _VERSIONS[0] <= sys.version_info[:2] < _VERSIONS[1]:
         raise ImpenetrableError("this version of Python")
     yield repr((tuple(sys.flags), sys.get_int_max_str_digits()))
-    for name, value in sorted(os.environ.items()):
-        if name.startswith(_PREFIXES) and name not in _WITHOUT:
-            yield f"variable {name!r} {value!r}"
+    for name in sorted(filter(_is_asked, os.environ)):  # to decode all values takes its time
+        yield f"variable {name!r} {os.environ.get(name)!r}"
     for action, message, category, module, line in getattr(
         warnings, "_get_filters", lambda: warnings.filters
     )():
@@ -89,6 +88,10 @@ def _surroundings() -> Iterator[str]:
     if not _HANDLING.issuperset(handling.values()):
         raise ImpenetrableError("floating-point errors are printed, or handled by a function")
     yield repr((handling, sorted(np.get_printoptions().items(), key=str)))
+
+
+def _is_asked(variable: str) -> bool:
+    return variable.startswith(_PREFIXES) and variable not in _WITHOUT
 
 
 def _text(pattern: Any) -> str:

@@ -71,6 +71,8 @@ _UNTRACED: Final = tuple(
     f"{PACKAGE}.{name}" for name in ("runtime", "passes", "compiler.codegen", "compiler.cli")
 )
 """Parts that do not run while a step is traced."""
+_PLAIN: Final = frozenset({str, int, float, bool, tuple, frozenset, dict, type(None), ModuleType})
+"""Of the modules' members, most, and none of these is looked into."""
 _HEAP_TYPE: Final = 1 << 9
 _SETS: Final = frozenset({set, frozenset})
 _REGISTERED: Final[Any] = vars(abc).get("_get_dump")
@@ -195,7 +197,8 @@ def is_protocol(kind: Any) -> bool:
 def check_package() -> None:
     """ImpenetrableError if a loaded module of this package, as far as they trace, has a function or
     an object in it that does not belong there, such as a test puts there."""
-    for name, module in list(sys.modules.items()):
+    for name in [name for name in list(sys.modules) if name.startswith(PACKAGE)]:
+        module = sys.modules.get(name)
         own = name == PACKAGE or name.startswith(_PREFIX)
         traced = own and not name.startswith(_UNTRACED)
         if traced and type(module) is ModuleType:
@@ -205,14 +208,13 @@ def check_package() -> None:
 def _check_members(module: str, members: list[tuple[str, Any]]) -> None:
     for key, value in members:
         kind = type(value)
+        if kind in _PLAIN:
+            continue
         if kind is FunctionType:
             own = _is_known_file(value.__code__.co_filename)
         elif kind is type and value.__module__ == module:
-            own = all(
-                _is_known_file(member.__code__.co_filename)
-                for member in vars(value).values()
-                if type(member) is FunctionType
-            )
+            methods = [m for m in list(vars(value).values()) if type(m) is FunctionType]
+            own = all(map(_is_known_file, [method.__code__.co_filename for method in methods]))
         else:
             own = _is_known(str((value if kind is type else kind).__module__))
         if not own and not key.startswith("__"):

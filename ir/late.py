@@ -150,7 +150,7 @@ def _execute(module: ModuleType) -> None:
     module.__spec__, module.__loader__, module.__package__ = spec, spec.loader, spec.parent
     module.__file__ = spec.origin
     if spec.cached is not None:
-        module.__cached__ = spec.cached
+        vars(module)["__cached__"] = spec.cached
     if spec.submodule_search_locations is not None:
         module.__path__ = spec.submodule_search_locations
     spec.loader.exec_module(module)

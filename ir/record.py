@@ -90,7 +90,7 @@ def _is_plain(cls: Any, slots: bool) -> bool:
     annotations = scope.get("__annotations__")
     if annotations is None or not _are_ordinary(annotations.values()):
         return False
-    if any(_FIELDS in vars(base) for base in cls.__mro__[1:-1]):
+    if cls.__bases__ != (object,) and any(_FIELDS in vars(base) for base in cls.__mro__[1:-1]):
         return False
     given = [name in scope for name in annotations]
     if True in given:
@@ -102,11 +102,11 @@ def _is_plain(cls: Any, slots: bool) -> bool:
 
 def _are_ordinary(annotations: Iterable[Any]) -> bool:
     """Whether none of them means more to the standard library than a type."""
-    texts = [each for each in annotations if type(each) is not type]
-    if not all(type(each) is str for each in texts):
+    try:
+        text = " ".join([each for each in annotations if type(each) is not type])
+    except TypeError:  # an annotation of another kind
         return False
-    text = " ".join(texts)
-    return not any(word in text for word in _SPECIAL)
+    return not [word for word in _SPECIAL if word in text]
 
 
 def _is_value(default: Any) -> bool:

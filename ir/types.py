@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .errors import DTypeError
+from . import errors
 from .record import dataclass
 
 DTYPES: dict[str, np.dtype] = {
@@ -35,7 +35,7 @@ def dtype_name(dtype: np.dtype) -> str:
     try:
         return _NAMES[dtype]
     except KeyError:
-        raise DTypeError(
+        raise errors.DTypeError(
             f"dtype {dtype} is not supported; use one of {', '.join(map(str, _NAMES))}"
         ) from None
 

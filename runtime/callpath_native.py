@@ -95,8 +95,9 @@ def native_form(contract: Contract, store: Store | None) -> NativeForm | None:
 
 def bound(methods: Sequence[Method], words: Words) -> NativeForm:
     # Python reads the method while the function lives, whose `self` keeps it.
-    make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
-    new = make(("PyCFunction_NewEx", ctypes.pythonapi))
+    new = ctypes.pythonapi["PyCFunction_NewEx"]
+    new.restype = ctypes.py_object
+    new.argtypes = ctypes.c_void_p, ctypes.py_object, ctypes.py_object
     return NativeForm(*(new(ctypes.addressof(m), words, "tapeless") for m in methods))
 
 
@@ -250,9 +251,9 @@ def _address(name: str) -> int:
 def _numpy_address(place: int) -> int:
     """The address of a function in NumPy's table."""
     capsule = import_module("numpy._core._multiarray_umath")._ARRAY_API
-    pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)
-    table = pointer(("PyCapsule_GetPointer", ctypes.pythonapi))(capsule, None)
-    return _word(table + 8 * place)
+    pointer = ctypes.pythonapi["PyCapsule_GetPointer"]  # a new object, not everybody's
+    pointer.restype, pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
+    return _word(pointer(capsule, None) + 8 * place)
 
 
 def _word(address: int) -> int:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _FOLDERS: Final = ("ir", "passes", "runtime", "compiler", "library")
+_SOURCES: Final = (".py", ".ll")
 _TRACED: Final = ("library/", "compiler/tracing/")
 """What shows in the traced graph."""
 _OWN: Final = "_sha2" if sys.version_info >= (3, 12) else "_sha256"
@@ -118,7 +119,9 @@ def fields(sources: Sources) -> dict[str, str]:
         "llvmlite": _version_file("llvmlite"),
         "tapeless": sources.code,
         "processor": _processor(),
-        "settings": repr(sorted((k, v) for k, v in os.environ.items() if k.startswith("NUMBA_"))),
+        "settings": repr(
+            sorted((k, os.environ.get(k)) for k in os.environ if k.startswith("NUMBA_"))
+        ),
     }
 
 
@@ -150,24 +153,27 @@ def _files(package: str) -> list[File]:
     folders = [name for name in _FOLDERS if os.path.isdir(os.path.join(package, name))]
     for folder in folders:  # grows
         inside = os.path.join(package, folder, "")
-        names = sorted(os.listdir(inside))
-        sources = [name for name in names if name.endswith((".py", ".ll"))]
-        states = _states(inside, sources)
-        found += [(f"{folder}/{name}", state) for name, state in zip(sources, states, strict=True)]
+        names, states = _states(inside)
+        found += [(f"{folder}/{name}", state) for name, state in states]
         inner = [name for name in names if "." not in name and name != "__pycache__"]
         folders += [f"{folder}/{name}" for name in inner if os.path.isdir(inside + name)]
     return found
 
 
-def _states(folder: str, names: list[str]) -> list[tuple[int, int, int, int, int]]:
-    """The states of files in a folder, which is looked up once where the system can do that."""
-    if os.stat not in os.supports_dir_fd:
-        return [STATE(os.stat(folder + name)) for name in names]
-    descriptor = os.open(folder, os.O_RDONLY)
+def _states(folder: str) -> tuple[list[str], list[File]]:
+    """What is in a folder, in order, and the states of the sources there. It is looked up once
+    where the system can do that."""
+    if os.stat not in os.supports_dir_fd or os.listdir not in os.supports_fd:
+        names = sorted(os.listdir(folder))
+        sources = [name for name in names if name.endswith(_SOURCES)]
+        return names, [(name, STATE(os.stat(folder + name))) for name in sources]
+    opened = os.open(folder, os.O_RDONLY)
     try:
-        return [STATE(os.stat(name, dir_fd=descriptor)) for name in names]
+        names = sorted(os.listdir(opened))
+        sources = [name for name in names if name.endswith(_SOURCES)]
+        return names, [(name, STATE(os.stat(name, dir_fd=opened))) for name in sources]
     finally:
-        os.close(descriptor)
+        os.close(opened)
 
 
 def _digests(package: str, files: list[File]) -> Sources:

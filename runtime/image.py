@@ -16,7 +16,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Mapping
 from functools import cache, partial
-from typing import Final
+from typing import Any, Final
 
 from ..ir.record import dataclass
 
@@ -122,6 +122,26 @@ def process_symbol(name: str) -> int:
     except AttributeError:
         raise UnsuitedError(f"{name} is not defined") from None
     return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+def library_symbols(path: str, names: Collection[str]) -> dict[str, int]:
+    """The addresses of functions of a library's file, by name. UnsuitedError if it lacks one, or
+    cannot be loaded."""
+    load, look = _process()["dlopen"], _process()["dlsym"]
+    load.restype = look.restype = ctypes.c_void_p
+    handle = ctypes.c_void_p(load(os.fsencode(path), os.RTLD_NOW))
+    found = {name: look(handle, name.encode()) for name in names if handle.value}
+    if len(found) < len(names) or None in found.values():
+        raise UnsuitedError(f"{path} is not a library with such functions")
+    return found
+
+
+def procedure(address: int) -> Any:
+    """The C function at an address, without arguments or result. (A type of functions takes longer
+    to make than all else that is done with it.)"""
+    made = type(_process().munmap)(address)
+    made.restype = None
+    return made
 
 
 @cache

@@ -44,6 +44,7 @@ from typing import Final
 
 from . import pool_text
 from .cores import wanted_threads
+from .image import procedure
 from .loading import Linked, Made, assemble, assemble_ahead, no_imports, shared
 from .store import Store
 
@@ -105,7 +106,7 @@ def _link(store: Store | None) -> Linked:
     if not has_pool():
         return shared(SHARED, store, lambda: _made_alone(store), no_imports)
     linked = shared(SHARED, store, lambda: _made(store), no_imports)
-    reset, close = (ctypes.CFUNCTYPE(None)(linked.addresses[symbol]) for symbol in _OWN)
+    reset, close = (procedure(linked.addresses[symbol]) for symbol in _OWN)
     os.register_at_fork(after_in_child=reset)
     atexit.register(close)
     return linked

@@ -11,12 +11,11 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
 
 from ..ir.archive import STATE
-from .image import UnsuitedError, unpack
+from .image import UnsuitedError, library_symbols, procedure, unpack
 from .loading import linked_once
 from .pool import SHARED as POOL
 from .pool import export_pool
@@ -60,12 +59,11 @@ def _functions(library: Library) -> dict[str, int] | None:
     try:
         if STATE(os.stat(path)) != state:
             return None
-        handle = ctypes.CDLL(path)
-        describe: Any = handle[describing]
+        found = library_symbols(path, [describing, *symbols.values()])
+        describe = procedure(found[describing])
         describe.restype = ctypes.c_char_p
         if repr(describe()) != said:
             return None
-        addresses = {by: ctypes.cast(handle[name], ctypes.c_void_p) for by, name in symbols.items()}
-        return {by: address.value or 0 for by, address in addresses.items()}
-    except (OSError, AttributeError):
+        return {by: found[name] for by, name in symbols.items()}
+    except (OSError, UnsuitedError):
         return None
