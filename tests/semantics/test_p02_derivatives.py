@@ -41,3 +41,23 @@ def test_derivatives_agree_with_jax(name):
         np.testing.assert_allclose(f, e, rtol=1e-9, atol=1e-9)
     second = tl.hessian(lambda x: SMOOTH[name](x, y))(x)
     np.testing.assert_allclose(second, jax.hessian(theirs)(x, y), rtol=1e-8, atol=1e-8)
+
+
+PLACES = {
+    "column": (lambda x: np.sum(np.sqrt(x[:, 0])), [[np.inf, 0], [0.5, 0]]),
+    "row": (lambda x: np.sum(np.sqrt(x[0])), [[np.inf, 0.5], [0, 0]]),
+    "element": (lambda x: np.sqrt(x[0, 0]), [[np.inf, 0], [0, 0]]),
+    "index": (lambda x: np.sum(np.sqrt(x[np.array([0])])), [[np.inf, 0.5], [0, 0]]),
+    "stack": (lambda x: np.sum(np.sqrt(np.stack([x[1], x[0]]))), [[np.inf, 0.5], [0.5, 0.5]]),
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_was_not_read_has_no_part_in_an_infinite_derivative(name, dtype):
+    """One place that is read along an axis is no product with ones and zeros."""
+    function, expected = PLACES[name]
+    step = tl.compile(lambda x: tl.grad(function)(x))
+    x = np.array([[0, 1], [1, 1]], dtype)
+    np.testing.assert_array_equal(step(x), np.array(expected, dtype))
+    step.lower(x).verify(x)
