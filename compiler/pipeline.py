@@ -28,6 +28,7 @@ from ..ir.record import dataclass
 from ..ir.verify import verify as verify_graph
 from ..passes.assemble import assemble
 from ..passes.autodiff import autodiff
+from ..passes.components import split_components
 from ..passes.convolutions import join_convolutions
 from ..passes.copies import copy_once
 from ..passes.cse import cse
@@ -80,6 +81,7 @@ STEPS: Final = (
     Step("optimized", absorb_transposes, "a contraction reads in any order of axes"),
     Step("optimized", reassociate, "with transposes gone, chains of contractions are visible"),
     Step("optimized", simplify, "new contractions have new surroundings"),
+    Step("optimized", split_components, "what is joined to be taken apart again need not be"),
     Step("optimized", cse, "simplification makes values equal"),
     Step("optimized", dce, "what is left over"),
     Step(
