@@ -8,7 +8,8 @@
 
 LLVM can vectorise such loops too, but finding out that it may, and how, takes it six times as long
 as all else it does for them. So this recognises the plain ones by their text: assignments whose
-places in memory move on by one element per iteration or not at all, and which depend on each other
+places in memory move on by one element per iteration or not at all (some that are read by a few, or
+backwards), and which depend on each other
 through sums, extrema and bits alone. All others are LLVM's.
 """
 
@@ -17,16 +18,17 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Collection, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..ir.record import dataclass
 from .builder import BITS, MEMORY
 from .emitters import EMITTERS
+from .expressions import literal
 from .folds import Fold, fold_of
 from .kernel import VECTOR_WORDS
 from .syntax import names_in, nodes_of
 from .vector_text import Registers
-from .vectors import DIVISIONS, LONG_CHAIN, writes_apart
+from .vectors import DIVISIONS, LONG_CHAIN, NEAR, writes_apart
 
 MOST_LANES: Final = 32
 """Of bytes too: masks are made in 64 bits."""
@@ -47,6 +49,13 @@ class Plan:
     main: int
     rest: int
     folds: Mapping[str, Fold]
+
+
+class Strided(NamedTuple):
+    """An index: so many times the counter, plus the sum of the terms."""
+
+    step: int
+    terms: tuple[ast.expr, ...]
 
 
 @dataclass(frozen=True)
@@ -141,10 +150,24 @@ class _Body:
             return False
         if not self.kinds.get(place.value.id, "").endswith("*"):
             return False
-        offsets = unit_stride(place.slice, self.counter)
-        if offsets is None:
+        index = strided(place.slice, self.counter)
+        if index is None:
             return isinstance(place.ctx, ast.Load) and not names_in(place.slice) & self.assigned
-        return not any(names_in(offset) & self.assigned for offset in offsets)
+        if index.step != 1 and not self._is_shuffled(place, place.value.id, index.step):
+            return False
+        return not any(names_in(term) & self.assigned for term in index.terms)
+
+    def _is_shuffled(self, place: ast.Subscript, name: str, step: int) -> bool:
+        """Whether a place that moves on by several elements, or backwards, is read by vectors that
+        are shuffled. Where several such are neighbours, LLVM reads them together."""
+        around = [p for p in self.places if isinstance(p.value, ast.Name) and p.value.id == name]
+        read = isinstance(place.ctx, ast.Load) and self.kinds[name] != "bool*"
+        return read and 0 < abs(step) <= NEAR and len(around) == 1
+
+    def _in_steps(self) -> bool:
+        """Whether some place does not move on by one element."""
+        found = (strided(place.slice, self.counter) for place in self.places)
+        return any(index is not None and index.step != 1 for index in found)
 
     def plans(
         self, registers: Registers, folds: Mapping[str, Fold], context: Context
@@ -153,7 +176,11 @@ class _Body:
         functions = [word.rpartition("_")[2] for word in words if word in VECTOR_WORDS]
         sums = [self.kinds[name] for name, fold in folds.items() if not fold.of_mask]
         lanes = min(MOST_LANES, 8 * registers.bytes // self._bits(functions, sums))
+        in_steps = self._in_steps()
+        if in_steps and functions:
+            return ()
         masked = registers.masked and not (context.nested and self._in_place() and not functions)
+        masked = masked and not in_steps
         if context.shared and functions:
             return (Plan(lanes, 0, 2 if len(functions) > 1 else 1, folds),)
         main = 4 if len(functions) >= LONG_CHAIN or (folds and not functions) else 2
@@ -174,7 +201,7 @@ class _Body:
         sums and what moves through memory."""
         if functions:
             return max(BITS[dtype] for dtype in functions)
-        moving = [p for p in self.places if unit_stride(p.slice, self.counter) is not None]
+        moving = [p for p in self.places if strided(p.slice, self.counter) is not None]
         kinds = [self.kinds[p.value.id][:-1] for p in moving if isinstance(p.value, ast.Name)]
         return max((max(8, BITS[kind]) for kind in (*kinds, *sums)), default=32)
 
@@ -190,14 +217,19 @@ def is_lanewise(word: str) -> bool:
     )
 
 
-def unit_stride(index: ast.expr, counter: str) -> list[ast.expr] | None:
-    """The terms whose sum with the counter an index is; None for an index that is not one."""
+def strided(index: ast.expr, counter: str) -> Strided | None:
+    """An index as a multiple of the counter plus other terms; None for one that is not of this
+    form."""
     match index:
         case ast.Name(id=name):
-            return [] if name == counter else None
+            return Strided(1, ()) if name == counter else None
+        case ast.BinOp(left=left, op=ast.Mult(), right=ast.Name(id=name)):
+            step = literal(left)
+            return Strided(step, ()) if name == counter and isinstance(step, int) else None
         case ast.BinOp(left=left, op=ast.Add(), right=right):
             for first, other in ((left, right), (right, left)):
-                terms = unit_stride(first, counter)
-                if terms is not None:
-                    return None if counter in names_in(other) else [*terms, other]
+                found = strided(first, counter)
+                if found is not None:
+                    moved = Strided(found.step, (*found.terms, other))
+                    return None if counter in names_in(other) else moved
     return None

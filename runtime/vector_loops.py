@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from .builder import Builder, Value, constant, llvm_type
 from .expressions import Expressions, literal
 from .folds import FAR, Fold
-from .parallel import Plan, unit_stride
+from .parallel import Plan, strided
 from .syntax import names_in
 from .vector_memory import (
     counted,
@@ -25,6 +25,7 @@ from .vector_memory import (
     fold_lanes,
     join,
     joined,
+    load_in_steps,
     load_lanes,
     mask_bits,
     neutral,
@@ -53,6 +54,7 @@ class _Writer:
         self.same: dict[ast.expr, Value] = {}
         self._known: dict[ast.AST, bool] = {}
         self.places: dict[ast.expr, Value] = {}
+        self.steps: dict[ast.expr, int] = {}
         self.joint: set[str] = set()
         """Folds that have one accumulator for all vectors: bits cost little to add to it, and
         there are few registers for masks."""
@@ -140,9 +142,13 @@ class _Writer:
 
     def _prepare_place(self, node: ast.Subscript) -> None:
         place = self.x.value(node.value)
-        for offset in unit_stride(node.slice, self.counter) or ():
+        found = strided(node.slice, self.counter)
+        assert found is not None
+        for offset in found.terms:
             index = self.x.converted(offset, self.x.value(offset), "i64")
             place = self.b.address(place, index)
+        if found.step != 1:
+            self.steps[node] = found.step
         self.places[node] = place
 
     def _first(self, name: str, fold: Fold) -> Value:
@@ -314,8 +320,16 @@ class _Iterations(Expressions):
             case ast.Name(id=name):
                 return self.variable(name)
             case ast.Subscript():
-                return load_lanes(self.b, self._place(node), self.lanes, self.mask)
+                return self._loaded(node)
         return super().value(node)
+
+    def _loaded(self, node: ast.Subscript) -> Value:
+        step = self.loop.steps.get(node, 1)
+        if step == 1:
+            return load_lanes(self.b, self._place(node), self.lanes, self.mask)
+        first = self.b.mul(self.first, constant("i64", step))
+        place = self.b.address(self.loop.places[node], first)
+        return load_in_steps(self.b, place, self.lanes, step)
 
     def _place(self, node: ast.Subscript) -> Value:
         return self.b.address(self.loop.places[node], self.first)

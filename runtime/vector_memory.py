@@ -68,6 +68,34 @@ def load_lanes(b: Builder, place: Value, lanes: int, mask: Value | None) -> Valu
     return b.instruction("bool", f"trunc {memory} {x.text} to {llvm_type('bool', lanes)}", lanes)
 
 
+def load_in_steps(b: Builder, place: Value, lanes: int, step: int) -> Value:
+    """Elements so far apart, the first at a place: vectors of neighbours, shuffled. Nothing before
+    the first or behind the last of them is read."""
+    size, places = abs(step), [k * abs(step) for k in range(lanes)]
+    if step < 0:
+        place, places = b.address(place, constant("i64", -places[-1])), places[::-1]
+    last = size * (lanes - 1) + 1 - lanes
+    starts = [min(k * lanes, last) for k in range(size)]
+    parts = [load_lanes(b, b.address(place, constant("i64", k)), lanes, None) for k in starts]
+    known = [min(k // lanes, size - 1) for k in places]
+    total, *others = parts
+    chosen = [k if part == 0 else 0 for k, part in zip(places, known, strict=True)]
+    for number, x in enumerate(others or parts, start=1):
+        taken = [
+            lanes + k - starts[number] if part == number else before
+            for k, part, before in zip(places, known, chosen, strict=True)
+        ]
+        total, chosen = _shuffled(b, total, x, taken), list(range(lanes))
+    return total
+
+
+def _shuffled(b: Builder, x: Value, y: Value, places: Sequence[int]) -> Value:
+    """Elements of two vectors, one after the other."""
+    mask = ", ".join(f"i32 {k}" for k in places)
+    text = f"shufflevector {x.typed}, {y.typed}, <{x.lanes} x i32> <{mask}>"
+    return b.instruction(x.kind, text, x.lanes)
+
+
 def store_lanes(b: Builder, x: Value, place: Value, mask: Value | None) -> None:
     """Write elements from a place on; those that the mask leaves out are not touched."""
     kind = x.kind

@@ -196,10 +196,38 @@ def test_what_lies_beyond_an_array_is_not_touched(text, name):
     assert np.all(found == ("exp" in text))
 
 
+@pytest.mark.parametrize("kind", ["u8", "f32", "f64"])
+@pytest.mark.parametrize("step", [-4, -3, -2, -1, 2, 3, 4])
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_elements_in_steps_and_nothing_around_them(name, step, kind):
+    """The first and the last element read lie beside pages that may not be read."""
+    page, size = mmap.PAGESIZE, DTYPES[kind].itemsize
+    function = written(f"{{y}}[i] = {{x}}[a + {step} * i]", kind)
+    called = native(function, (f"{kind}*",) * 3 + ("i64",) * 2, RUNNABLE[name])
+    protect = ctypes.CDLL(None, use_errno=True).mprotect
+    memory = mmap.mmap(-1, 3 * page)
+    start = np.frombuffer(memory, np.uint8).ctypes.data
+    x = np.frombuffer(memory, DTYPES[kind], page // size, page)
+    x[:] = np.random.default_rng(0).integers(0, 100, len(x))
+    for place in (start, start + 2 * page):
+        assert protect(ctypes.c_void_p(place), ctypes.c_size_t(page), 0) == 0
+    folds = np.zeros(2, x.dtype)
+    for n in (1, 2, 17, 33, 100):
+        span = abs(step) * (n - 1) + 1
+        for part in (x[:span], x[-span:]):
+            y, first = np.zeros(n, x.dtype), 0 if step > 0 else span - 1
+            called(part.ctypes.data, y.ctypes.data, folds.ctypes.data, n, first)
+            np.testing.assert_array_equal(y, part[::step])
+
+
 LOOPS = {
     "y[i] = x[i]": True,
     "y[a * n + i] = x[i + a]": True,
-    "y[i] = x[2 * i]": False,  # every other element
+    "y[i] = x[2 * i]": True,  # every other element
+    "y[i] = x[a * n + (-1 * i)]": True,
+    "y[i] = x[5 * i]": False,  # far apart
+    "y[i] = x[2 * i] + x[2 * i + 1]": False,  # neighbours, which LLVM reads together
+    "y[2 * i] = x[i]": False,
     "y[a] = x[i]": False,
     "y[i + 1] = y[i]": False,
     "y[i] = x[i]\ny[i + 1] = x[i]": False,
