@@ -128,24 +128,28 @@ def rebuild(graph: Graph, visit: Visit, *, origin: str = "") -> Graph:
     """
     b = Builder()
     env: dict[Value, Value] = {}  # of what changed
+    changed = env.keys()
     for node in graph.nodes:
-        operands = tuple([env.get(v, v) for v in node.operands]) if env else node.operands
+        operands = node.operands
+        if not changed.isdisjoint(operands):
+            operands = tuple([env.get(v, v) for v in operands])
         mark = len(b.nodes)
         b.loc, b.origin = node.loc, origin or node.origin
         new = visit(b, node, operands)
         if new is None:
             new = keep(b, node, operands)
         if new is not node.results:
-            _hand_on_names(node.results, new, b.nodes[mark:])
-            env.update(zip(node.results, new, strict=True))
+            for value, fresh in zip(node.results, new, strict=True):
+                env[value] = fresh
+                if fresh.name is None and value.name is not None:
+                    _hand_on_name(value, fresh, b.nodes[mark:])
     return with_nodes(graph, b.nodes, env) if env else graph
 
 
-def _hand_on_names(old: Sequence[Value], new: Sequence[Value], emitted: Sequence[Node]) -> None:
-    """Name new values after those they replace, unless they belong to the old graph as well."""
-    for value, fresh in zip(old, new, strict=True):
-        if fresh.name is None and any(fresh in node.results for node in emitted):
-            fresh.name = value.name
+def _hand_on_name(old: Value, new: Value, emitted: Sequence[Node]) -> None:
+    """Name a new value after the one it replaces, unless it belongs to the old graph as well."""
+    if any(new in node.results for node in emitted):
+        new.name = old.name
 
 
 def keep(b: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[Value, ...]:
@@ -153,7 +157,7 @@ def keep(b: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[Value, ..
     if operands == node.operands:
         b.append(node)
         return node.results
-    results = tuple(Value(v.type, v.name, v.place) for v in node.results)
+    results = tuple([Value(v.type, v.name, v.place) for v in node.results])
     b.append(Node(node.op, operands, results, node.attrs, node.loc, node.origin))
     return results
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from types import MemberDescriptorType
 from typing import Any, Final
 
 from .record import comparison, frozen_methods
@@ -44,7 +45,7 @@ def compiled_init(cls: Any, frozen: bool) -> Any:
     scope: dict[str, Any] = {"__set": _set, "__missing": dataclasses.MISSING}
     first = [_parameter(f, scope) for f in fields if f.init and not f.kw_only]
     named = [_parameter(f, scope) for f in fields if f.init and f.kw_only]
-    body = [_assignment(f, frozen, scope) for f in fields]
+    body = [_assignment(f, cls, frozen, scope) for f in fields]
     if hasattr(cls, "__post_init__"):
         body.append("self.__post_init__()")
     signature = ", ".join(["self", *first, *(["*", *named] if named else [])])
@@ -67,7 +68,9 @@ def _parameter(field: dataclasses.Field[Any], scope: dict[str, Any]) -> str:
     return field.name
 
 
-def _assignment(field: dataclasses.Field[Any], frozen: bool, scope: dict[str, Any]) -> str:
+def _assignment(
+    field: dataclasses.Field[Any], cls: Any, frozen: bool, scope: dict[str, Any]
+) -> str:
     value = field.name
     if field.default_factory is not dataclasses.MISSING:
         scope[f"__factory_{field.name}"] = field.default_factory
@@ -78,4 +81,10 @@ def _assignment(field: dataclasses.Field[Any], frozen: bool, scope: dict[str, An
             return ""
         scope[f"__default_{field.name}"] = field.default
         value = f"__default_{field.name}"
-    return f"__set(self, {field.name!r}, {value})" if frozen else f"self.{field.name} = {value}"
+    if not frozen:
+        return f"self.{field.name} = {value}"
+    slot = vars(cls).get(field.name)
+    if type(slot) is MemberDescriptorType:
+        scope[f"__set_{field.name}"] = slot.__set__
+        return f"__set_{field.name}(self, {value})"
+    return f"__set(self, {field.name!r}, {value})"

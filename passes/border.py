@@ -11,7 +11,8 @@ without the nodes of either being looked at again:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from ..ir.graph import Graph, Node, Value
@@ -34,31 +35,55 @@ class Border(NamedTuple):
         return len(self.read) + len(self.written)
 
 
-def border(graph: Graph, node: Node) -> Border:
-    """The border of a single node."""
-    free = list(_free(graph, node.operands))
-    parts = [n for n in free if n.op.name in ("slice", "windows")]
-    cut = {v for n in parts for v in sources(graph, n.operands)}
-    counted = any(not set(sources(graph, n.operands)) for n in parts)  # a part of a counter
-    loops = any(v.type.size != 1 for v in (*node.operands, *node.results))
-    numbers = not (loops or counted or any(n.result.type.size != 1 for n in free))
-    return Border(set(sources(graph, node.operands)), {*node.results}, cut, loops, numbers)
+def together(one: Border, two: Border, left: Callable[[Value], bool]) -> Border:
+    """The border of two regions together; `left` says whether one that both touch is still read
+    outside or leaves."""
+    inside = {v for v in (one.written & two.read) | (two.written & one.read) if not left(v)}
+    return Border(
+        (one.read - two.written) | (two.read - one.written),
+        (one.written | two.written) - inside,
+        one.cut | two.cut,
+        one.loops or two.loops,
+        one.numbers and two.numbers,
+    )
 
 
-def sources(graph: Graph, values: Iterable[Value]) -> Iterator[Value]:
-    """The values read once free nodes are seen through."""
-    for value in values:
-        node = graph.producer.get(value)
-        if node is not None and is_free(node):
-            yield from sources(graph, node.operands)
-        else:
-            yield value
+class Through:
+    """Free nodes of a graph seen through: what is read by way of them."""
 
+    def __init__(self, graph: Graph) -> None:
+        self.producer = graph.producer
+        self.free = {node for node in graph.nodes if is_free(node)}
+        self._sources: dict[Value, tuple[Value, ...]] = {}
 
-def _free(graph: Graph, values: Iterable[Value]) -> Iterator[Node]:
-    """The free nodes through which values are read."""
-    for value in values:
-        node = graph.producer.get(value)
-        if node is not None and is_free(node):
-            yield node
-            yield from _free(graph, node.operands)
+    def sources(self, values: Sequence[Value]) -> tuple[Value, ...]:
+        """The values read once free nodes are seen through, each once."""
+        if len(values) == 1:
+            return self._sources_of(values[0])
+        return tuple(dict.fromkeys(chain.from_iterable(map(self._sources_of, values))))
+
+    def _sources_of(self, value: Value) -> tuple[Value, ...]:
+        found = self._sources.get(value)
+        if found is None:
+            node = self.producer.get(value)
+            found = (value,) if node not in self.free else self.sources(node.operands)
+            self._sources[value] = found
+        return found
+
+    def border(self, node: Node) -> Border:
+        """The border of a single node."""
+        free = list(self._free(node.operands))
+        parts = [n for n in free if n.op.name in ("slice", "windows")]
+        cut = {v for n in parts for v in self.sources(n.operands)}
+        counted = any(not self.sources(n.operands) for n in parts)  # a part of a counter
+        loops = any(v.type.size != 1 for v in (*node.operands, *node.results))
+        numbers = not (loops or counted or any(n.result.type.size != 1 for n in free))
+        return Border({*self.sources(node.operands)}, {*node.results}, cut, loops, numbers)
+
+    def _free(self, values: Iterable[Value]) -> Iterator[Node]:
+        """The free nodes through which values are read."""
+        for value in values:
+            node = self.producer.get(value)
+            if node is not None and node in self.free:
+                yield node
+                yield from self._free(node.operands)

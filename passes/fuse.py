@@ -29,7 +29,7 @@ from ..ir.builder import Builder, keep
 from ..ir.graph import Graph, Node, Value
 from ..ir.op import OPS
 from ..ir.region import Region, is_free
-from .border import Border, border, sources
+from .border import Border, Through, together
 from .outline import Outline, outline
 
 MAX_NODES: Final = 64
@@ -68,6 +68,7 @@ class _Fusion:
         self.position = {node: k for k, node in enumerate(graph.nodes)}
         self.leaving = set(graph.results)
         self.live = _live(graph)
+        self.through = Through(graph)
         self.reads: dict[Node, tuple[Value, ...]] = {}
         self.unit: dict[Node, _Unit] = {}
         self.units: dict[_Unit, None] = {}
@@ -78,7 +79,7 @@ class _Fusion:
 
     def run(self) -> Graph:
         for node in self.graph.nodes:
-            if node in self.live and not is_free(node):
+            if node in self.live and node not in self.through.free:
                 self._add(node)
         if all(self._stays(unit) for unit in self.units):
             return self.graph
@@ -88,10 +89,10 @@ class _Fusion:
 
     def _add(self, node: Node) -> None:
         fusable = node.op.kind in ("elementwise", "reduce")
-        self.reads[node] = tuple(dict.fromkeys(sources(self.graph, node.operands)))
+        self.reads[node] = self.through.sources(node.operands)
         bit = self.free_bits.pop() if self.free_bits else next(self.bits)
-        new = _Unit(self.position[node], bit, node, fusable, border(self.graph, node))
-        new.inputs = set(self._feeding([node]))
+        new = _Unit(self.position[node], bit, node, fusable, self.through.border(node))
+        new.inputs = self._feeding([node])
         new.ancestors = self._above(new.inputs)
         for unit in new.inputs:
             unit.followers.add(new)
@@ -106,12 +107,11 @@ class _Fusion:
                     readers.append(new)
                     del readers[:-MAX_SIBLINGS]
 
-    def _feeding(self, nodes: Iterable[Node]) -> Iterator[_Unit]:
-        for node in nodes:
-            for value in self.reads[node]:
-                producer = self.graph.producer.get(value)
-                if producer is not None:
-                    yield self.unit[producer]
+    def _feeding(self, nodes: Iterable[Node]) -> set[_Unit]:
+        """The units that compute what nodes read."""
+        producer = self.graph.producer
+        read = {v for node in nodes for v in self.reads[node]}
+        return {self.unit[producer[v]] for v in read if v in producer}
 
     def _above(self, units: Iterable[_Unit]) -> int:
         bits = 0
@@ -170,30 +170,22 @@ class _Fusion:
 
     def _independent(self, one: _Unit, two: _Unit) -> bool:
         """Whether no path between the two runs through a third unit."""
-        pair = {one, two}
         return not any(
-            (u.ancestors | u.bit) & other.bit
+            u.ancestors & other.bit
             for unit, other in ((one, two), (two, one))
-            for u in unit.inputs - pair
+            if other.followers
+            for u in unit.inputs
         )
 
     def _joined(self, one: _Unit, two: _Unit) -> Border:
         """The border of two units together."""
-        pair = (one, two)
+        pair, unit = (one, two), self.unit
 
-        def inside(node: Node | None) -> bool:
-            return node is not None and self.unit.get(node) in pair
+        def left(value: Value) -> bool:
+            users = self._users(value)
+            return value in self.leaving or any(unit.get(n) not in pair for n in users)
 
-        read = {v for u in pair for v in u.border.read if not inside(self.graph.producer.get(v))}
-        written = {
-            v
-            for u in pair
-            for v in u.border.written
-            if v in self.leaving or not all(map(inside, self._users(v)))
-        }
-        a, b = one.border, two.border
-        numbers = a.numbers and b.numbers
-        return Border(read, written, a.cut | b.cut, a.loops or b.loops, numbers)
+        return together(one.border, two.border, left)
 
     def _fits(self, one: _Unit, two: _Unit, nodes: list[Node], joined: Border) -> bool:
         """Whether two units together are a region that one kernel can run; `one` then knows it as
@@ -230,7 +222,7 @@ class _Fusion:
             if value in members:
                 return
             node = self.graph.producer.get(value)
-            if node is None or not is_free(node):
+            if node is None or node not in self.through.free:
                 inputs[value] = None
                 return
             for operand in node.operands:
@@ -254,7 +246,7 @@ class _Fusion:
 
     def _readers_of(self, value: Value) -> Iterator[Node]:
         for node in self.graph.users.get(value, ()):
-            if not is_free(node):
+            if node not in self.through.free:
                 yield from [node] if node in self.live else []
                 continue
             if node.result in self.leaving:
@@ -313,7 +305,7 @@ class _Fusion:
         followers: dict[_Unit, list[_Unit]] = {unit: [] for unit in self.units}
         waiting = {}
         for unit in self.units:
-            feeding = {u for u in self._feeding(unit.nodes) if u is not unit}
+            feeding = self._feeding(unit.nodes) - {unit}
             waiting[unit] = len(feeding)
             for other in feeding:
                 followers[other].append(unit)

@@ -21,7 +21,7 @@ And of all rules for an op only those are tried that can fit the ops that make i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
@@ -59,19 +59,16 @@ class Rule:
 
 
 class Site:
-    """Where a rule is tried: the node over already rewritten operands, and what produced them."""
+    """Where a rule is tried: the node over already rewritten operands, and what produced them:
+    `producers` has the nodes that define the values there are so far."""
 
     def __init__(self, graph: Graph) -> None:
         self.b = Builder()
+        self.producers = graph.producer
         self.node: Node
         self._uses = use_counts(graph)
         self._asked: dict[Value, bool] = {}
         self._made: dict[Value, Made] = {}
-
-    @property
-    def producers(self) -> Mapping[Value, Node]:
-        """The nodes that define the values there are so far."""
-        return self.b.producer
 
     @property
     def operands(self) -> tuple[Value, ...]:
@@ -114,9 +111,8 @@ class Site:
             found = self._made[value] = made_by(self.producers, value)
         return found
 
-    def enter(self, b: Builder, node: Node, operands: tuple[Value, ...]) -> None:
+    def enter(self, node: Node, operands: tuple[Value, ...]) -> None:
         """Move on to `node`."""
-        self.b = b
         if operands != node.operands:
             node = Node(node.op, operands, node.results, node.attrs, node.loc, node.origin)
         self.node = node
@@ -205,25 +201,35 @@ class _Table:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = rules
-        self.heads = {head for r in rules for head in r.heads}
+        self._named: dict[Op, list[Rule]] = {}
         self._found: dict[tuple[Op, tuple[Made, ...]], list[Rule]] = {}
 
-    def concerns(self, graph: Graph) -> bool:
-        """Whether there is a rule for any of the graph's ops."""
-        return ANY_OP in self.heads or any(node.op.name in self.heads for node in graph.nodes)
+    def named(self, op: Op) -> Sequence[Rule]:
+        """The rules for an op."""
+        if op not in self._named:
+            heads = {op.name, ANY_OP}
+            self._named[op] = [r for r in self.rules if not heads.isdisjoint(r.heads)]
+        return self._named[op]
+
+    def concerns(self, graph: Graph, site: Site) -> bool:
+        """Whether a rule may fit any node of the graph as it is."""
+        return any(
+            self.named(node.op)
+            and self.candidates(node.op, tuple([site.made(v) for v in node.operands]))
+            for node in graph.nodes
+        )
 
     def candidates(self, op: Op, operands: tuple[Made, ...]) -> Sequence[Rule]:
         """The rules that may fit."""
         key = op, operands
         if key not in self._found:
-            named = (r for r in self.rules if not {op.name, ANY_OP}.isdisjoint(r.heads))
-            self._found[key] = [r for r in named if r.may_fit(op, operands)]
+            self._found[key] = [r for r in self.named(op) if r.may_fit(op, operands)]
         return self._found[key]
 
 
 def _sweep(name: str, graph: Graph, site: Site, table: _Table, fired: Counter[str]) -> Graph:
     """One walk over the graph. What is emitted for a node without an origin comes from here."""
-    if not table.concerns(graph):
+    if not table.concerns(graph, site):
         return graph
     return rebuild(graph, _Walk(name, site, table, fired).visit)
 
@@ -246,12 +252,14 @@ class _Walk:
         self, b: Builder, node: Node, operands: tuple[Value, ...]
     ) -> Sequence[Value] | None:
         """What the first rule that fits makes of the node; None without one."""
+        if not self.table.named(node.op):
+            return None
         site = self.site
-        site.b = b
+        site.b, site.producers = b, b.producer
         candidates = self.table.candidates(node.op, tuple([site.made(v) for v in operands]))
         if not candidates:
             return None
-        site.enter(b, node, operands)
+        site.enter(node, operands)
         mark = len(b.nodes)
         for candidate in candidates:
             value = candidate.apply(site)
