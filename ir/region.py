@@ -25,6 +25,7 @@ which it is loaded.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Final
 
 from .graph import Graph, Node, Value
@@ -121,7 +122,7 @@ class Region:
     phase: Mapping[Value, int]
     epilogue: frozenset[Value]
 
-    @property
+    @cached_property
     def phases(self) -> int:
         """Number of sweeps over the inner loops."""
         return 1 + max((self.phase[v] for v in self.phase if self.is_inner(v)), default=0)
@@ -189,7 +190,7 @@ def reduced_axes(node: Node) -> tuple[int, ...]:
 
 def is_unit_reshape(node: Node) -> bool:
     """A reshape that only adds or removes axes of extent 1."""
-    old, new = node.operands[0].shape, node.result.shape
+    old, new = node.operands[0].type.shape, node.results[0].type.shape
     return [n for n in old if n != 1] == [n for n in new if n != 1]
 
 

@@ -322,6 +322,8 @@ class _Fusion:
 
 def _spilled(body: Graph) -> list[Value]:
     """What has to leave a region besides its results, to be loaded in a later phase."""
+    if not any(node.op.kind == "reduce" for node in body.nodes):
+        return []  # there is one phase
     region = as_region(body)
     assert region is not None, "only regions are merged, and only single nodes may not be one"
     return [v for v in region.spills() if v not in body.outputs]
