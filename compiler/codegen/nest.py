@@ -83,12 +83,16 @@ def needs_scratch(region: Region, node: Node, reduction: Reduction) -> bool:
 
 
 def partial_length(region: Region, node: Node) -> int:
-    """How many numbers a chunk's total is; of a column sum, made up to whole cache lines."""
+    """How many numbers a chunk's total is; of columns and rows, made up to whole cache lines."""
+    kept = partial_loops(region, node)
+    length = math.prod(region.extents[k] for k in kept)
+    return -(-length // 8) * 8 if kept else 1
+
+
+def partial_loops(region: Region, node: Node) -> tuple[int, ...]:
+    """The loops for each of whose iterations a chunk's total has a number."""
     reduction = region.reductions[node]
-    if reduction.kind != "column":
-        return 1
-    length = math.prod(region.extents[k] for k in reduction.kept)
-    return -(-length // 8) * 8
+    return tuple(range(region.rows)) if reduction.kind == "row" else reduction.kept
 
 
 def emit_region(
@@ -247,9 +251,18 @@ class RegionEmitter:
         """The accumulator is complete, or it is for a chunk."""
         if node in self.partials:
             place = self.w.buffer(self.partials[node], fold.wide)
-            lines.append(f"{place}[{CHUNK}] = {accumulator}")
+            lines.append(f"{place}[{self._in_partial(node)}] = {accumulator}")
         else:
             self._finish(node, fold.result(accumulator), lines)
+
+    def _in_partial(self, node: Node, chunk: str = CHUNK) -> str:
+        """Where the number of the present iteration is in the totals of all chunks."""
+        kept = partial_loops(self.region, node)
+        if not kept:
+            return chunk
+        length = self.w.number(partial_length(self.region, node))
+        axes = [Axis(k, self.region.extents[k]) for k in kept]
+        return f"{chunk} * {length} + {self.w.index(axes)}"
 
     def _total_reduction(self, node: Node, reduction: Reduction) -> None:
         region, source = self.region, node.operands[0]
@@ -275,10 +288,8 @@ class RegionEmitter:
         counters = "_".join(loop_name(k) for k in reduction.kept)
         total = f"{self._variable(value, 't')}_{counters}"
         if node in self.partials:
-            axes = [Axis(k, region.extents[k]) for k in reduction.kept]
-            first = f"{CHUNK} * {w.number(partial_length(region, node))}"
             place = w.buffer(self.partials[node], fold.wide)
-            target, result = f"{place}[{first} + {w.index(axes)}]", total
+            target, result = f"{place}[{self._in_partial(node)}]", total
         else:
             target = w.element(self.places[value], value.type.dtype, region.axes[value])
             result = fold.result(total)
@@ -297,8 +308,8 @@ class RegionEmitter:
         if node in self.partials:
             fold = partial_fold(region, node)
             place = w.buffer(self.partials[node], fold.wide)
-            first = f"{CHUNK} * {w.number(partial_length(region, node))}"
-            accumulator, step, start = f"{place}[{first} + {w.index(axes)}]", fold.step, fold.start
+            accumulator = f"{place}[{self._in_partial(node)}]"
+            step, start = fold.step, fold.start
         elif needs_scratch(region, node, reduction):
             accumulator = w.element(self.scratch.pop(0), F64, axes)
             step, start = fold.step, fold.start

@@ -17,6 +17,15 @@ and are added up in the place after the last:
             y1[j] = add_reassoc_f64(y1[j], x0[i * a0 + j])
     for j in range(n1):
         y0[j] = f32(y1[j])
+
+Of rows, each number is added up by itself, and what follows from it is computed:
+
+    for i in range(n0):                               # %v = sub %b, %m; %m = sum %x [axes=(0,2)]
+        s0 = f64(0.0)
+        for j in range(n1):
+            s0 = add_reassoc_f64(s0, x0[j * a0 + i])
+        v0 = f32(s0)
+        ...
 """
 
 from __future__ import annotations
@@ -26,13 +35,20 @@ from collections.abc import Mapping
 from ...ir.graph import Node, Value
 from ...ir.region import Region
 from .kernel import Kernel, KernelWriter, indent, loop_name
-from .nest import Level, RegionEmitter, late_values, partial_fold, partial_length
+from .nest import (
+    Level,
+    RegionEmitter,
+    late_values,
+    partial_fold,
+    partial_length,
+    partial_loops,
+)
 
 
 def partials_size(region: Region, node: Node, chunks: int) -> int:
     """Numbers in scratch memory: of each chunk, and of the sum of those that are columns."""
-    length = partial_length(region, node)
-    return chunks if length == 1 else (chunks + 1) * length
+    columns = region.reductions[node].kind == "column"
+    return (chunks + columns) * partial_length(region, node)
 
 
 def emit_join(
@@ -59,7 +75,9 @@ class _JoinEmitter(RegionEmitter):
         self.sources = partials
         self.outputs = dict.fromkeys(v for v in region.body.outputs if v in late)
         sums = {_after(partials[node], chunks * partial_length(region, node)) for node in columns}
-        extents = (chunks, *(node.result.type.size for node in columns))
+        self.kept = () if columns else partial_loops(region, next(iter(partials)))
+        rows = (region.extents[k] for k in self.kept)
+        extents = (*rows, chunks, *(node.result.type.size for node in columns))
         self.w = KernelWriter(extents, {places[v] for v in self.outputs} | sums)
         self.level = Level()
 
@@ -69,15 +87,20 @@ class _JoinEmitter(RegionEmitter):
             if node in self.columns:
                 continue
             fold, total = partial_fold(self.region, node), self._variable(node.result, "s")
-            part = f"{self.w.buffer(place, fold.wide)}[{loop_name(0)}]"
-            body += [f"{total} = {fold.start}", self.w.loop(0)]
+            chunk = len(self.kept)
+            index = self._in_partial(node, loop_name(chunk))
+            part = f"{self.w.buffer(place, fold.wide)}[{index}]"
+            body += [f"{total} = {fold.start}", self.w.loop(chunk)]
             body += indent([f"{total} = {fold.join(total, part)}"])
             self._finish(node, fold.result(total), body)
         totals = {node.result for node in self.sources}
         for value in self.outputs:
             if value not in totals:
                 self._store(value, self._use(value, self.region.phase[value]))
-        return self.w.finish([*body, *self.level.before, *self.level.stores])
+        lines = [*body, *self.level.before, *self.level.stores]
+        for k in reversed(self.kept):
+            lines = self.w.around(k, lines)
+        return self.w.finish(lines)
 
     def _column(self, node: Node) -> list[str]:
         """Partial sums of columns added up."""

@@ -5,8 +5,11 @@ and for any count of threads, so results have the same bits.
 
 A loop can be split if chunks then write to different places, and no reduction adds up over it; or
 if it is the outermost one and those that do end in single numbers or in column sums, which are
-joined afterwards (`partials.py`). A small nest stays whole: a region of the pool costs a tenth of a
-microsecond.
+joined afterwards (`partials.py`); or if it is the outermost of the inner ones, over which rows are
+summed. The last comes first where arrays lie in memory with this loop outermost, such as images
+whose channels are summed: chunks are then parts of memory, as those of the kernels before and after
+are, and stay in the cache of one thread. A small nest stays whole: a region of the pool costs a
+tenth of a microsecond.
 """
 
 from __future__ import annotations
@@ -29,6 +32,9 @@ MOST_CHUNKS: Final = 64
 LEAST_ROWS: Final = 8
 """Rows of a chunk that makes column sums of its own."""
 
+LEAST_SUMMED: Final = 64
+"""Elements of a row in a chunk that makes sums of its own."""
+
 MOST_PARTIAL: Final = 2**17
 """Numbers in all partial sums of a column reduction, at the most."""
 
@@ -43,7 +49,7 @@ def choose_split(region: Region, places: Mapping[Value, str]) -> Split | None:
         return None
     wanted = chunks_of(nanoseconds(region))
     found: Split | None = None
-    for loop in range(len(region.extents)) if wanted > 1 else ():
+    for loop in _candidates(region) if wanted > 1 else ():
         chunks = min(wanted, _most_chunks(region, loop))
         if chunks > 1 and _can_split(region, loop, places):
             split = _cut(region, loop, chunks)
@@ -52,6 +58,23 @@ def choose_split(region: Region, places: Mapping[Value, str]) -> Split | None:
             if found.chunks * 2 > wanted:
                 break
     return found if found is not None and found.chunks > 1 else None
+
+
+def _candidates(region: Region) -> tuple[int, ...]:
+    """The loops in the order in which they are tried."""
+    loops, inner = tuple(range(len(region.extents))), region.rows
+    if 0 < inner < len(loops) - 1 and _lies_outermost(region, inner):
+        return (inner, *loops)
+    return loops
+
+
+def _lies_outermost(region: Region, loop: int) -> bool:
+    """Whether the buffers that a loop and rows pass over have its axis before all others."""
+    axes = [load.axes for load in region.loads.values()]
+    axes += [region.axes[v] for v in region.body.outputs]
+    orders = [[axis.loop for axis in each if axis.loop is not None] for each in axes]
+    large = [order for order in orders if loop in order and min(order) < region.rows]
+    return bool(large) and all(order[0] == loop for order in large)
 
 
 def chunks_of(cost: float) -> int:
@@ -65,6 +88,9 @@ def chunks_of(cost: float) -> int:
 def _most_chunks(region: Region, loop: int) -> int:
     """Chunks that do not make more of partial column sums than of the nest itself."""
     lengths = [partial_length(region, node) for node in totals_over(region, loop)]
+    if lengths and loop > 0:
+        summed = math.prod(region.extents[loop:])
+        return min(summed // LEAST_SUMMED, MOST_PARTIAL // max(lengths))
     if max(lengths, default=1) == 1:
         return MOST_CHUNKS
     return min(region.extents[loop] // LEAST_ROWS, MOST_PARTIAL // max(lengths))
@@ -101,7 +127,7 @@ def totals_over(region: Region, loop: int) -> tuple[Node, ...]:
 def _can_split(region: Region, loop: int, places: Mapping[Value, str]) -> bool:
     totals = totals_over(region, loop)
     late = late_values(region, totals)
-    if totals and (loop > 0 or not joinable(region, totals)):
+    if totals and not (joinable(region, totals) if loop == 0 else _are_rows(region, loop, totals)):
         return False
     if any(
         needs_scratch(region, node, r) and loop not in r.kept
@@ -124,6 +150,15 @@ def joinable(region: Region, totals: tuple[Node, ...]) -> bool:
     single = all(region.depth.get(v, 0) == 0 for v in late_values(region, singles))
     alone = not singles or region.phases == 1
     return single and alone and all(_lies_in_order(region, node) for node in columns)
+
+
+def _are_rows(region: Region, loop: int, totals: tuple[Node, ...]) -> bool:
+    """Whether all reductions sum rows, over this loop and those in it, and what follows from them
+    has one value a row."""
+    rows = loop == region.rows and region.phases == 1 and set(totals) == set(region.reductions)
+    kinds = {(node.op.kind, region.reductions[node].kind) for node in totals}
+    late = late_values(region, totals)
+    return rows and kinds == {("reduce", "row")} and all(region.depth[v] == loop for v in late)
 
 
 def _lies_in_order(region: Region, node: Node) -> bool:

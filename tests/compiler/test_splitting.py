@@ -138,7 +138,7 @@ SPLIT = {
     "few columns": (("%x:f32[31,40]", "%y:f32[40] = sum %x [axes=(0)]", "%y"), 3),
     "few rows": (("%x:f64[9,3,40]", "%y:f64[3,40] = max %x [axes=(0)]", "%y"), 4),
     "total": (("%x:f32[99,40]", "%y:f32[] = max %x [axes=(0,1)]", "%y"), 4),
-    "scratch": (("%x:f32[4,99,5]", "%y:f32[4,5] = sum %x [axes=(1)]", "%y"), 3),  # over columns
+    "scratch": (("%x:f32[3,99,20]", "%y:f32[3,20] = sum %x [axes=(1)]", "%y"), 4),  # over columns
     "outside": (
         ("%x:f32[2,99], %a:f32[2,1]", "%e:f32[2,1] = exp %a", "%y:f32[2,99] = add %x, %e",
          "%y, %e"), 2,
@@ -206,6 +206,40 @@ def test_column_sums_of_chunks_are_joined(op, dtype):
     assert "split(k0, 4," in made.source
     assert_order_is_free(graph, random_arguments(graph))
     assert_runs_alike(graph, random_arguments(graph))
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64", "i32"])
+@pytest.mark.parametrize("op", ["sum", "max"])
+def test_rows_of_arrays_that_lie_across_them_are_summed_in_parts_of_memory(op, dtype):
+    """Channels of images, in chunks of 11 images of 33; what follows is computed after the join."""
+    graph = graph_of(
+        f"%x:{dtype}[33,3,7], %b:{dtype}[3]",
+        f"%p:{dtype}[33,3,7] = mul %x, %x",
+        f"%s:{dtype}[3] = {op} %p [axes=(0,2)]",
+        f"%t:{dtype}[3] = {op} %x [axes=(0,2)]",
+        f"%q:{dtype}[3] = sub %b, %s",
+        "%p, %s, %t, %q",
+    )
+    made = generate(plan_memory(graph))
+    assert [call.statement.partition("(")[0] for call in made.calls] == ["split", "k1"]
+    assert made.calls[0].statement.startswith("split(k0, 3,")
+    assert made.calls[0].statement.endswith(", 8, 8, 11)")
+    assert_order_is_free(graph, random_arguments(graph))
+    assert_runs_alike(graph, random_arguments(graph))
+
+
+def test_rows_that_lie_one_after_the_other_or_are_swept_twice_are_not_cut():
+    lines = "%x:f32[3,33,7]", "%s:f32[3] = sum %x [axes=(1,2)]", "%s"
+    assert "split(k0, 3," in generate(plan_memory(graph_of(*lines))).source
+    graph = graph_of(
+        "%x:f32[33,3,7]",
+        "%m:f32[3] = max %x [axes=(0,2)]",
+        "%r:f32[1,3,1] = reshape %m [shape=(1,3,1)]",
+        "%y:f32[33,3,7] = sub %x, %r",
+        "%y",
+    )
+    (statement,) = [call.statement for call in generate(plan_memory(graph)).calls]
+    assert statement.startswith("split(k0, 3,") and statement.endswith(", 3, 33, 1)")
 
 
 def test_kernels_that_are_no_nests_are_split():
