@@ -92,7 +92,8 @@ def sum_of_negation(site: Site, x: Value, y: Value) -> Value | None:
 @rule(p.sum(p.mul(x, y, name="z")), p.sum(p.select(c, p.mul(x, y, name="z"), 0.0)))
 def sum_of_scaled(site: Site, z: Value, c: Value | None = None, **_: Value) -> Value | None:
     """sum(x * k) = sum(x) * k for k that is the same along all axes that are summed, also under a
-    selection. Rounds differently; an infinite k meets sums that cancel."""
+    selection: where nothing is selected no k counts. Rounds differently; an infinite k meets sums
+    that cancel."""
     (value,), axes = site.operands, site.node.attrs["axes"]
     factors = _factors(site, z)
     alike = [k for k in factors if _is_alike(k, value, axes)]
@@ -103,10 +104,14 @@ def sum_of_scaled(site: Site, z: Value, c: Value | None = None, **_: Value) -> V
     shapes = [v.shape for v in (*rest, *([] if c is None else [c]))]
     if np.broadcast_shapes(*shapes) != value.shape:
         return None
-    left = reduce(site.b.mul, rest)
+    left, zero = reduce(site.b.mul, rest), site.b.constant(0, value.type.dtype)
     if c is not None:
-        left = site.b.select(c, left, site.b.constant(0, left.type.dtype))
-    return reduce(site.b.mul, [_along_kept(site, k) for k in alike], site.b.sum(left, axes=axes))
+        left = site.b.select(c, left, zero)
+    total = reduce(site.b.mul, [_along_kept(site, k) for k in alike], site.b.sum(left, axes=axes))
+    if c is None or all(_is_finite(site, k) for k in alike):
+        return total
+    every = c if c.shape == value.shape else site.b.broadcast(c, shape=value.shape)
+    return site.b.select(site.b.any(every, axes=axes), total, zero)
 
 
 @rule(p.sum(p.select(c, x, 0.0)))
@@ -156,6 +161,12 @@ def _is_scaled(site: Site, value: Value, axes: Sequence[int]) -> bool:
     zero = chosen is not None and site.uniform(chosen.operands[2]) == 0
     factors = _factors(site, chosen.operands[1] if chosen is not None and zero else value)
     return len(factors) == 1 + sum(_is_alike(k, value, axes) for k in factors) > 1
+
+
+def _is_finite(site: Site, factor: Value) -> bool:
+    """Whether a factor is known to be one finite number."""
+    number = site.uniform(factor)
+    return number is not None and bool(np.isfinite(number))
 
 
 def _factors(site: Site, value: Value) -> list[Value]:

@@ -81,3 +81,24 @@ def test_special_values_propagate_as_in_numpy(function, signed, ulps, long, dtyp
                 np.testing.assert_array_equal(signs(a), signs(e), err_msg=f"sign of result {k}")
         else:
             np.testing.assert_array_equal(a, e, err_msg=f"result {k}")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_no_factor_of_what_is_not_selected_counts(axis, dtype):
+    """A sum whose factor is taken out of it, with rows of which nothing is selected."""
+
+    def masked(x, chosen, k):
+        return np.sum(np.where(chosen, x * (k if axis == 0 else k[:, None]), 0.0), axis=axis)
+
+    x = np.array([[1, 0, 2, 3], [4, 0, 5, 6], [0, 0, 7, 8], [1, 2, 9, 1]], dtype)
+    chosen = np.eye(4, dtype=bool) | (x > 4)
+    chosen[1] = chosen[:, 1] = False
+    chosen[0, 0] = chosen[3, 3] = True
+    for k in (np.inf, -np.inf, np.nan, 0.0):
+        factors = np.array([2, k, k, 1], dtype)
+        with np.errstate(all="ignore"):
+            expected = masked(x, chosen, factors)
+        step = tl.compile(masked)
+        np.testing.assert_array_equal(step(x, chosen, factors), expected)
+        np.testing.assert_array_equal(step.interpret(x, chosen, factors), expected)
