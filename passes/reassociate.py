@@ -11,6 +11,7 @@
 Dots whose results only other dots read form one product of many factors. Its cheapest order, in
 multiplications, is found by dynamic programming over the subsets of factors; it replaces the
 order written only if it is cheaper. Changes floating-point results: the sums are other sums.
+Where an axis has no elements the order stays: it says which of the factors meet a 0.
 """
 
 from __future__ import annotations
@@ -141,7 +142,7 @@ def _products(graph: Graph) -> Iterator[Product]:
         if node.op.name == "dot" and node not in serving:
             product = _collect(graph, uses, node)
             serving.update(product.inner)
-            if product.inner:
+            if product.inner and all(product.extent.values()):
                 yield product
 
 

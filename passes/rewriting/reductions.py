@@ -25,6 +25,14 @@ from .views import AxisMap, axis_map
 REDUCTIONS = ("sum", "prod", "max", "min", "any", "all")
 
 
+@rule("sum", "dot")
+def sum_of_nothing(site: Site) -> Value | None:
+    """A sum along an axis of no elements is 0, whatever others are multiplied by."""
+    if site.result.type.size == 0 or all(v.type.size for v in site.operands):
+        return None
+    return site.b.broadcast(_number(site, 0), shape=site.result.shape)
+
+
 @rule(*REDUCTIONS)
 def reduce_single_elements(site: Site) -> Value | None:
     """reduce(x) = reshape(x) over axes of extent 1, or over none. A -0.0 stays; NumPy's sum of
@@ -246,6 +254,7 @@ def _number(site: Site, number: int) -> Value:
 
 
 RULES: tuple[Rule, ...] = (
+    sum_of_nothing,
     reduce_single_elements,
     reduce_twice,
     reduce_of_broadcast,
