@@ -5,11 +5,12 @@ answer ends the step; only then is anything written. Equal indices are written i
 last one wins.
 
     def k0(x0, n0, a0):                              def k1(y0, x0, x1, n0, n1):
-        for i in range(n0):                              for i in range(n0):
-            if x0[i] < -a0 or x0[i] >= a0:                   w0 = x1[i]
-                return 1                                     if w0 < 0: w0 += a0
-        return 0                                             for j in range(n1):
-                                                                 y0[i * n1 + j] = x0[w0 * n1 + j]
+        s0 = False                                    for i in range(n0):
+        for i in range(n0):                               v0 = x1[i]
+            v0 = x0[i]                                    w0 = select_i64(v0 < 0, v0 + a0, v0)
+            v1 = (v0 < -a0) | (v0 >= a0)                  for j in range(n1):
+            s0 = s0 | v1                                      y0[i * n1 + j] = x0[w0 * n1 + j]
+        return i64_from_bool(s0)
 """
 
 from __future__ import annotations
@@ -78,8 +79,8 @@ def _check_kernel(index: Value, extent: int) -> Kernel:
     w = KernelWriter((index.type.size,), ())
     load = w.element(place_of(index), I64, [Axis(0, index.type.size)])
     limit = w.number(extent)
-    test = [f"v0 = {load}", f"if v0 < -{limit} or v0 >= {limit}:", "    return 1"]
-    return w.finish([w.loop(0), *indent(test), "return 0"])
+    test = [f"v0 = {load}", f"v1 = (v0 < -{limit}) | (v0 >= {limit})", "s0 = s0 | v1"]
+    return w.finish(["s0 = False", w.loop(0), *indent(test), "return i64_from_bool(s0)"])
 
 
 def _move_kernel(node: Node, indices: Sequence[Value], gather: bool) -> Kernel:
@@ -95,8 +96,10 @@ def _move_kernel(node: Node, indices: Sequence[Value], gather: bool) -> Kernel:
     setup = []
     for number, (index, axis) in enumerate(zip(indices, axes, strict=True)):
         element = w.element(place_of(index), I64, _broadcast_axes(index, batch))
-        setup.append(f"w{number} = {element}")
-        setup += [f"if w{number} < 0:", f"    w{number} += {w.number(whole.shape[axis])}"]
+        extent = w.number(whole.shape[axis])
+        setup.append(f"v{number} = {element}")
+        wrapped = f"select_i64(v{number} < 0, v{number} + {extent}, v{number})"
+        setup.append(f"w{number} = {wrapped}")
     dtype = whole.type.dtype
     there = f"{w.buffer(place_of(whole), dtype)}[{_whole_index(w, whole, axes, batch)}]"
     own_axes = list(map(Axis, range(part.type.rank), part.shape))

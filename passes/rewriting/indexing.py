@@ -154,6 +154,25 @@ def _in_order(axes: Sequence[int], indices: Sequence[Value]) -> tuple[tuple[int,
     return tuple(axes[k] for k in order), [indices[k] for k in order]
 
 
+@rule("transpose", below=("gather",))
+def gather_in_place(site: Site) -> Value | None:
+    """transpose(gather(x, i)) = gather(x, 0..n-1, i) where the elements taken along an axis go back
+    to where it was: each row is read and written in order"""
+    node = site.producer(site.operands[0], "gather")
+    if node is None or not site.used_once(site.operands[0]) or len(node.operands) > 2:
+        return None
+    (x, index), (axis,) = node.operands, node.attrs["axes"]
+    rest = range(1, x.type.rank)
+    if index.type.rank != 1 or site.node.attrs["perm"] != (*rest[:axis], 0, *rest[axis:]):
+        return None
+    counts = [site.b.iota(n=n) for n in x.shape[:axis]]
+    places = [
+        site.b.reshape(v, shape=(v.shape[0], *[1] * (axis - k)))
+        for k, v in enumerate((*counts, index))
+    ]
+    return site.b.gather(x, *places, axes=tuple(range(axis + 1)))
+
+
 @rule("sum")
 def sum_of_scattered(site: Site) -> Value | None:
     """sum_j scatter_add(0, v, i, j) = scatter_add(0, v, i), without the axis j. Only where another
@@ -231,6 +250,7 @@ RULES: tuple[Rule, ...] = (
     narrow_indices,
     gather_of_transpose,
     transpose_of_scattered,
+    gather_in_place,
     sum_of_scattered,
     gather_below_elementwise,
 )
