@@ -1,0 +1,64 @@
+"""The passes take time that goes with the length of a program: another turn of an unrolled loop
+executes as many of their lines as the turns before."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import tapeless as tl
+from tapeless.compiler import pipeline
+from tapeless.ir.graph import Graph
+
+ROOT = str(Path(tl.__file__).parent)
+FEW = 1000
+"""Lines of a file in which a few more say nothing."""
+
+
+def recurrent(turns: int) -> Graph:
+    def loss(w: Any, x: Any) -> Any:
+        h = c = np.zeros(3)
+        for k in range(turns):
+            z = w @ h + x[k]
+            c = c * tl.nn.sigmoid(z) + np.tanh(z)
+            h = np.tanh(c)
+        return np.sum(h * h)
+
+    return tl.compile(tl.value_and_grad(loss)).lower(np.eye(3), np.ones((turns, 3))).graph("trace")
+
+
+def lines_of(graph: Graph) -> Counter[str]:
+    """How many lines of each file of the package lowering executes."""
+    counts: Counter[str] = Counter()
+
+    def line(frame: FrameType, event: str, argument: Any) -> Any:
+        if event == "line":
+            counts[frame.f_code.co_filename] += 1
+        return line
+
+    def call(frame: FrameType, event: str, argument: Any) -> Any:
+        return line if frame.f_code.co_filename.startswith(ROOT) else None
+
+    before = sys.gettrace()
+    sys.settrace(call)
+    try:
+        pipeline.lower(Graph("again", graph.inputs, graph.nodes, graph.outputs, graph.updates))
+    finally:
+        sys.settrace(before)
+    return counts
+
+
+def test_every_turn_of_a_loop_takes_as_many_lines() -> None:
+    graphs = [recurrent(turns) for turns in (5, 10, 15)]  # lowered once: what is alike is known
+    first, second, third = map(lines_of, graphs)
+    assert first.total() > 10_000
+    growing = {
+        Path(name).name: (second[name] - first[name], count - second[name])
+        for name, count in third.items()
+        if count - second[name] > 1.04 * (second[name] - first[name]) + FEW
+    }
+    assert not growing
