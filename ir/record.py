@@ -167,9 +167,13 @@ def _plain_init(
     left, every = [FEW], set(names)
     store = _set if frozen else setattr
     goes_on = hasattr(cls, "__post_init__")
+    usual = None if slots or goes_on else len(names)
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         left[0] -= 1
+        if len(args) == usual and not kwargs and left[0] > 0:
+            self.__dict__.update(zip(names, args, strict=False))
+            return
         values = dict(zip(names, args, strict=False)) | kwargs
         distinct = len(values) == len(args) + len(kwargs)
         if len(values) < len(names):
