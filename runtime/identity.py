@@ -52,9 +52,12 @@ _PROCESSOR_FIELDS = frozenset({
 })  # fmt: skip
 
 
-File = tuple[str, tuple[int, int, int, int, int]]
-"""A file's path in the package; its device, number, size, and the times of the last changes of its
-content and of its status."""
+State = tuple[int, int, int, int, int]
+"""Of a file or a folder: its device, number, size, and the times of the last changes of its content
+and of its status."""
+File = tuple[str, State]
+Folder = tuple[str, State | None, list[File]]
+"""Its path in the package, its state where that tells every further change, and its sources."""
 
 
 def sha256(content: bytes = b"") -> _Hash:
@@ -127,60 +130,85 @@ def fields(sources: Sources) -> dict[str, str]:
 
 def sources(kept: Kept | None = None, package: str = _PACKAGE) -> Sources:
     """The digests of a package's sources. They are not read where `kept` knows what files of these
-    names, numbers, sizes and times have in them.
+    names, numbers, sizes and times have in them, and their folders not listed, either, where it
+    knows what is in those.
 
     The time of the last change of a file's status is among them. It cannot be set, and moves on
     with every change, but only so often in a second: a file that was just changed is always read.
     """
-    files = _files(package)
-    newest = max((max(state[3:]) for _, state in files), default=0)
-    if kept is None or os.name != "posix" or newest > time.time_ns() - SETTLED:
-        return _digests(package, files)
-    paths, states = zip(*files, strict=True)
-    key = digest("sources", package, "\n".join(paths), marshal.dumps(states, 2))
-    found = kept.get(key)
-    if found is not None:
-        return Sources(*found.decode().split())
-    made = _digests(package, files)
-    if _files(package) == files:  # nothing has changed while they were read
-        kept.put(key, f"{made.code} {made.every}".encode())
+    if kept is None or os.stat not in os.supports_dir_fd:
+        return _digests(package, _folders(package))
+    own = STATE(os.stat(os.path.join(package, "__init__.py")))
+    key = digest("folders of sources", package, repr(own[:2]))
+    payload = kept.get(key)
+    known = None if payload is None else marshal.loads(payload)
+    if known and all(_is_same(package, folder) for folder in known[1]):
+        return Sources(*known[0])
+    found = _folders(package)
+    if known and _sources_of(known[1]) == _sources_of(found):
+        made = Sources(*known[0])
+    else:
+        made = _digests(package, found)
+    settled = time.time_ns() - SETTLED
+    if _newest(found) <= settled and _folders(package) == found:  # and they were while being read
+        folders = [(name, _if(state, settled), files) for name, state, files in found]
+        kept.put(key, marshal.dumps(((made.code, made.every), folders), 4))  # for any Python
     return made
 
 
-def _files(package: str) -> list[File]:
-    """The sources, in order. Of each the system is asked once: all of them take a millisecond."""
-    found = [("__init__.py", STATE(os.stat(os.path.join(package, "__init__.py"))))]
+def _newest(folders: list[Folder]) -> int:
+    """When a source was last changed."""
+    return max((max(state[3:]) for _, _, files in folders for _, state in files), default=0)
+
+
+def _if(state: State | None, settled: int) -> State | None:
+    """The state of a folder, if it tells every further change."""
+    return state if state is not None and max(state[3:]) <= settled else None
+
+
+def _sources_of(folders: list[Folder]) -> list[tuple[str, list[File]]]:
+    return [(name, files) for name, _, files in folders]
+
+
+def _folders(package: str) -> list[Folder]:
+    """The folders of a package with their sources, in order. Of each source the system is asked
+    once: all of them take a millisecond."""
+    first = os.path.join(package, "__init__.py")
+    found: list[Folder] = [("", STATE(os.stat(package)), [("__init__.py", STATE(os.stat(first)))])]
     folders = [name for name in _FOLDERS if os.path.isdir(os.path.join(package, name))]
     for folder in folders:  # grows
         inside = os.path.join(package, folder, "")
-        names, states = _states(inside)
-        found += [(f"{folder}/{name}", state) for name, state in states]
+        state = STATE(os.stat(inside))
+        names = sorted(os.listdir(inside))
+        sources = [name for name in names if name.endswith(_SOURCES)]
+        found.append((folder, state, [(name, STATE(os.stat(inside + name))) for name in sources]))
         inner = [name for name in names if "." not in name and name != "__pycache__"]
         folders += [f"{folder}/{name}" for name in inner if os.path.isdir(inside + name)]
     return found
 
 
-def _states(folder: str) -> tuple[list[str], list[File]]:
-    """What is in a folder, in order, and the states of the sources there. It is looked up once
-    where the system can do that."""
-    if os.stat not in os.supports_dir_fd or os.listdir not in os.supports_fd:
-        names = sorted(os.listdir(folder))
-        sources = [name for name in names if name.endswith(_SOURCES)]
-        return names, [(name, STATE(os.stat(folder + name))) for name in sources]
-    opened = os.open(folder, os.O_RDONLY)
+def _is_same(package: str, folder: Folder) -> bool:
+    """Whether a folder and its sources are what they were. It is looked up once."""
+    name, state, files = folder
     try:
-        names = sorted(os.listdir(opened))
-        sources = [name for name in names if name.endswith(_SOURCES)]
-        return names, [(name, STATE(os.stat(name, dir_fd=opened))) for name in sources]
-    finally:
-        os.close(opened)
+        opened = os.open(os.path.join(package, name), os.O_RDONLY)
+        try:
+            if STATE(os.fstat(opened)) != state:
+                return False
+            now = [(file, STATE(os.stat(file, dir_fd=opened))) for file, _ in files]
+        finally:
+            os.close(opened)
+    except OSError:
+        return False
+    return now == files
 
 
-def _digests(package: str, files: list[File]) -> Sources:
-    if len(files) < 2:
+def _digests(package: str, folders: list[Folder]) -> Sources:
+    paths = [f"{folder}/{name}".lstrip("/") for folder, _, files in folders for name, _ in files]
+    if len(paths) < 2:
         raise FileNotFoundError(f"no sources in {package}")
     code, every = sha256(), sha256()
-    for path, _ in files:
+    for path in paths:
         content = _content(os.path.join(package, path))
         head = f"{path} {len(content)}\n".encode()
         for state in (every,) if path.startswith(_TRACED) else (code, every):

@@ -89,6 +89,29 @@ def test_sources_that_are_known_are_not_read(tmp_path, kept, monkeypatch):
         identity.sources(kept, root)
 
 
+@pytest.mark.parametrize("settled", [True, False])
+@pytest.mark.parametrize("change", ["added", "removed", "in a new folder", "nothing"])
+def test_what_is_in_the_folders_is_known_until_it_changes(
+    tmp_path, kept, monkeypatch, settled, change
+):
+    root = package(tmp_path / "package")
+    with monkeypatch.context() as patched:
+        if not settled:  # when they were looked at
+            patched.setattr(identity, "_if", lambda state, settled: None)
+        before = identity.sources(kept, root)
+    if change == "added":
+        (tmp_path / "package/ir/ops/new.py").write_text("")
+    elif change == "removed":
+        (tmp_path / "package/runtime/c.ll").unlink()
+    elif change == "in a new folder":
+        (tmp_path / "package/passes/more").mkdir()
+        (tmp_path / "package/passes/more/new.py").write_text("")
+    elif settled:
+        monkeypatch.setattr(os, "listdir", None)
+    assert (identity.sources(kept, root) == before) == (change == "nothing")
+    assert identity.sources(kept, root) == identity.sources(kept, root)
+
+
 def test_sources_changed_just_now_are_always_read(tmp_path, store, monkeypatch):
     root = package(tmp_path / "package")
     identity.sources(store, root)
