@@ -27,9 +27,10 @@ FAR_FEWER = 4
 """How many times smaller a gather must be to be computed apart from the whole array."""
 
 
-@rule(p.add(x, y))
+@rule(p.add(x, y), getattr(p, "or")(x, y))
 def accumulate(site: Site, x: Value, y: Value) -> Value | None:
-    """x + add_at(0, v) = add_at(x, v), and scatter_add likewise. Rounds differently."""
+    """x + add_at(0, v) = add_at(x, v), and scatter_add likewise. Rounds differently. So for `or`,
+    which adds truth values."""
     node = _added_to_zeros(site, y)
     if node is None or x.shape != y.shape:
         return None

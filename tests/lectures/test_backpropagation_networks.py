@@ -140,6 +140,24 @@ def test_E14_max_routes(agrees):
     agrees(tl.grad(f, (0, 1)), args, (np.array([0.0, 8, -2]), np.array([4.0, 0, 0])))
 
 
+def test_E14_each_choice_of_a_sequence_routes_to_its_own_step(every_way):
+    """Where nothing was chosen the derivative is zero, not 0 * inf; and what was chosen where is
+    one array, not one per step."""
+    x = np.array([[0.0, 4.0, 1.0], [9.0, 0.0, 0.25], [1.0, 16.0, 0.0]])
+
+    def loss(x):
+        roots, total = np.sqrt(x), 0.0
+        for step, chosen in zip(roots, x > 0, strict=True):
+            total = total + np.sum(np.where(chosen, step * step * step, 0))
+        return total
+
+    for run, dtype in every_way(tl.grad(loss)):
+        np.testing.assert_allclose(run(x.astype(dtype)), 1.5 * np.sqrt(x), rtol=1e-5)
+    ops = [node.op.name for node in tl.compile(tl.grad(loss)).lower(x).graph("optimized").nodes]
+    assert "or" not in ops and ops.count("select") == 4
+    tl.check_grads(loss, (x + 1,), order=2)
+
+
 def test_E14_sigmoid_neuron(agrees):
     """The lecture's numbers: w = (2, -3, -3), x = (-1, -2)."""
 
