@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 
 from ..ir.record import dataclass
 from .builder import BITS, MEMORY
-from .emitters import EMITTERS
+from .emitters import EMITTERS, PREDICATES
 from .expressions import literal
 from .folds import Fold, fold_of
 from .kernel import VECTOR_WORDS
@@ -124,7 +124,7 @@ class _Body:
             carried = (used & self.assigned) - known
             if carried:
                 kind = self.kinds.get(name, "")
-                how = fold_of(value, name, kind, self.counter, self._defined)
+                how = fold_of(value, name, kind, self.counter, self._defined, self._is_f32)
                 once = self.reads[name] == self.writes[name] == 1
                 if carried != {name} or how is None or not once:
                     return None
@@ -143,6 +143,20 @@ class _Body:
             and isinstance(s.targets[0], ast.Name)
             and s.targets[0].id == value.id
         )
+
+    def _is_f32(self, value: ast.expr) -> bool:
+        """Whether an expression is surely one."""
+        match self._defined(value):
+            case ast.Name(id=name):
+                return self.kinds.get(name) == "f32"
+            case ast.Subscript(value=ast.Name(id=name)):
+                return self.kinds.get(name) == "f32*"
+            case ast.BinOp(left=left, right=right):
+                return self._is_f32(left) and self._is_f32(right)
+            case ast.Call(func=ast.Name(id=word)):
+                op, _, dtype = word.rpartition("_")
+                return dtype == "f32" and not op.endswith("_from") and op not in PREDICATES
+        return False
 
     def _is_near(self, place: ast.Subscript) -> bool:
         """Whether a place is the same in all iterations, or moves on by one element."""
@@ -174,7 +188,11 @@ class _Body:
     ) -> tuple[Plan, ...]:
         words = [f.id for f in self.words if isinstance(f, ast.Name)]
         functions = [word.rpartition("_")[2] for word in words if word in VECTOR_WORDS]
-        sums = [self.kinds[name] for name, fold in folds.items() if not fold.of_mask]
+        sums = [
+            "f32" if fold.how == "widened" else self.kinds[name]
+            for name, fold in folds.items()
+            if not fold.of_mask
+        ]
         lanes = min(MOST_LANES, 8 * registers.bytes // self._bits(functions, sums))
         in_steps = self._in_steps()
         if in_steps and functions:

@@ -68,7 +68,7 @@ class _Writer:
         self.joint = {
             name
             for (name, fold), x in zip(self.folds, sums, strict=True)
-            if x.kind == "bool" or fold.of_mask
+            if x.kind == "bool" or fold.of_mask or fold.how == "widened"
         }
         self.ends = self._ends()
         if self.plan.main:
@@ -90,7 +90,7 @@ class _Writer:
     def _ends(self) -> bool:
         """Whether the loop may end before its last iteration: where its only fold is decided."""
         stores = any(isinstance(s.targets[0], ast.Subscript) for s in self.statements)
-        names = [name for name, fold in self.folds if fold.how != "count"]
+        names = [name for name, fold in self.folds if fold.how not in ("count", "widened")]
         return len(self.folds) == 1 and names == [*self.joint] and not stores
 
     def _varying(self, body: Sequence[ast.stmt]) -> list[ast.Assign]:
@@ -252,9 +252,19 @@ class _Writer:
             own = {name: x[number] for name, x in known.items() if name not in joint}
             bodies.append(_Iterations(self, first, own, joint, mask(first)))
         for statement in self.statements:
+            name = getattr(statement.targets[0], "id", None)
+            fold = self.plan.folds.get(name)
+            if fold is not None and fold.how == "widened":
+                joint[name] = self._widened(joint[name], [body.narrow(fold) for body in bodies])
+                continue
             for body in bodies:
                 body.assign(statement)
         return [body.variable(name) for name, n in copies.items() for body in bodies[:n]]
+
+    def _widened(self, total: Value, values: Sequence[Value]) -> Value:
+        """A sum in f64 after some vectors of f32."""
+        narrow = joined(self.b, "add", values)
+        return join(self.b, "add", total, self.b.convert(narrow, "f64"))
 
     def _copies(self, count: int) -> dict[str, int]:
         """The accumulators of each fold for so many vectors at once."""
@@ -307,6 +317,16 @@ class _Iterations(Expressions):
         if fold.operand is None:
             return self.value(node)
         return join(self.b, fold.how, old, self.value(fold.operand))
+
+    def narrow(self, fold: Fold) -> Value:
+        """The vector that a sum in f64 gets; what the mask leaves out is zero."""
+        assert fold.operand is not None
+        x = self.value(fold.operand)
+        return (
+            x
+            if self.mask is None
+            else self.b.select(self.mask, x, constant("f32", -0.0, self.lanes))
+        )
 
     def variable(self, name: str) -> Value:
         return self.joint[name] if name in self.joint else self.named[name]

@@ -127,8 +127,8 @@ def join(b: Builder, how: str, x: Value, y: Value) -> Value:
     """Two accumulators, numbers or vectors, in one."""
     if how in ("and", "or"):
         return (b.and_ if how == "and" else b.or_)(x, y)
-    if how in ("add", "mul"):
-        return (b.add if how == "add" else b.mul)(x, y, flags="reassoc contract")
+    if how in ("add", "widened", "mul"):
+        return (b.mul if how == "mul" else b.add)(x, y, flags="reassoc contract")
     if how in ("larger", "smaller"):
         return b.select(b.compare("<" if how == "larger" else ">", x, y), y, x)
     if x.letter == "f":
@@ -143,12 +143,14 @@ def neutral(how: str, kind: str) -> Value | None:
     """What changes no sum or product; None for the others, in which a value may count twice."""
     if how == "mul":
         return constant(kind, 1)
-    return constant(kind, -0.0 if kind in ("f32", "f64") else 0) if how == "add" else None
+    return (
+        constant(kind, -0.0 if kind in ("f32", "f64") else 0) if how in ("add", "widened") else None
+    )
 
 
 def fold_lanes(b: Builder, how: str, x: Value) -> Value:
     """The elements of a vector joined, in whatever order."""
-    how = {"larger": "maximum", "smaller": "minimum"}.get(how, how)
+    how = {"larger": "maximum", "smaller": "minimum", "widened": "add"}.get(how, how)
     suffix, kind = _suffix(x.kind, x.lanes, bits=True), llvm_type(x.kind)
     start = neutral(how, x.kind)
     if x.letter == "f" and start is not None:

@@ -144,6 +144,30 @@ def test_a_search_finds_the_first_wherever_it_is(name, kind):
             assert found.tolist() == [*expected], (n, place)
 
 
+WIDENED = """
+def k(x, r, n):
+    s = r[0]
+    for i in range(n):
+        v = x[i] * x[i]
+        s = add_reassoc_f64(s, f64(v))
+    r[0] = s
+"""
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_a_sum_of_f32_in_f64_loses_no_more_than_two_roundings(name):
+    """Many equal numbers would all be rounded the same way."""
+    (function,) = ast.parse(WIDENED).body
+    assert isinstance(function, ast.FunctionDef)
+    called = native(function, ("f32*", "f64*", "i64"), RUNNABLE[name])
+    for n in (*LENGTHS, 100_003):
+        for x in (np.full(n, 0.3, np.float32), data("f32", n, np.random.default_rng(n))):
+            squares, found = (x * x).astype(np.float64), np.full(1, 0.5)
+            called(x.ctypes.data, found.ctypes.data, n)
+            bound = 3 * 2.0**-24 * squares.sum()  # the square is rounded, or its sum with another
+            assert abs(found[0] - 0.5 - (x.astype(np.float64) ** 2).sum()) <= bound + 1e-15 * n
+
+
 LARGER = """
 def k(x, r, n):
     s = r[0]
