@@ -123,10 +123,11 @@ class _Body:
             name = target.id if isinstance(target, ast.Name) else ""
             carried = (used & self.assigned) - known
             if carried:
+                if carried != {name} or not self.reads[name] == self.writes[name] == 1:
+                    return None
                 kind = self.kinds.get(name, "")
                 how = fold_of(value, name, kind, self.counter, self._defined, self._is_f32)
-                once = self.reads[name] == self.writes[name] == 1
-                if carried != {name} or how is None or not once:
+                if how is None:
                     return None
                 found[name] = how
             known.add(name)
