@@ -252,7 +252,7 @@ class _Writer:
             own = {name: x[number] for name, x in known.items() if name not in joint}
             bodies.append(_Iterations(self, first, own, joint, mask(first)))
         for statement in self.statements:
-            name = getattr(statement.targets[0], "id", None)
+            name = str(getattr(statement.targets[0], "id", ""))
             fold = self.plan.folds.get(name)
             if fold is not None and fold.how == "widened":
                 joint[name] = self._widened(joint[name], [body.narrow(fold) for body in bodies])

@@ -65,7 +65,7 @@ def _product(node: Node) -> Matmul | None:
     found = as_matmul(spec, extents)
     if found is None or not x.type.is_float or _is_awkward(found, x):
         return None
-    if product.m == product.n == 1:  # sums, which loops make faster and more exactly
+    if found.m == found.n == 1:  # sums, which loops make faster and more exactly
         return None
     work = math.prod(extents.values())
     if node.op.name == "dot" and is_short_sum(spec, extents):
