@@ -34,7 +34,9 @@ FEWEST_ROWS: Final = 16
 """Fewer rows than this make up no vector of cheap operations, or of numbers that are gathered."""
 
 FEWEST_BYTES: Final = 20
-"""Fewer bytes of a column of the rows make up no vector at all."""
+LONGEST_OF_FEW: Final = 4
+"""Fewer bytes of a column of the rows make up no vector at all. Of so few rows only short ones are
+written out: longer ones half fill vectors themselves."""
 
 SHUFFLED: Final = 8
 SHUFFLED_BYTES: Final = 48
@@ -132,7 +134,8 @@ def _pays(region: Region, rows: int, length: int, *, near: bool) -> bool:
     width = max((v.type.dtype.itemsize for v in region.loads), default=1)
     shuffled = near and length <= SHUFFLED and length * width <= SHUFFLED_BYTES
     if rows < FEWEST_ROWS:
-        return costly and shuffled and rows * width >= FEWEST_BYTES
+        short = length <= LONGEST_OF_FEW and rows * width >= FEWEST_BYTES
+        return costly and near and short
     extrema = [n for n, r in region.reductions.items() if r.kind == "row" and n.op.name in EXTREMA]
     spread = not region.reductions and length <= SPREAD and rows >= MANY
     return costly or bool(extrema) or spread or (bool(region.reductions) and shuffled)

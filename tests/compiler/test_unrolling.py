@@ -51,7 +51,7 @@ def test_which_rows() -> None:
     assert written_out(softmax(16, 3))
     assert written_out(softmax(3, 3)), "what takes long is done for three rows at once"
     assert not written_out(softmax(2, 3)), "too few to fill a vector"
-    assert not written_out(softmax(15, 9)), "too few to gather"
+    assert not written_out(softmax(15, 5)), "too few for rows that half fill vectors"
     assert not written_out(softmax(16, 17)), "rows fill vectors themselves"
     across = """f(%x:f32[3,40]) {
   %t:f32[40,3] = transpose %x [perm=(1,0)]
