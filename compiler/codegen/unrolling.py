@@ -26,6 +26,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ...ir.region import EXPENSIVE, Axis, Reduction, Region
+from ...ir.types import F32
 
 SHORT_ROW: Final = 16
 """Up to so many numbers a row is written out."""
@@ -42,6 +43,10 @@ SHUFFLED: Final = 8
 SHUFFLED_BYTES: Final = 48
 """Up to so many numbers and bytes in a row it pays for any reduction along or across the rows:
 vectors that hold a number each of many rows are shuffled from memory, not gathered."""
+
+WIDENED: Final = 6
+"""So many sums of f32, of the numbers of a row across the rows, are held in registers: each is made
+in f64, in two vectors."""
 
 EXTREMA: Final = frozenset({"max", "min"})
 """Reductions that a vector of one row's numbers is slow to end."""
@@ -112,7 +117,10 @@ def _along_rows(region: Region) -> int | None:
         return None
     if any(n.op.kind == "argreduce" for n in region.reductions):
         return None
-    if any(r.kind == "column" and inner not in r.kept for r in region.reductions.values()):
+    columns = {n: r for n, r in region.reductions.items() if r.kind == "column"}
+    if any(inner not in r.kept for r in columns.values()):
+        return None
+    if extents[inner] > WIDENED and any(n.result.type.dtype == F32 for n in columns):
         return None
     placed = [load.axes for load in region.loads.values()]
     placed += [region.axes[v] for v in region.body.outputs]

@@ -95,6 +95,19 @@ def test_sums_across_short_rows(rows: int, columns: int, dtype: str) -> None:
     assert_runs_alike(graph, random_arguments(graph))
 
 
+def test_sums_across_rows_that_stay_in_memory() -> None:
+    text = """f(%x:DTYPE[40,COLS]) {
+  %e:DTYPE[40,COLS] = exp %x
+  %s:DTYPE[COLS] = sum %e [axes=(0)]
+} -> %e, %s"""
+
+    def of(dtype: str, columns: int) -> Graph:
+        return fuse(parse(text.replace("DTYPE", dtype).replace("COLS", str(columns))))
+
+    assert written_out(of("f32", 6)) and written_out(of("f64", 9))
+    assert not written_out(of("f32", 9)), "sums in f64 take two vectors each"
+
+
 SMALL = """f(%x:DTYPE[ROWS,3,2], %y:DTYPE[ROWS,2,4]) {
   %z:DTYPE[ROWS,3,4] = matmul %x, %y
   %t:DTYPE[ROWS,3,3] = matmul %x, %x [tb]
