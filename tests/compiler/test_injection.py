@@ -30,7 +30,8 @@ SYNTAX: Final = (
     ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop,
 )  # fmt: skip
 OURS: Final = re.compile(
-    r"[a-z][0-9]*|step|range|start|stop|middle|left|right|second|source|target|width|low|high"
+    r"[a-z][0-9]*(_[0-9]+)*|step|range|start|stop|middle|left|right|second|source|target|width"
+    r"|low|high"
 )
 STEP: Final = """\
 f(%x:f32[3,4], %w:f32[4,2], %i:i64[2], %s:f32[]) {
