@@ -1,8 +1,10 @@
 """Random chains of views, random indices and writes through them, against NumPy."""
 
+import itertools
+
 import numpy as np
 import pytest
-from conformance import run_traced, same
+from conformance import conforms, run_traced, same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tapeless import errors
@@ -139,3 +141,11 @@ def test_index_arrays_read_write_and_accumulate(data):
         return
     same(run_traced(program, mine), expected)
     same(mine, theirs)
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5), (4, 2, 4, 3), (0, 3, 2)])
+def test_a_diagonal_of_any_two_axes(shape):
+    x = np.arange(float(np.prod(shape))).reshape(shape)
+    for one, two in itertools.permutations(range(len(shape)), 2):
+        for offset in (-4, -1, 0, 2):
+            conforms(lambda x, o=offset, i=one, j=two: np.diagonal(x, o, i, j) * 1.0, x)
