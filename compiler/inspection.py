@@ -55,10 +55,9 @@ class Inspection:
 
     def graph(self, stage: str = "optimized") -> Graph:
         """The graph of a stage; ValueError for a name not in `stages`."""
-        try:
-            return self._lowered.graphs[stage]
-        except KeyError:
-            raise ValueError(f"no stage {stage!r}; the stages are {', '.join(STAGES)}") from None
+        if stage not in STAGES:
+            raise ValueError(f"no stage {stage!r}; the stages are {', '.join(STAGES)}")
+        return self._lowered.graphs[stage]
 
     def diff(self, a: str, b: str) -> str:
         """What changed between two stages, as a unified diff of their IR texts."""
