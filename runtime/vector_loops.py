@@ -322,11 +322,9 @@ class _Iterations(Expressions):
         """The vector that a sum in f64 gets; what the mask leaves out is zero."""
         assert fold.operand is not None
         x = self.value(fold.operand)
-        return (
-            x
-            if self.mask is None
-            else self.b.select(self.mask, x, constant("f32", -0.0, self.lanes))
-        )
+        if self.mask is None:
+            return x
+        return self.b.select(self.mask, x, constant("f32", -0.0, self.lanes))
 
     def variable(self, name: str) -> Value:
         return self.joint[name] if name in self.joint else self.named[name]

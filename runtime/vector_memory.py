@@ -143,9 +143,9 @@ def neutral(how: str, kind: str) -> Value | None:
     """What changes no sum or product; None for the others, in which a value may count twice."""
     if how == "mul":
         return constant(kind, 1)
-    return (
-        constant(kind, -0.0 if kind in ("f32", "f64") else 0) if how in ("add", "widened") else None
-    )
+    if how in ("add", "widened"):
+        return constant(kind, -0.0 if kind in ("f32", "f64") else 0)
+    return None
 
 
 def fold_lanes(b: Builder, how: str, x: Value) -> Value:
