@@ -23,6 +23,7 @@ from typing import Final
 
 from ..ir.builder import Builder, rebuild
 from ..ir.graph import Graph, Node, Value
+from ..ir.ops.move import full_slice, slice_along
 from ..ir.record import dataclass
 from ..ir.region import VIEWS
 from .dce import dce
@@ -68,17 +69,17 @@ def split_components(graph: Graph) -> Graph:
         axis = value.type.rank + cuts.axis
         if axis < 0 or value.shape[axis] == 1:
             return new
-        span = list(cuts.spans(value.shape[axis]))[k]
-        return _cut(b, new, axis, *span)
+        start, stop = list(cuts.spans(value.shape[axis]))[k]
+        return b.slice(new, spec=slice_along(new.shape, axis, (start, stop, 1)))
 
     def visit(b: Builder, node: Node, operands: tuple[Value, ...]) -> Sequence[Value] | None:
         if node.op.name == "concatenate":
             parts[node.result] = operands
         elif node in plan.split:
             cuts = plan.cuts[node.result]
+            pairs = tuple(zip(node.operands, operands, strict=True))
             found = [
                 b.emit(node.op, [part(b, *pair, cuts, k) for pair in pairs], node.attrs).result
-                for pairs in [tuple(zip(node.operands, operands, strict=True))]
                 for k in range(len(cuts.starts))
             ]
             parts[node.result] = tuple(found)
@@ -88,13 +89,6 @@ def split_components(graph: Graph) -> Graph:
         return None
 
     return dce(rebuild(graph, visit, origin="split_components"))
-
-
-def _cut(b: Builder, value: Value, axis: int, start: int, stop: int) -> Value:
-    """A part of a value along one axis."""
-    spec = [(0, n, 1) for n in value.shape]
-    spec[axis] = start, stop, 1
-    return b.slice(value, spec=tuple(spec))
 
 
 def _slice(
@@ -108,7 +102,7 @@ def _slice(
     if k is None:
         return None
     spec[axis] = low - cuts.starts[k], high - cuts.starts[k], step
-    whole = all(s == (0, n, 1) for s, n in zip(spec, parts[k].shape, strict=True))
+    whole = all(s == full_slice(n) for s, n in zip(spec, parts[k].shape, strict=True))
     return (parts[k] if whole else b.slice(parts[k], spec=tuple(spec)),)
 
 

@@ -9,8 +9,8 @@
 LLVM can vectorise such loops too, but finding out that it may, and how, takes it six times as long
 as all else it does for them. So this recognises the plain ones by their text: assignments whose
 places in memory move on by one element per iteration or not at all (some that are read by a few, or
-backwards), and which depend on each other
-through sums, extrema and bits alone. All others are LLVM's.
+backwards), and which depend on each other through sums, extrema and bits alone. All others are
+LLVM's.
 """
 
 from __future__ import annotations

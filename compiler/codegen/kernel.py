@@ -170,9 +170,8 @@ class KernelWriter:
         """Loop `k` around statements."""
         if k not in self.unrolled:
             return [self.loop(k), *indent(lines)] if lines else []
-        counter = re.compile(
-            rf"(?<![a-zA-Z0-9]){loop_name(k)}\b"
-        )  # a variable's name may end with it
+        # a variable's name may end with that of a loop
+        counter = re.compile(rf"(?<![a-zA-Z0-9]){loop_name(k)}\b")
         return [counter.sub(str(n), line) for n in range(self.extents[k]) for line in lines]
 
     def index(self, axes: Sequence[Axis], buffer: str = "") -> str:

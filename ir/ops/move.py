@@ -28,6 +28,11 @@ def full_slice(n: int) -> tuple[int, int, int]:
     return (0, n, 1)
 
 
+def slice_along(shape: Sequence[int], axis: int, part: tuple[int, int, int]) -> SliceSpec:
+    """The slice of an array of this shape that takes a part of one axis and all others whole."""
+    return tuple(part if k == axis else full_slice(n) for k, n in enumerate(shape))
+
+
 def slice_extent(start: int, stop: int, step: int) -> int:
     """Number of indices in a normalised slice."""
     return len(range(start, stop, step))
@@ -171,9 +176,8 @@ def _concatenate_jacobian(b: Builder, node: Node, i: int, axes: Axes) -> Sequenc
     axis = node.attrs["axis"]
     start = sum(v.shape[axis] for v in node.operands[:i])
     stop = start + node.operands[i].shape[axis]
-    spec = [full_slice(n) for n in node.result.shape]
-    spec[axis] = (start, stop, 1)
-    return (Term(1.0, slice_factors(axes, axes.z, axes.a, tuple(spec))),)
+    spec = slice_along(node.result.shape, axis, (start, stop, 1))
+    return (Term(1.0, slice_factors(axes, axes.z, axes.a, spec)),)
 
 
 def _roll_type(types: tuple[Type, ...], attrs: Attrs) -> tuple[Type, ...]:

@@ -16,6 +16,7 @@ from ..jacobian import Axes, Term
 from ..op import REQUIRED, ZERO, Attrs, JacobianRule, Op, Sample, define
 from ..types import BOOL, F32, F64, I32, I64, Type, dtype_name
 from .elementwise import check_arity
+from .move import slice_along
 
 
 def kept_axes(rank: int, axes: Sequence[int]) -> tuple[int, ...]:
@@ -94,7 +95,7 @@ def _others(b: Builder, x: Value) -> Value:
         return b.full(x.shape, 1, x.type.dtype)
     cuts = [0, n // 2, n // 2 * 2, n]
     first, second, last = (
-        b.slice(x, spec=((start, stop, 1), *((0, m, 1) for m in x.shape[1:])))
+        b.slice(x, spec=slice_along(x.shape, 0, (start, stop, 1)))
         for start, stop in itertools.pairwise(cuts)
     )
     pairs = b.mul(first, second)
@@ -103,12 +104,10 @@ def _others(b: Builder, x: Value) -> Value:
     if n % 2:
         pairs = b.concatenate(pairs, last, axis=0)
     others = _others(b, pairs)
-    left = b.slice(others, spec=((0, n // 2, 1), *((0, m, 1) for m in x.shape[1:])))
+    left = b.slice(others, spec=slice_along(others.shape, 0, (0, n // 2, 1)))
     parts = [b.mul(left, second), b.mul(left, first)]
     if n % 2:
-        parts.append(
-            b.slice(others, spec=((n // 2, n // 2 + 1, 1), *((0, m, 1) for m in x.shape[1:])))
-        )
+        parts.append(b.slice(others, spec=slice_along(others.shape, 0, (n // 2, n // 2 + 1, 1))))
     return b.concatenate(*parts, axis=0)
 
 

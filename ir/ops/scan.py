@@ -15,6 +15,7 @@ from ..op import REQUIRED, Attrs, Op, Sample, define
 from ..types import BOOL, F32, F64, I32, I64, Type, dtype_name
 from .elementwise import check_arity, common_dtype
 from .index import positions_along, taken_along
+from .move import slice_along
 from .sort import axis_operand
 
 Letters = tuple[Letter, ...]
@@ -93,14 +94,10 @@ def _cumprod_jacobian(b: Builder, node: Node, i: int, axes: Axes) -> Sequence[Te
     if n == 1:
         return (Term(1.0, axes.deltas(list(zip(axes.a, axes.z, strict=True)))),)
     first = b.full((*x.shape[:axis], 1, *x.shape[axis + 1 :]), 1, x.type.dtype)
-    before = b.slice(node.result, spec=_all_but_last(x.shape, axis))
+    before = b.slice(node.result, spec=slice_along(x.shape, axis, (0, x.shape[axis] - 1, 1)))
     before = b.concatenate(first, before, axis=axis)
     on = recurrence_map(x, {"axis": axis, "exclusive": False, "reverse": False}, axes.a, axes.z)
     return (Term(1.0, (axes.val(before, axes.a), on)),)
-
-
-def _all_but_last(shape: tuple[int, ...], axis: int) -> Any:
-    return tuple((0, n - (k == axis), 1) for k, n in enumerate(shape))
 
 
 def _extremum_jacobian(b: Builder, node: Node, i: int, axes: Axes) -> Sequence[Term]:
@@ -111,8 +108,8 @@ def _extremum_jacobian(b: Builder, node: Node, i: int, axes: Axes) -> Sequence[T
     if n == 1:
         return (Term(1.0, axes.deltas(list(zip(axes.a, axes.z, strict=True)))),)
     here = b.eq(x, best)
-    cut = tuple((1 if k == axis else 0, m, 1) for k, m in enumerate(shape))
-    changed = b.ne(b.slice(best, spec=cut), b.slice(best, spec=_all_but_last(shape, axis)))
+    parts = ((1, n, 1), (0, n - 1, 1))
+    changed = b.ne(*(b.slice(best, spec=slice_along(shape, axis, part)) for part in parts))
     start = b.full((*shape[:axis], 1, *shape[axis + 1 :]), True, BOOL)
     new = b.emit("and", (here, b.concatenate(start, changed, axis=axis))).result
     positions, terms = positions_along(b, shape, axis), []

@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 
 from ...ir.graph import Value
-from ...ir.ops.move import full_slice
+from ...ir.ops.move import slice_along
 from .movement import normal_slice
 from .rules import Rule, Site, rule
 
@@ -61,9 +61,8 @@ def scatter_add_of_runs(site: Site) -> Value | None:
             total = b.sum(part, axes=(0,))
             part = b.reshape(total, shape=(1, *total.shape))
         perm = (*range(1, axis + 1), 0, *range(axis + 1, x.type.rank))
-        spec = [full_slice(n) for n in x.shape]
-        spec[axis] = normal_slice(run)
-        x = b.add_at(x, b.transpose(part, perm=perm), spec=tuple(spec))
+        spec = slice_along(x.shape, axis, normal_slice(run))
+        x = b.add_at(x, b.transpose(part, perm=perm), spec=spec)
         first += count
     return x
 
@@ -104,9 +103,7 @@ def _runs(index: np.ndarray) -> list[tuple[range, int]]:
 
 
 def _part(site: Site, x: Value, axis: int, run: range) -> Value:
-    spec = [full_slice(n) for n in x.shape]
-    spec[axis] = normal_slice(run)
-    return site.b.slice(x, spec=tuple(spec))
+    return site.b.slice(x, spec=slice_along(x.shape, axis, normal_slice(run)))
 
 
 def _repeated(site: Site, x: Value, axis: int, times: int) -> Value:
