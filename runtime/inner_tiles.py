@@ -102,7 +102,7 @@ def _prefetch(w: Writer, a: list[str], p: str) -> None:
     """The tile below: its rows are new streams, which a processor notices late. Tiles of one or two
     columns have no time for it."""
     for row in _rows(w, w.at(a[-1], "%lda"), "%lda", len(a)):
-        w.prefetch(w.at(row, p))
+        w.prefetch(w.at(row, p), 2)
 
 
 def _products(

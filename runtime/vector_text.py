@@ -296,9 +296,10 @@ class Writer:
     def scalar(self, pointer: str) -> str:
         return self.new(f"load {self.t.float}, ptr {pointer}, align {SIZE[self.t.dtype]}")
 
-    def prefetch(self, pointer: str) -> None:
-        """Have the cache line there brought to the second-level cache; any address will do."""
-        self.put(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 2, i32 1)")
+    def prefetch(self, pointer: str, locality: int) -> None:
+        """Have the cache line there brought to the first-level (3) or second-level (2) cache; any
+        address will do."""
+        self.put(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 {locality}, i32 1)")
 
     # Vectors
 

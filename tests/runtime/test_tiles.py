@@ -196,6 +196,9 @@ def test_the_loop_of_the_tallest_tile_multiplies_in_registers(name, dtype, suffi
     (loop,) = (block for block in loops if re.search(products, block))
     assert len(re.findall(products, loop)) == rows * vectors
     assert not re.search(r"%rsp|\[sp", loop)  # nothing is kept on the stack
+    asks = re.compile(r"\t(prefetch|prfu?m)")
+    assert len(asks.findall(loop)) == vectors + 1  # what comes next of B and of A
+    assert len(asks.findall(body)) == (rows + 1) * vectors + 1  # and, once, the tile's part of C
     assert not re.search(r"\bcall\w*\s.*fma", code)
 
 
