@@ -10,17 +10,18 @@
 ; region. The claims of a range are a word on a line of its own, which others leave alone until
 ; their own range is empty. A thread takes the lowest chunk of its range, others take the highest.
 ;
-; Nobody sets these words when a region begins. A claims word (sequence number : 32, high : 16,
-; low : 16) that has the sequence number of the region says that the chunks low .. high - 1 of the
+; Nobody sets these words when a region begins. A claims word (sequence number : 40, high : 12,
+; low : 12) that has the sequence number of the region says that the chunks low .. high - 1 of the
 ; range are unclaimed; with the number before, that all of them are; with any other, that the region
 ; is over, which who looks has missed. A claim is a compare-and-exchange on the whole word: while it
 ; succeeds the region is not finished, so what was read of the job before belongs to it. For this
 ; the words of a region must have the number before when it begins: their ranges were claimed in the
-; region before, or the caller sets them. Chunk 0 belongs to the caller; it is never claimed.
+; region before, or the caller sets them. Chunk 0 belongs to the caller; it is never claimed. A number
+; comes again after 2^40 regions, days in which a thread would have to stand still.
 
-%Region = type { i64, ptr, ptr, i64, i64 }        ; sequence : 32, threads : 16, chunks : 16; task,
+%Region = type { i64, ptr, ptr, i64, i64 }        ; sequence : 40, threads : 8, chunks : 16; task,
                                                   ; context, mode, claims of the first worker
-%Thread = type { i64, [15 x i64], i64, [15 x i64] }    ; claims; sequence : 32, chunks finished : 32
+%Thread = type { i64, [15 x i64], i64, [15 x i64] }    ; claims; sequence : 40, chunks finished : 24
 
 @region   = internal global %Region zeroinitializer, align 128
 @threads  = internal global [65 x %Thread] zeroinitializer, align 128
@@ -141,7 +142,7 @@ define void @tapeless_split(ptr %task, ptr %context, i64 %chunks) {
   %fewer = call i64 @llvm.umin.i64(i64 %allowed, i64 %chunks)
   %threads = call i64 @llvm.umin.i64(i64 %fewer, i64 65)
   %several = icmp ugt i64 %threads, 1
-  %fits = icmp ult i64 %chunks, 65536
+  %fits = icmp ult i64 %chunks, 4096
   %shared = and i1 %several, %fits
   br i1 %shared, label %enter, label %alone
 
@@ -173,8 +174,8 @@ hire:
 
 publish:
   %old = load atomic i64, ptr @region monotonic, align 8
-  %before = and i64 %old, -4294967296
-  %sequence = add i64 %before, 4294967296
+  %before = and i64 %old, -16777216
+  %sequence = add i64 %before, 16777216
   call void @bring_up(i64 %before, i64 %threads)
   %mode = call i64 @read_mode()
   %task.p = getelementptr %Region, ptr @region, i32 0, i32 1
@@ -226,7 +227,7 @@ done:
 ; changes where chunk 0 is all it has, and those of threads that the last region did without.
 define internal void @bring_up(i64 %before, i64 %threads) {
   %claims = load atomic i64, ptr @threads monotonic, align 8
-  %number = and i64 %claims, -4294967296
+  %number = and i64 %claims, -16777216
   %old = icmp ne i64 %number, %before
   br i1 %old, label %own, label %look
 
@@ -259,9 +260,9 @@ done:
 
 ; The chunks of the region of this word that workers have finished.
 define internal i64 @finished(i64 %word) {
-  %sequence = lshr i64 %word, 32
+  %sequence = lshr i64 %word, 24
   %above = lshr i64 %word, 16
-  %threads = and i64 %above, 65535
+  %threads = and i64 %above, 255
   br label %next
 
 next:
@@ -273,9 +274,9 @@ next:
 add:
   %place = getelementptr %Thread, ptr @threads, i64 %t, i32 2
   %noted = load atomic i64, ptr %place acquire, align 8
-  %number = lshr i64 %noted, 32
+  %number = lshr i64 %noted, 24
   %present = icmp eq i64 %number, %sequence
-  %count = and i64 %noted, 4294967295
+  %count = and i64 %noted, 16777215
   %part = select i1 %present, i64 %count, i64 0
   %sum = add i64 %total, %part
   %t.next = add i64 %t, 1
@@ -289,10 +290,10 @@ done:
 ; many this thread has run, given those it has run before.
 define internal i64 @serve(i64 %self, i64 %word, ptr %task, ptr %context, i64 %before) {
 entry:
-  %sequence = and i64 %word, -4294967296
+  %sequence = and i64 %word, -16777216
   %chunks = and i64 %word, 65535
   %above = lshr i64 %word, 16
-  %threads = and i64 %above, 65535
+  %threads = and i64 %above, 255
   %finished.p = getelementptr %Thread, ptr @threads, i64 %self, i32 2
   br label %range
 
@@ -352,19 +353,19 @@ define internal i64 @start(i64 %t, i64 %chunks, i64 %threads) {
 
 ; Claim the lowest or the highest chunk of first .. end - 1 that is left; 0 if none is.
 define internal i64 @claim(ptr %place, i64 %sequence, i64 %first, i64 %end, i1 %lowest) {
-  %before = sub i64 %sequence, 4294967296
+  %before = sub i64 %sequence, 16777216
   %holds = icmp ult i64 %first, %end              ; else the line is not looked at
   br i1 %holds, label %look, label %none
 
 look:
   %word = load atomic i64, ptr %place monotonic, align 8
-  %number = and i64 %word, -4294967296
+  %number = and i64 %word, -16777216
   %begun = icmp eq i64 %number, %sequence
   %fresh = icmp eq i64 %number, %before
   %valid = or i1 %begun, %fresh
-  %word.low = and i64 %word, 65535
-  %above = lshr i64 %word, 16
-  %word.high = and i64 %above, 65535
+  %word.low = and i64 %word, 4095
+  %above = lshr i64 %word, 12
+  %word.high = and i64 %above, 4095
   %low = select i1 %begun, i64 %word.low, i64 %first
   %high = select i1 %begun, i64 %word.high, i64 %end
   %any = icmp ult i64 %low, %high
@@ -377,7 +378,7 @@ try:
   %low.next = select i1 %lowest, i64 %more, i64 %low
   %high.next = select i1 %lowest, i64 %high, i64 %less
   %chunk = select i1 %lowest, i64 %low, i64 %less
-  %upper = shl i64 %high.next, 16
+  %upper = shl i64 %high.next, 12
   %open = or i64 %upper, %low.next
   %new = or i64 %sequence, %open
   %claimed = cmpxchg ptr %place, i64 %word, i64 %new acq_rel monotonic
@@ -398,8 +399,7 @@ define internal void @wake() {
   %any = icmp ne i64 %sleeping, 0
   br i1 %any, label %wake, label %done
 wake:
-  %sequence.p = getelementptr i8, ptr @region, i64 4
-  %woken = call i64 (i64, ...) @syscall(i64 FUTEX, ptr %sequence.p, i32 129, i32 2147483647)
+  %woken = call i64 (i64, ...) @syscall(i64 FUTEX, ptr @region, i32 129, i32 2147483647)
   br label %done
 done:
   ret void
@@ -452,7 +452,7 @@ look:
   %served = phi i64 [ %known, %rest ], [ %word, %missed ], [ %served, %idle ], [ %served, %clock ]
   %word = load atomic i64, ptr @region acquire, align 8
   %above = lshr i64 %word, 16
-  %threads = and i64 %above, 65535
+  %threads = and i64 %above, 255
   %allowed = icmp ult i64 %self, %threads
   %other = icmp ne i64 %word, %served
   %new = and i1 %allowed, %other
@@ -498,16 +498,13 @@ clock:
 
 sleep:                                            ; unless a region began since the last look
   %asleep = atomicrmw add ptr @sleeping, i64 1 seq_cst
-  %seen.64 = lshr i64 %word, 32
-  %seen = trunc i64 %seen.64 to i32
+  %seen = trunc i64 %word to i32
   %word.now = load atomic i64, ptr @region seq_cst, align 8
-  %now.64 = lshr i64 %word.now, 32
-  %same = icmp eq i64 %seen.64, %now.64
+  %same = icmp eq i64 %word, %word.now
   br i1 %same, label %wait, label %awake
 
 wait:
-  %sequence.p = getelementptr i8, ptr @region, i64 4
-  %slept = call i64 (i64, ...) @syscall(i64 FUTEX, ptr %sequence.p, i32 128, i32 %seen, ptr null)
+  %slept = call i64 (i64, ...) @syscall(i64 FUTEX, ptr @region, i32 128, i32 %seen, ptr null)
   br label %awake
 
 awake:
@@ -552,8 +549,9 @@ yield:
 close:                                            ; who is about to sleep must not miss this
   store atomic i64 1, ptr @closing seq_cst, align 8
   %old = load atomic i64, ptr @region monotonic, align 8
-  %before = and i64 %old, -4294967296
-  %last.word = add i64 %before, 4294967296
+  %before = and i64 %old, -16777216
+  %sequence = add i64 %before, 16777216
+  %last.word = or i64 %sequence, 65535            ; no region has so many chunks
   %old.word = atomicrmw xchg ptr @region, i64 %last.word seq_cst
   call void @wake()
   br label %next

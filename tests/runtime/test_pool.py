@@ -128,7 +128,7 @@ def tasks():
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 4])
-@pytest.mark.parametrize("chunks", [0, 1, 2, 7, 64, 65536])
+@pytest.mark.parametrize("chunks", [0, 1, 2, 7, 64, 4095, 4096])
 def test_every_chunk_runs_once_per_region(pool, threads, chunks):
     pool.use(threads)
     counts = np.zeros(chunks + 1, np.int64)
