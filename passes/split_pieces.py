@@ -180,7 +180,8 @@ class _Split:
         shape = tuple(map(len, box))
         if node is None or not (_is_cut(node) or _is_aligned(node) or _joins(node)):
             whole = self._whole(value)
-            return whole if shape == whole.shape else self.b.slice(whole, spec=_spec(box))
+            everything = box == tuple(map(range, whole.shape))  # and not backwards
+            return whole if everything else self.b.slice(whole, spec=_spec(box))
         if _joins(node):
             return self._part(*_piece_with(node, box))
         if _is_cut(node):

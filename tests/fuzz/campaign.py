@@ -19,10 +19,10 @@ from tapeless.passes.rewriting.rules import RulePass
 
 from .check import Arrays, check
 from .gradients import check_gradient
-from .grow import Program, grow
+from .grow import Program, grow, grow_large
 from .peer import against
 from .shrink import shrink
-from .training import training_step
+from .training import LARGE_STEP, training_step
 
 Run = Callable[[Program, random.Random], "Counter[str]"]
 Outcome = tuple["Counter[str]", "Find | None"]
@@ -118,19 +118,25 @@ def small_or_training(rng: random.Random) -> Program:
     return training_step(rng) if rng.random() < 0.3 else small(rng)
 
 
+def large(rng: random.Random) -> Program:
+    """A program, or a training step, on arrays of usual sizes."""
+    return training_step(rng, LARGE_STEP) if rng.random() < 0.3 else grow_large(rng)
+
+
 KINDS: dict[str, tuple[Run, Callable[[random.Random], Program]]] = {
     "interpreted": (interpreted, grow),
     "native": (native, grow),
     "gradients": (gradients, small),
     "native_gradients": (native_gradients, small),
     "training": (native, training_step),
+    "large": (native, large),
     "numpy": (beside("numpy"), small),
     "jax": (beside("jax"), small),
     "torch": (beside("torch"), small_or_training),
 }
 """How a kind of program is checked, and how it is made."""
 
-CRASHING: Final = frozenset({"native", "native_gradients", "training", "numpy"})
+CRASHING: Final = frozenset({"native", "native_gradients", "training", "large", "numpy"})
 """Kinds that run machine code."""
 
 

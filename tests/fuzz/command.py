@@ -43,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         "gradients": given.gradients,
         "native_gradients": given.native_gradients,
         "training": given.training,
+        "large": given.large,
         "numpy": given.numpy,
         "jax": given.jax,
         "torch": given.torch,
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--gradients", type=int, default=0)
     parser.add_argument("--native-gradients", type=int, default=0)
     parser.add_argument("--training", type=int, default=0, help="training steps, natively")
+    parser.add_argument("--large", type=int, default=0, help="on large arrays, natively")
     parser.add_argument("--numpy", type=int, default=0, help="as NumPy steps that are compiled")
     parser.add_argument("--jax", type=int, default=0, help="against JAX, if it is installed")
     parser.add_argument("--torch", type=int, default=0, help="against PyTorch, likewise")

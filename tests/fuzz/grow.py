@@ -19,7 +19,7 @@ from tapeless.ir.builder import prune
 from tapeless.ir.errors import TapelessError
 from tapeless.ir.graph import Graph, Value
 
-from .growing import MAX_SIZE, Program
+from .growing import LARGE, USUAL, Program, Sizes
 from .structured import Structured
 
 Update = tuple[Value, Value]
@@ -29,7 +29,7 @@ HUGE: Final = 2**30
 COMMON: Final = (
     "unary", "unary", "binary", "binary", "binary", "number", "choice", "convert", "reduce",
     "reduce", "contract", "contract", "move", "move", "join", "region", "index", "scatter", "rows",
-    "motif", "motif", "sample", "integers", "counting", "mix", "product",
+    "motif", "motif", "sample", "integers", "counting", "mix", "product", "mended",
 )  # fmt: skip
 SPECIAL: Final = (
     "window", "window", "spread", "total", "total", "turned", "order", "search", "system", "system",
@@ -39,8 +39,16 @@ SPECIAL: Final = (
 
 def grow(rng: random.Random, steps: int | None = None) -> Program:
     """A random program of 1 to 40 steps."""
-    growing = Whole(rng)
-    for _ in range(steps or rng.choice((1, 2, 3, 5, 8, 12, 20, 40))):
+    return _grown(Whole(rng), steps or rng.choice((1, 2, 3, 5, 8, 12, 20, 40)))
+
+
+def grow_large(rng: random.Random) -> Program:
+    """A program of few steps on arrays of 16,384 elements and more."""
+    return _grown(Whole(rng, LARGE), rng.randint(1, 6))
+
+
+def _grown(growing: Whole, steps: int) -> Program:
+    for _ in range(steps):
         growing.step()
     return growing.program()
 
@@ -48,8 +56,8 @@ def grow(rng: random.Random, steps: int | None = None) -> Program:
 class Whole(Structured):
     """All steps, and what leaves the program."""
 
-    def __init__(self, rng: random.Random) -> None:
-        super().__init__(rng)
+    def __init__(self, rng: random.Random, sizes: Sizes = USUAL) -> None:
+        super().__init__(rng, sizes)
         names = rng.choice((COMMON, (*COMMON, *SPECIAL), (*COMMON, *("motif",) * len(COMMON))))
         self.steps: tuple[Callable[[], Value | None], ...] = tuple(
             getattr(self, name) for name in names
@@ -61,7 +69,7 @@ class Whole(Structured):
             value = self.rng.choice(self.steps)()
         except TapelessError:
             return
-        if value is not None and value.type.size <= MAX_SIZE:
+        if value is not None and value.type.size <= self.sizes.elements:
             self.values.append(value)
 
     def program(self) -> Program:
@@ -143,4 +151,4 @@ class Whole(Structured):
         return self.b.sub(x, self.b.mul(direction, self.rng.choice((0.1, 0.5, 1.0))))
 
 
-__all__ = ["Program", "Whole", "grow"]
+__all__ = ["Program", "Whole", "grow", "grow_large"]

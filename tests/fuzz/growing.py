@@ -19,8 +19,27 @@ from tapeless.ir.types import BOOL, DTYPES, F32, F64, I32, I64, Type
 
 DIMS: Final = (0, 1, 2, 3, 5, 7, 8, 16, 17, 33, 64, 65, 127, 300)
 """Around the lengths of vectors, and of the blocks in which long rows are searched."""
-MAX_SIZE: Final = 4096
-"""Most elements of a value: the naive executors run every program."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large a program's arrays are: the shapes its extents are drawn from, the extents of
+    products, the most elements of a value, and the most multiplications of a contraction."""
+
+    shapes: tuple[tuple[int, ...], ...]
+    products: tuple[int, ...]
+    elements: int
+    work: int
+
+
+USUAL: Final = Sizes((), (2, 3, 4, 8, 16, 17, 33), 4096, 200_000)
+"""Small: the naive executors run every program."""
+LARGE: Final = Sizes(
+    ((20_001,), (16_384,), (40_000,), (2, 8192), (8192, 3), (130, 129), (65, 300), (300, 64),
+     (64, 2, 129), (7, 17, 150), (1025, 17), (3, 9001)),
+    (8, 17, 64, 130, 257), 80_000, 8_000_000,
+)  # fmt: skip
+"""Loops that are cut, and blocks of loops, at their real sizes."""
 
 EXACT: Final = frozenset({
     "neg", "abs", "sign", "floor", "ceil", "rint", "maximum", "minimum", "isnan", "isinf",
@@ -50,6 +69,10 @@ def data(draw: np.random.Generator, type_: Type) -> np.ndarray:
     if type_.is_float and array.size and draw.random() < 0.08:
         array = array.astype(type_.dtype)
         array.reshape(-1)[draw.integers(array.size)] = np.nan
+    if type_.is_float and array.size and draw.random() < 0.05:
+        array = array.astype(type_.dtype)
+        tiny = np.finfo(type_.dtype).smallest_subnormal
+        array.reshape(-1)[draw.integers(array.size)] = tiny * draw.integers(-9, 10)
     if type_.is_integer and draw.random() < 0.1:  # near the ends, where sums wrap around
         array = array + np.iinfo(type_.dtype).max
     return np.asarray(array).astype(type_.dtype)
@@ -83,11 +106,12 @@ BOOLEANS: Final[tuple[Draw, ...]] = (
 class Growing:
     """A graph under construction: values there are, which of them are exact, and arguments."""
 
-    def __init__(self, rng: random.Random) -> None:
-        self.rng = rng
+    def __init__(self, rng: random.Random, sizes: Sizes = USUAL) -> None:
+        self.rng, self.sizes = rng, sizes
         self.b = Builder()
         self.dtype = rng.choice((F32, F64))
-        self.dims = [rng.choice(DIMS[1:]) for _ in range(rng.choice((1, 2, 2, 3)))]
+        whole = rng.choice(sizes.shapes) if sizes.shapes else ()
+        self.dims = [*whole] or [rng.choice(DIMS[1:]) for _ in range(rng.choice((1, 2, 2, 3)))]
         if rng.random() < 0.04:
             self.dims.append(0)
         self.inputs: list[Value] = []
@@ -98,6 +122,8 @@ class Growing:
         """Inputs that are indices, and the extent they were made for."""
         self.careless = rng.random() < 0.2
         """Whether one index will be out of range."""
+        if whole:
+            self.fresh(Type(self.dtype, whole))
         for _ in range(rng.randint(1, 3)):
             self.fresh(Type(self.dtype, self.shape()))
 
@@ -106,7 +132,7 @@ class Growing:
     def shape(self) -> tuple[int, ...]:
         rank = self.rng.choice((0, 1, 1, 2, 2, 2, 3, 4))
         shape = tuple(self.rng.choice((*self.dims, 1)) for _ in range(rank))
-        return shape if np.prod(shape) <= MAX_SIZE else self.shape()
+        return shape if np.prod(shape) <= self.sizes.elements else self.shape()
 
     def fresh(self, type_: Type, high: int | None = None) -> Value:
         """A new input; with `high`, of integers from -high to high - 1."""
@@ -166,7 +192,7 @@ class Growing:
             if v.type.dtype != x.type.dtype or (exact and v not in self.exact):
                 return False
             try:
-                return math.prod(np.broadcast_shapes(v.shape, x.shape)) <= MAX_SIZE
+                return math.prod(np.broadcast_shapes(v.shape, x.shape)) <= self.sizes.elements
             except ValueError:
                 return False
 

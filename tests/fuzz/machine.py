@@ -46,15 +46,18 @@ def finely_cut() -> Iterator[None]:
             setattr(splitting, name, value)
 
 
-def run_native(lowered: Lowered, arguments: Arrays, *, fine: bool = False) -> Arrays:
+def run_native(
+    lowered: Lowered, arguments: Arrays, *, fine: bool = False, flush: bool = False
+) -> Arrays:
     """Native code on copies: outputs, then the arguments as it leaves them. Disagreement if the
-    count of threads changes a bit."""
+    count of threads changes a bit. With `flush` it takes subnormal numbers for zero."""
     graph = lowered.graphs["planned"]
     with finely_cut() if fine else nullcontext():
-        program = build(graph, RunOptions(threads=2), keep=False)
+        program = build(graph, RunOptions(threads=2, flush=flush), keep=False)
         found = called(program.call, arguments)
         if "@tapeless_threads" in program.module.driver_text:
-            alone = called(build(graph, RunOptions(threads=1), keep=False).call, arguments)
+            options = RunOptions(threads=1, flush=flush)
+            alone = called(build(graph, options, keep=False).call, arguments)
             for k, (a, b) in enumerate(zip(found, alone, strict=True)):
                 if a.tobytes() != b.tobytes():
                     raise Disagreement("threads", f"result {k} has other bits on two than on one")

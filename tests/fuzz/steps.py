@@ -18,10 +18,7 @@ from tapeless.ir.op import OPS, Op
 from tapeless.ir.parse import parse
 from tapeless.ir.types import BOOL, F32, F64, I32, I64, Type
 
-from .growing import MAX_SIZE, Growing
-
-MAX_WORK: Final = 200_000
-"""Most multiplications of a contraction."""
+from .growing import Growing
 
 JUMPS: Final = frozenset({
     "sign", "floor", "ceil", "rint", "isnan", "isinf", "isfinite", "lt", "le", "gt", "ge", "eq",
@@ -196,7 +193,7 @@ class Steps(Growing):
         both = [c for c in lhs if c in rhs]
         kept = [c for c in extents if self.rng.random() < (0.3 if c in both else 0.9)]
         self.rng.shuffle(kept)
-        if np.prod(list(extents.values())) > MAX_WORK:
+        if np.prod(list(extents.values())) > self.sizes.work:
             return None
         spec = f"{''.join(lhs)},{''.join(rhs)}->{''.join(kept)}"
         return self.bounded(self.dot(x, y, spec))
@@ -206,7 +203,7 @@ class Steps(Growing):
         x = self.floating(rank=1)
         axis = self.rng.randrange(x.type.rank)
         n = x.shape[axis]
-        if n * x.type.size > MAX_WORK:
+        if n * x.type.size > self.sizes.work:
             return None
         matrix = Type(x.type.dtype, (n, n))
         letters = LETTERS[: x.type.rank]
@@ -357,5 +354,5 @@ class Steps(Growing):
         draw = np.random.default_rng(self.rng.getrandbits(32))
         operands = [self.given(array) for array in draw_operands(draw, sample)]
         node = self.b.emit(op, operands, sample.attrs)
-        self.values += [v for v in node.results[1:] if v.type.size <= MAX_SIZE]
+        self.values += [v for v in node.results[1:] if v.type.size <= self.sizes.elements]
         return node.results[0]

@@ -4,15 +4,16 @@ searching, linear systems, random bits, rows of a network."""
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 from tapeless.ir.dotspec import LETTERS, canonical_spec
 from tapeless.ir.graph import Value
 from tapeless.ir.matmul import SMALL_BATCH
+from tapeless.ir.ops.move import slice_along
 from tapeless.ir.types import I32, I64, Type
 
-from .growing import MAX_SIZE
-from .steps import MAX_WORK, Steps
+from .steps import Steps
 
 
 class Structured(Steps):
@@ -28,7 +29,7 @@ class Structured(Steps):
         sizes, strides, dilations = [], [], []
         for axis in axes:
             n = x.shape[axis]
-            sizes.append(self.rng.randint(1, min(n, 5)))
+            sizes.append(self.rng.randint(1, min(n, self.rng.choice((5, 5, 5, 16, 270)))))
             dilation = self.rng.choice((1, 1, 2, 3))
             fits = (sizes[-1] - 1) * dilation < n
             dilations.append(dilation if fits else 1)
@@ -42,9 +43,9 @@ class Structured(Steps):
         """Windows, then a reduction, a contraction with a kernel, or nothing."""
         x = self.nonempty()
         attrs = self.window_steps(x)
-        if x.type.size * math.prod(attrs["sizes"]) > MAX_SIZE:
-            return None
         w = self.emit("windows", x, **attrs)
+        if w.type.size > self.sizes.elements:
+            return None
         inside = tuple(range(x.type.rank, w.type.rank))
         kind = self.rng.randrange(5)
         if kind == 0:
@@ -67,7 +68,7 @@ class Structured(Steps):
         out = "z" if self.rng.random() < 0.6 else ""
         extents = dict(zip(letters, w.shape, strict=True)) | {"z": self.rng.choice((2, 3, 8))}
         kernel = self.fresh(Type(w.type.dtype, tuple(extents[c] for c in (*out, *summed))))
-        if w.type.size * (extents["z"] if out else 1) > MAX_WORK:
+        if w.type.size * (extents["z"] if out else 1) > self.sizes.work:
             return None
         kept = [c for c in letters if c not in summed]
         kept.insert(self.rng.randint(0, len(kept)), out)
@@ -95,7 +96,7 @@ class Structured(Steps):
             (x.shape[axis] - 1) * stride + (size - 1) * dilation + 1
             for axis, size, stride, dilation in zip(axes, sizes, strides, dilations, strict=True)
         )
-        if x.type.size * math.prod(sizes) * math.prod(strides) > MAX_SIZE:
+        if x.type.size * math.prod(sizes) * math.prod(strides) > self.sizes.elements:
             return None
         letters, inside = LETTERS[: x.type.rank], LETTERS[x.type.rank :][: len(axes)]
         channel = [k for k in range(x.type.rank) if k not in axes]
@@ -110,6 +111,28 @@ class Structured(Steps):
             "windows_add", self.dot(x, kernel, spec), axes=axes, extents=extents, strides=strides,
             dilations=dilations,
         )  # fmt: skip
+
+    # Joins of parts
+
+    def mended(self) -> Value:
+        """An array cut along an axis, its parts in another order, backwards or twice, and joined
+        again: rolls, reflections and periodic borders. Now and then combined with the array."""
+        x = self.nonempty(kinds="ib")
+        axis = self.rng.randrange(x.type.rank)
+        n = x.shape[axis]
+        ends = sorted(
+            {0, *(self.rng.randint(0, n) for _ in range(self.rng.choice((0, 1, 1, 2)))), n}
+        )
+        parts = [(a, b, 1) for a, b in pairwise(ends)]
+        if self.rng.random() < 0.4:
+            parts.append(self.rng.choice(parts))
+        self.rng.shuffle(parts)
+        parts = [(b - 1, a - 1, -1) if self.rng.random() < 0.3 else (a, b, s) for a, b, s in parts]
+        cut = [self.emit("slice", x, spec=slice_along(x.shape, axis, part)) for part in parts]
+        y = self.emit("concatenate", *cut, axis=axis)
+        if y.type == x.type and not x.type.is_bool and self.rng.random() < 0.5:
+            return self.bounded(self.emit(self.rng.choice(("add", "sub")), y, x))
+        return y
 
     # Products worth a routine
 
@@ -141,9 +164,10 @@ class Structured(Steps):
     def extents_of(self, places: list[list[str]]) -> dict[str, int]:
         """Extents of the letters that make a large product of small arrays."""
         while True:
-            found = {c: self.rng.choice((2, 3, 4, 8, 16, 17, 33)) for p in places for c in p}
+            found = {c: self.rng.choice(self.sizes.products) for p in places for c in p}
             sizes = (math.prod(found[c] for c in place) for place in places)
-            if max(sizes) <= MAX_SIZE // 2 and SMALL_BATCH <= math.prod(found.values()) <= MAX_WORK:
+            work = math.prod(found.values())
+            if max(sizes) <= self.sizes.elements // 2 and SMALL_BATCH <= work <= self.sizes.work:
                 return found
 
     # Totals, order, search

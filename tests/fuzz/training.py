@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from tapeless.ir.builder import Builder
@@ -19,18 +21,37 @@ from tapeless.ir.types import F32, F64, Type
 from .growing import Program
 
 
-def training_step(rng: random.Random) -> Program:
+@dataclass(frozen=True)
+class Extents:
+    """What the extents of a step are drawn from: rows, features, widths of layers and of gates,
+    height and width of images."""
+
+    rows: tuple[int, ...]
+    features: tuple[int, ...]
+    widths: tuple[int, ...]
+    gates: tuple[int, ...]
+    images: tuple[int, ...]
+
+
+USUAL_STEP: Final = Extents(
+    (1, 2, 7, 16, 33), (1, 3, 8, 17), (1, 2, 5, 8, 16, 65), (1, 4, 8), (5, 7)
+)
+LARGE_STEP: Final = Extents((64, 100, 256), (64, 130, 300), (10, 128, 257), (33, 64), (12, 17))
+
+
+def training_step(rng: random.Random, extents: Extents = USUAL_STEP) -> Program:
     """A random step: the loss as its output, parameters and states updated."""
-    return _Step(rng).program()
+    return _Step(rng, extents).program()
 
 
 class _Step:
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, extents: Extents) -> None:
+        self.extents = extents
         self.rng = rng
         self.draw = np.random.default_rng(rng.getrandbits(32))
         self.b = Builder()
         self.dtype = rng.choice((F32, F32, F64))
-        self.rows = rng.choice((1, 2, 7, 16, 33))
+        self.rows = rng.choice(extents.rows)
         self.inputs: list[Value] = []
         self.arguments: list[np.ndarray] = []
         self.parameters: list[Value] = []
@@ -59,7 +80,7 @@ class _Step:
     # The network
 
     def program(self) -> Program:
-        h = self.data((self.rows, self.rng.choice((1, 3, 8, 17))))
+        h = self.data((self.rows, self.rng.choice(self.extents.features)))
         if self.rng.random() < 0.3:
             h = self.convolved()
         for _ in range(self.rng.randint(1, 3)):
@@ -79,7 +100,9 @@ class _Step:
 
     def convolved(self) -> Value:
         """Rows of features out of an image by one or two convolutions and, now and then, pools."""
-        y = self.data((self.rows, self.rng.choice((1, 2, 3)), *[self.rng.choice((5, 7))] * 2))
+        y = self.data(
+            (self.rows, self.rng.choice((1, 2, 3)), *[self.rng.choice(self.extents.images)] * 2)
+        )
         for _ in range(self.rng.choice((1, 1, 2))):
             y = self.convolution(y)
             if self.rng.random() < 0.5:
@@ -117,7 +140,7 @@ class _Step:
         return b.div(b.sum(w, axes=(4, 5)), float(w.shape[4] * w.shape[5]))
 
     def layer(self, h: Value) -> Value:
-        b, width = self.b, self.rng.choice((1, 2, 5, 8, 16, 65))
+        b, width = self.b, self.rng.choice(self.extents.widths)
         weight = self.parameter((h.shape[1], width))
         z = b.dot(h, weight, spec="ab,bc->ac")
         if self.rng.random() < 0.7:
@@ -141,7 +164,7 @@ class _Step:
 
     def gated(self, h: Value) -> Value:
         """Products with parts of one weight, joined again element by element."""
-        b, n, width = self.b, h.shape[1], self.rng.choice((1, 4, 8))
+        b, n, width = self.b, h.shape[1], self.rng.choice(self.extents.gates)
         weight = self.parameter((n, 3 * width))
         parts = (
             b.dot(h, b.slice(weight, spec=((0, n, 1), (k, k + width, 1))), spec="ab,bc->ac")

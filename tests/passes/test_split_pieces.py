@@ -109,6 +109,15 @@ def test_joins_of_slices_backwards_in_steps_and_repeated():
     assert split(text) == (["fused"], [18])
 
 
+def test_a_whole_array_backwards_is_not_the_array():
+    text = """f(%x:f64[3,40], %y:f64[80]) {
+      %a:f64[3,40] = slice %x [:, ::-1]
+      %r:f64[3,80] = concatenate %a, %x [axis=1]
+      %z:f64[3,80] = mul %r, %y
+    } -> %z, %r"""
+    assert split(text) == (["fused", "mul"], [2])
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_steps_of_the_heat_equation(dtype, threads):
