@@ -8,12 +8,13 @@ to each other, if more of them share a region then, and memory is not much more,
 from __future__ import annotations
 
 import heapq
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 from ..ir.graph import Graph, Node, Value
-from .codegen.chains import MOST_NODES, Growing, chains_among, is_silent
+from .codegen.chains import Growing, chains_among, is_silent
 from .codegen.rows import ByRows, by_rows
 from .layout import ARENA, root_of
 
@@ -23,6 +24,9 @@ second-level cache, what was just computed is better used at once."""
 
 MORE_MEMORY: Final = 2**19
 """Bytes that chains may take beside the least: they stay in a second-level cache."""
+
+WINDOW: Final = 64
+"""Nodes among which the next one of a chain is looked for: those that could have run first."""
 
 Edges = Mapping[Node, Sequence[Node]]
 Ways = Mapping[Node, ByRows | None]
@@ -39,8 +43,6 @@ def ordered(graph: Graph, edges: Edges, leaving: Sequence[Value]) -> list[Node]:
         _topological(graph.nodes, edges, lambda n: (memory.growth(n), given[n]), memory.run)
     )
     best = min(plain, greedy, key=memory.peak)
-    if len(best) > MOST_NODES:
-        return best
     ways = {n: None if is_silent(n) else by_rows(graph, n) for n in graph.nodes}
     if sum(way is not None for way in ways.values()) < 2:
         return best
@@ -106,14 +108,14 @@ class _Ready:
 
     def __iter__(self) -> Iterator[Node]:
         yield from self.recent
-        yield from self.others
+        yield from islice(self.others, WINDOW)
 
     def run(self, node: Node) -> None:
         """A node runs."""
         self.order.append(node)
         for other in self.recent:
             insort(self.others, other, key=self.given.__getitem__)
-        self.others.remove(node)
+        del self.others[bisect_left(self.others, self.given[node], key=self.given.__getitem__)]
         self.recent = []
         for follower in dict.fromkeys(self.edges[node]):
             self.waiting[follower] -= self.edges[node].count(follower)

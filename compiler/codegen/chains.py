@@ -20,9 +20,10 @@ by chunk and joined after the chain.
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
 from dataclasses import field
-from functools import partial
+from operator import attrgetter
 from typing import Final
 
 from ...ir.graph import Graph, Node, Value
@@ -35,9 +36,6 @@ from .partials import emit_join, partials_size
 from .regions import emit_rows
 from .rows import Access, ByRows, Nest, by_rows
 from .splitting import chunks_of
-
-MOST_NODES: Final = 300
-"""Nodes of a program that is searched for chains: in larger ones that takes too long."""
 
 LONGEST: Final = 200
 """Nodes in a chain at the most: it is one function."""
@@ -78,6 +76,31 @@ class _Touched:
 
 
 @dataclass
+class _Area:
+    """What was touched of an area of memory, in order of where it starts; none is longer than
+    `longest`."""
+
+    touched: list[_Touched] = field(default_factory=list)
+    longest: int = 0
+
+    def add(self, new: _Touched) -> None:
+        if new not in self._near(new):
+            insort(self.touched, new, key=_START)
+            self.longest = max(self.longest, new.end - new.start)
+
+    def conflicts(self, new: _Touched) -> bool:
+        return any(new.conflicts(known) for known in self._near(new))
+
+    def _near(self, new: _Touched) -> list[_Touched]:
+        """What may overlap."""
+        first = bisect_left(self.touched, new.start - self.longest, key=_START)
+        return self.touched[first : bisect_left(self.touched, new.end, key=_START)]
+
+
+_START: Final = attrgetter("start")
+
+
+@dataclass
 class Growing:
     """A chain under construction."""
 
@@ -85,14 +108,13 @@ class Growing:
     nodes: list[Node] = field(default_factory=list)
     ways: list[ByRows] = field(default_factory=list)
     counts: frozenset[int] = frozenset()
-    touched: dict[object, list[_Touched]] = field(default_factory=dict)
+    areas: dict[object, _Area] = field(default_factory=dict)
 
     def add(self, node: Node, way: ByRows) -> bool:
         """Append a node if it fits."""
         counts = self.counts & way.counts if self.nodes else way.counts
         touched = [self._touched(access) for access in way.accesses]
-        known = (k for new in touched for k in self.touched.get(new.area, ()) if k.conflicts(new))
-        if not counts or len(self.nodes) == LONGEST or any(True for _ in known):
+        if not counts or len(self.nodes) == LONGEST or any(map(self._in_the_way, touched)):
             return False
         if any(a.conflicts(b) for k, a in enumerate(touched) for b in touched[:k]):
             return False
@@ -100,8 +122,11 @@ class Growing:
         self.ways.append(way)
         self.counts = counts
         for new in touched:
-            self.touched.setdefault(new.area, []).append(new)
+            self.areas.setdefault(new.area, _Area()).add(new)
         return True
+
+    def _in_the_way(self, new: _Touched) -> bool:
+        return new.area in self.areas and self.areas[new.area].conflicts(new)
 
     def _touched(self, access: Access) -> _Touched:
         root = root_of(self.graph.producer, access.value)
@@ -123,9 +148,15 @@ class Growing:
 
 def find_chains(graph: Graph) -> tuple[Chain, ...]:
     """The chains of a graph in order of execution."""
-    if len(graph.nodes) > MOST_NODES:
-        return ()
-    return chains_among(graph, graph.nodes, partial(by_rows, graph))
+    ways = graph.known.setdefault("ways by rows", {})
+
+    def way_of(node: Node) -> ByRows | None:
+        if node not in ways:
+            ways[node] = by_rows(graph, node)
+        found: ByRows | None = ways[node]
+        return found
+
+    return chains_among(graph, graph.nodes, way_of)
 
 
 def chains_among(

@@ -59,16 +59,21 @@ def _operands(node: Node) -> tuple[Value, Value]:
 
 def _product(node: Node) -> Matmul | None:
     """The matrix product that a contraction is, None if it runs as loops."""
-    x, _ = _operands(node)
-    extents = _extents(node)
-    spec = parse_spec(node.attrs["spec"])
+    x, y = _operands(node)
+    return _product_of(node.op.name, node.attrs["spec"], x.type, y.type)
+
+
+@lru_cache(256)
+def _product_of(name: str, letters: str, x: Type, y: Type) -> Matmul | None:
+    extents = letter_extents(letters, [x, y])
+    spec = parse_spec(letters)
     found = as_matmul(spec, extents)
-    if found is None or not x.type.is_float or _is_awkward(found, x):
+    if found is None or not x.is_float or _is_awkward(found, x):
         return None
     if found.m == found.n == 1:  # sums, which loops make faster and more exactly
         return None
     work = math.prod(extents.values())
-    if node.op.name == "dot" and is_short_sum(spec, extents):
+    if name == "dot" and is_short_sum(spec, extents):
         return None
     return None if work < (SMALL_BATCH if found.loops else SMALL) else found
 
@@ -97,10 +102,10 @@ def _stays_whole(node: Node) -> bool:
     return outer and node.result.type.nbytes < LARGE_MATRIX
 
 
-def _is_awkward(p: Matmul, x: Value) -> bool:
+def _is_awkward(p: Matmul, x: Type) -> bool:
     """A long sum is added up in parts as large as the result, whose rows then must not lie
     apart."""
-    return p.strides[2] != p.dense[2] and p.length > longest_sum(p, x.type.dtype)
+    return p.strides[2] != p.dense[2] and p.length > longest_sum(p, x.dtype)
 
 
 def _emit_routine(module: Module, graph: Graph, node: Node, p: Matmul) -> None:

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 import numpy as np
+import pytest
 import tapeless as tl
 from tapeless.compiler import pipeline
 from tapeless.ir.graph import Graph
@@ -19,16 +20,19 @@ FEW = 1000
 """Lines of a file in which a few more say nothing."""
 
 
-def recurrent(turns: int) -> Graph:
+def recurrent(turns: int, *shape: int) -> Graph:
+    """The gradient of a recurrence on states of this shape."""
+
     def loss(w: Any, x: Any) -> Any:
-        h = c = np.zeros(3)
+        h = c = np.zeros(shape)
         for k in range(turns):
             z = w @ h + x[k]
             c = c * tl.nn.sigmoid(z) + np.tanh(z)
             h = np.tanh(c)
         return np.sum(h * h)
 
-    return tl.compile(tl.value_and_grad(loss)).lower(np.eye(3), np.ones((turns, 3))).graph("trace")
+    arguments = np.eye(shape[0]), np.ones((turns, *shape))
+    return tl.compile(tl.value_and_grad(loss)).lower(*arguments).graph("trace")
 
 
 def lines_of(graph: Graph) -> Counter[str]:
@@ -52,8 +56,9 @@ def lines_of(graph: Graph) -> Counter[str]:
     return counts
 
 
-def test_every_turn_of_a_loop_takes_as_many_lines() -> None:
-    graphs = [recurrent(turns) for turns in (5, 10, 15)]  # lowered once: what is alike is known
+@pytest.mark.parametrize("shape", [(3,), (32, 16)], ids=["loops", "chains of rows"])
+def test_every_turn_of_a_loop_takes_as_many_lines(shape: tuple[int, ...]) -> None:
+    graphs = [recurrent(n, *shape) for n in (5, 10, 15)]  # lowered once: what is alike is known
     first, second, third = map(lines_of, graphs)
     assert first.total() > 10_000
     growing = {
