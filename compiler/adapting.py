@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..runtime.callpath import MISS
-from .callplan import Fast
 from .outline import Outline
 from .signature import ArraySpec, Described
 from .tree import LEAF
+
+if TYPE_CHECKING:
+    from .callplan import Fast
 
 
 def adapter(

@@ -12,7 +12,7 @@ import functools
 import inspect
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from types import MethodType
-from typing import Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from ..ir import errors
 from ..ir.record import dataclass
@@ -22,9 +22,13 @@ from ..runtime.modes import RunOptions, can_flush
 from . import retracing
 from .active import active
 from .call import Call, Options, Step, difference
-from .callplan import Fast
 from .objects import Hidden, is_object
 from .program import Program
+
+if TYPE_CHECKING:
+    from .callplan import Fast
+
+    Decorator = Callable[[Callable[..., Any]], "CompiledFunction"]
 
 RECENT = 8
 """Programs the fast way tries, the last used first."""
@@ -174,9 +178,6 @@ class BoundStep:
     def programs(self) -> tuple[Program, ...]:
         """See `CompiledFunction.programs`."""
         return self.step.programs
-
-
-Decorator = Callable[[Callable[..., Any]], CompiledFunction]
 
 
 @overload

@@ -14,18 +14,19 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
 from ..ir.record import dataclass
-from ..runtime.callpath import MISS, Array, Form, Group, Number, Parameters, Returns
+from ..runtime.callpath import MISS, Array, Form, Group, Number, Parameters
 from . import replay
 from .signature import ArraySpec, ScalarSpec, Spec, StaticSpec
 from .tree import TreeDef
 
 if TYPE_CHECKING:
+    from ..runtime.callpath import Returns
     from ..runtime.executable import Executable
 
-Fast = Callable[..., Any]
-Limits = Mapping[int, tuple[int, int]]
-"""The least and greatest value of integers, by number of the graph's input."""
-Direct = tuple[Returns, dict[int, tuple[int, int]]]
+    Fast = Callable[..., Any]
+    Limits = Mapping[int, tuple[int, int]]
+    """The least and greatest value of integers, by number of the graph's input."""
+    Direct = tuple[Returns, dict[int, tuple[int, int]]]
 
 _NUMBERS: Final = {"b": bool, "i": int, "f": float}
 

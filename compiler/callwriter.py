@@ -24,16 +24,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import count
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from ..runtime.callpath import Form, Parameters, Returns
+from ..runtime.callpath import Form, Parameters
 from . import objects
-from .callplan import CallPlan, FormFinder, Limits, number_kind
+from .callplan import CallPlan, FormFinder, number_kind
 from .objects import NONE, Hidden
 from .outline import OUTPUT, ResultTree
 from .replay import Original, Path, Rebinds, replay_lines
 from .signature import RefusedSpec, ScalarSpec, Spec, StaticSpec
 from .tree import LEAF, Container, Shared, TreeDef
+
+if TYPE_CHECKING:
+    from ..runtime.callpath import Returns
+    from .callplan import Limits
 
 _BRACKETS: Final[dict[Any, tuple[str, str]]] = {
     dict: ("{", "}"),

@@ -9,14 +9,15 @@ array passed twice is two arguments.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import objects, tree
 from .tree import LEAF, NONE, Shared, TreeDef
 
-Stop = Callable[[Any], bool]
+if TYPE_CHECKING:
+    Stop = Callable[[Any], bool]
 
 
 def flatten(

@@ -13,7 +13,7 @@ from ..runtime import engine
 from ..runtime.bundle import bundled
 from ..runtime.callpath_native import native_ahead
 from ..runtime.clock import Clock
-from ..runtime.executable import Executable, Prepare
+from ..runtime.executable import Executable
 from ..runtime.loading import begin
 from ..runtime.modes import DEFAULTS, RunOptions
 from ..runtime.module import NativeModule, load_source
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..ir.graph import Graph
+    from ..runtime.executable import Prepare
 
     Array = NDArray[Any]
 

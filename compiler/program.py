@@ -20,7 +20,6 @@ from ..ir import errors
 from ..ir.late import undisturbed
 from ..runtime import archiving
 from ..runtime.commit import commit, writes
-from ..runtime.executable import Prepare
 from ..runtime.making import MAKING
 from . import (
     adapting,
@@ -49,6 +48,7 @@ from .stages import STAGES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ..runtime.executable import Prepare
     from .native import NativeProgram
     from .outline import Finish, Outline
     from .product import Product
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from .trace import Traced
 
     Array = NDArray[Any]
-Executor = Callable[[Sequence[Any], Prepare], object]
+    Executor = Callable[[Sequence[Any], Prepare], object]
 
 
 class Program(Inspection):

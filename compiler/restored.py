@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..runtime.bundle import load_bundle
-from ..runtime.executable import Prepare
 from ..runtime.image import UnsuitedError
 from ..runtime.modes import RunOptions
 from ..runtime.store import open_store
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..ir.graph import Graph
-    from ..runtime.executable import Executable
+    from ..runtime.executable import Executable, Prepare
     from .native import NativeProgram
 
     Array = NDArray[Any]

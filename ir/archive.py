@@ -34,15 +34,16 @@ STATE: Final = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctim
 """What tells a file's content, if it was not changed just now. The time of the last change of its
 status cannot be set."""
 MARK: Final = 16
-"""Bytes in front of the index and of each module, which no other archive has."""
+"""Bytes in front of the index and of each block, which no other archive has."""
+FORM: Final = 2
 WINDOW: Final = 3 * 2**15
-"""Bytes to read at once. More would be memory that is touched for the first time."""
+"""Bytes of a block of several modules. More would be memory that is touched for the first time."""
 _LOADERS: Final = (
     (ExtensionFileLoader, EXTENSION_SUFFIXES),
     (SourceFileLoader, SOURCE_SUFFIXES),
     (SourcelessFileLoader, BYTECODE_SUFFIXES),
 )
-DEFECTS: Final = (OSError, EOFError, ValueError, TypeError)
+DEFECTS: Final = (OSError, EOFError, LookupError, ValueError, TypeError)
 """What reading something else says."""
 
 Place = tuple[str, str, bool]
@@ -60,6 +61,11 @@ def path_of(package: str) -> str | None:
     return os.path.join(folder, name.replace("__init__", "archive", 1))
 
 
+def maker() -> tuple[str, int]:
+    """What can read an archive: this Python, and this form of one."""
+    return sys.version, FORM
+
+
 class Archive:
     """One such file. ValueError, OSError and the like for a defective one."""
 
@@ -67,19 +73,20 @@ class Archive:
         self.path = path
         with open(path, "rb", buffering=0) as file:
             self.mark, length = file.read(MARK), int.from_bytes(file.read(8), "little")
-            made_by, self.folders, self.entries, self.common = marshal.loads(file.read(length))
-        if made_by != sys.version:
-            raise ValueError("of another Python")
+            made_by, self.folders, self.blocks, self.entries = marshal.loads(file.read(length))
+        if made_by != maker():
+            raise ValueError("of another Python, or another form")
         self.start = MARK + 8 + length
-        self._window = (0, b"")
+        self._unpacked: dict[str, tuple[Known, CodeType]] = {}
 
     folders: list[str]
     """Where the modules lie."""
-    entries: dict[str, tuple[int, int, int]]
-    """Where each lies behind the index, and how long what is known of it and its compiled Python
-    are. (One object more for each module would take as long as to import one.)"""
-    common: int
-    """Bytes at the start in which modules lie that nearly every process loads, in that order."""
+    blocks: list[tuple[int, int, int]]
+    """Where each lies behind the index, and how long what is known of its modules and their
+    compiled Python are."""
+    entries: dict[str, int]
+    """The block of each module. (One object more for each would take as long as to import one.)
+    Those that nearly every process loads lie together: what they have in common is there once."""
 
     def all_known(self) -> dict[str, Known]:
         """What is known of the modules that are here, as far as the file is sound."""
@@ -87,24 +94,23 @@ class Archive:
         with contextlib.suppress(*DEFECTS):
             with open(self.path, "rb", buffering=0) as file:
                 content = file.read()
-            for name, (place, head, _) in self.entries.items():
+            for place, head, _ in self.blocks:
                 at = self.start + place
                 if self.mark == content[at : at + MARK]:
-                    found[name] = marshal.loads(content[at + MARK : at + MARK + head])
+                    found |= marshal.loads(content[at + MARK : at + MARK + head])
         return found
 
     def spec(self, name: str) -> ModuleSpec | None:
         """How to import a module; None if it is not here as it is now."""
-        entry = self.entries.get(name)
-        if entry is None:
+        number = self.entries.get(name)
+        if number is None:
             return None
-        place, head, length = entry
         try:
-            content = memoryview(self._read(place, head + length))
-            (source, cached, is_package), state = marshal.loads(content[:head])
+            if name not in self._unpacked:
+                self._unpacked |= self._unpack(*self.blocks[number])
+            ((source, cached, is_package), state), code = self._unpacked.pop(name)
             if STATE(os.stat(source)) != state:
                 return None
-            code = marshal.loads(content[head:])
         except DEFECTS:
             return None
         spec = ModuleSpec(name, _Loader(name, source, code), origin=source, is_package=is_package)
@@ -113,21 +119,16 @@ class Archive:
             spec.submodule_search_locations.append(os.path.dirname(source))
         return spec
 
-    def _read(self, place: int, length: int) -> bytes:
-        """ValueError if another archive has taken the place of this one. What is read of the
-        common modules is read for several of them."""
-        at, window = self._window
-        length += MARK
-        if not at <= place <= place + length <= at + len(window):
-            more = min(self.common - place, WINDOW)
-            at, window = place, self._read_file(place, max(length, more))
-            self._window = (at, window) if more > length else (0, b"")
-        content = window[place - at : place - at + length]
+    def _unpack(self, place: int, head: int, length: int) -> dict[str, tuple[Known, CodeType]]:
+        """The modules of a block. ValueError if another archive has taken the place of this one."""
+        content = memoryview(self._read(place, MARK + head + length))
         if content[:MARK] != self.mark:
             raise ValueError("of another archive")
-        return content[MARK:]
+        known = marshal.loads(content[MARK : MARK + head])
+        codes = marshal.loads(content[MARK + head :])
+        return dict(zip(known, zip(known.values(), codes, strict=True), strict=True))
 
-    def _read_file(self, place: int, length: int) -> bytes:
+    def _read(self, place: int, length: int) -> bytes:
         file = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         try:
             os.lseek(file, self.start + place, os.SEEK_SET)

@@ -15,17 +15,19 @@ from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from reprlib import recursive_repr
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from . import late, record_fields
 
 if TYPE_CHECKING:
     import dataclasses
+    from typing import TypeVar
+
+    _Record = TypeVar("_Record")
 else:
     dataclasses = late.standard("dataclasses")
 
 _set: Final = object.__setattr__
-_Record = TypeVar("_Record")
 
 FEW: Final = 32
 """Fewer instances than these are not worth compiling for."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import marshal
-import math
 import os
 import struct
 import sys
@@ -20,7 +19,7 @@ from types import ModuleType
 from typing import Final
 
 from ..ir import archive, late
-from ..ir.archive import DEFECTS, MARK, STATE, Archive, Known, Place
+from ..ir.archive import DEFECTS, MARK, STATE, WINDOW, Archive, Known, Place, maker
 from .files import replace
 from .identity import SETTLED
 
@@ -108,23 +107,37 @@ def _is_now(known: Known | None) -> bool:
 
 def _content(places: dict[str, Place]) -> bytes:
     """The archive of modules with these files."""
-    mark, parts, entries, at = os.urandom(MARK), [], {}, 0
-    folders: dict[str, None] = {}
-    common = 0
-    order = {name: late.common_order(sys.modules[name]) for name in places if name in sys.modules}
-    for name in sorted(places, key=lambda name: order.get(name) or math.inf):
-        place = places[name]
-        found = _compiled(*place[:2])
-        if found is not None:
-            state, code = found
-            head = marshal.dumps((place, state))
-            folders[os.path.dirname(place[0])] = None
-            entries[name] = at, len(head), len(code)
-            parts += [mark, head, code]
-            at += MARK + len(head) + len(code)
-            common = at if order.get(name) else common
-    index = marshal.dumps((sys.version, list(folders), entries, common))
+    compiled = {name: found for name in places if (found := _compiled(*places[name][:2]))}
+    mark, parts, at = os.urandom(MARK), [], 0
+    blocks: list[tuple[int, int, int]] = []
+    entries: dict[str, int] = {}
+    for names in _together({name: len(code) for name, (_, code) in compiled.items()}):
+        entries |= dict.fromkeys(names, len(blocks))
+        head = marshal.dumps({name: (places[name], compiled[name][0]) for name in names})
+        codes = marshal.dumps([marshal.loads(compiled[name][1]) for name in names])
+        blocks.append((at, len(head), len(codes)))
+        parts += [mark, head, codes]
+        at += MARK + len(head) + len(codes)
+    folders = list(dict.fromkeys(os.path.dirname(places[name][0]) for name in compiled))
+    index = marshal.dumps((maker(), folders, blocks, entries))
     return b"".join([mark, len(index).to_bytes(8, "little"), index, *parts])
+
+
+def _together(sizes: dict[str, int]) -> Iterator[list[str]]:
+    """The modules of each block: those that nearly every process loads in the order in which they
+    are loaded, as many as have room, and each other alone."""
+    order = {name: late.common_order(sys.modules[name]) for name in sizes if name in sys.modules}
+    for name in sorted(filter(order.get, order), key=order.__getitem__):
+        package = name.rpartition(".")[0]
+        order[package] = order.get(package) or order[name]
+    block: list[str] = []
+    for name in sorted(filter(order.get, sizes), key=order.__getitem__):
+        if block and sum(sizes[each] for each in [*block, name]) > WINDOW:
+            yield block
+            block = []
+        block.append(name)
+    yield from ([block] if block else [])
+    yield from ([name] for name in sizes if not order.get(name))
 
 
 def _compiled(source: str, cached: str) -> tuple[tuple[int, ...], bytes] | None:

@@ -23,7 +23,7 @@ import math
 from _thread import RLock
 from collections.abc import Callable, Mapping, Sequence
 from itertools import starmap
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -32,7 +32,13 @@ from .commit import commit
 from .store import Store
 
 if TYPE_CHECKING:
+    from typing import Literal
+
     from numpy.typing import NDArray
+
+    Outputs = tuple[NDArray[Any], ...]
+    Returns = Literal["all", "only", "none"]
+    """What a call returns: the tuple of the outputs, the only one itself, or None."""
 
 
 @dataclass(frozen=True)
@@ -127,10 +133,6 @@ MISS: Final = Miss()
 
 SHARED: Final = "call path"
 """The name of the native form's code among what programs share."""
-
-Outputs = tuple["NDArray[Any]", ...]
-Returns = Literal["all", "only", "none"]
-"""What a call returns: the tuple of the outputs, the only one itself, or None."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,14 +29,13 @@ from .callpath import (
     Group,
     Item,
     Number,
-    Returns,
 )
 from .callpath import SHARED as CALL_PATH
 from .loading import Made, assemble, assemble_ahead, is_assembled, shared
 from .store import Store, recall
 
 if TYPE_CHECKING:
-    pass
+    from .callpath import Returns
 
 _TEXTS: Final = ("callpath.ll", "callpath_checks.ll", "callpath_overlap.ll")
 _FUNCTIONS: Final = {"call": 0x82, "run": 0x80, "outputs": 0x04}

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .callpath import MISS, Array, Contract, Form, Group, Item, Number, Outputs, returned
+from .callpath import MISS, Array, Contract, Form, Group, Item, Number, returned
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from .callpath import Outputs
 
 
 class Reason(IntEnum):

@@ -23,7 +23,7 @@ from ..ir import errors
 from ..ir.record import dataclass
 from ..ir.types import Type
 from . import callpath, poison
-from .callpath import Entry, Form, Item, Parameters, Returns, Target
+from .callpath import Entry, Form, Item, Parameters, Target
 from .store import Store
 
 if TYPE_CHECKING:
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from .callpath import Returns
+
     Array = NDArray[Any]
+    Prepare = Callable[[Sequence[Array]], Callable[[], None]]
 
     class Step(Protocol):
         """Native code, alive as long as this object; `address` is `int64_t step(void **table)`."""
@@ -39,8 +42,6 @@ if TYPE_CHECKING:
         @property
         def address(self) -> int: ...
 
-
-Prepare = Callable[["Sequence[Array]"], Callable[[], None]]
 
 ALIGNMENT: Final = 64
 POISONED: Final = "TAPELESS_POISON"

@@ -16,13 +16,15 @@ import os
 import sys
 from collections.abc import Callable, Collection, Mapping
 from functools import cache, partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..ir.record import dataclass
 
-Imports = Callable[[Collection[str] | None], Mapping[str, int]]
-"""The addresses of those of the symbols that are not the C library's, and perhaps of others; of all
-there may be if nobody knows which (None)."""
+if TYPE_CHECKING:
+    Imports = Callable[[Collection[str] | None], Mapping[str, int]]
+    """The addresses of those of the symbols that are not the C library's, and perhaps of others; of
+    all there may be if nobody knows which (None)."""
+
 _READ, _WRITE, _EXECUTE = 1, 2, 4
 _PRIVATE_ANONYMOUS: Final = 0x22
 _FAILED: Final = 2**64 - 1

@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING, Literal
 from ..ir.errors import TapelessError
 from ..ir.record import dataclass
 from .identity import digest
-from .loading import Form, Linked
+from .loading import Linked
 from .spec import KernelSpec, Products
 from .store import Store, recall
 
 if TYPE_CHECKING:
     import ast
 
+    from .loading import Form
     from .lowering import Lowered
 
 Origin = Literal["memory", "cache", "compiled"]

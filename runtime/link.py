@@ -13,15 +13,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from llvmlite import binding as llvm
 from llvmlite.binding import ffi
 
 from .host import prepare, target_head, target_machine, tuning
 from .llvm_process import PASSES
-from .loading import Form, Linked, assemble, link
+from .loading import Linked, assemble, link
 from .making import MAKING, hold_while_forking
+
+if TYPE_CHECKING:
+    from .loading import Form
 
 __all__ = [
     "LLVM_LOCK",

@@ -15,13 +15,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ..ir.record import dataclass
 from . import elf
 from .image import (
     Image,
-    Imports,
     Prelinked,
     UnsuitedError,
     is_suited,
@@ -30,10 +29,15 @@ from .image import (
 )
 from .store import Store, kept
 
-Form = Literal["optimised", "vectors", "loops", "straight"]
-"""How much is done for a text: LLVM's passes, then machine code made with care; those passes alone
-that a text in which no loop is left to vectorise wants; such code of the text as it stands; code
-made quickly, for what runs straight through."""
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from .image import Imports
+
+    Form = Literal["optimised", "vectors", "loops", "straight"]
+    """How much is done for a text: LLVM's passes, then machine code made with care; those passes
+    alone that a text in which no loop is left to vectorise wants; such code of the text as it
+    stands; code made quickly, for what runs straight through."""
 
 
 @dataclass(frozen=True)

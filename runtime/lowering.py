@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from ..ir.record import dataclass
 from .builder import Builder, Value, constant, llvm_type, module
 from .builder_lanes import ALIGNED, NARROW, WIDE
 from .expressions import Expressions, line, literal, outside
 from .liveness import wanted_after_loops
-from .loading import Form
 from .parallel import Context, Plan, plans
 from .sharing import shared_functions
 from .spec import Products, called_libraries, called_products
@@ -30,6 +30,9 @@ from .syntax import nodes_of
 from .vector_loops import write_vectors
 from .vector_text import PLAIN, Registers
 from .vectors import Vectors, shares_functions, vectors
+
+if TYPE_CHECKING:
+    from .loading import Form
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ..ir.errors import VerifyError
-from .callpath import MISS, Entry, Form, Outputs, Parameters, Returns, returned
+from .callpath import MISS, Entry, Form, Parameters, returned
 from .executable import ALIGNMENT, Executable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from .callpath import Outputs, Returns
 
     Array = NDArray[Any]
 

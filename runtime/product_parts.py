@@ -15,16 +15,19 @@ import ctypes
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .ahead import host_features
 from .blas import Blas, find, platform_functions
-from .loading import Form, Linked, assemble, assemble_ahead, link
+from .loading import Linked, assemble, assemble_ahead, link
 from .products import products_text
 from .routines import blas_symbol, has_panels, routines_text, tiled_work
 from .spec import ROUTINES, routine_symbol
 from .store import Store
 from .vector_text import Target, registers
+
+if TYPE_CHECKING:
+    from .loading import Form
 
 Product = tuple[str, tuple[int, ...]]
 """A routine, and its integer operands: flags, extents and strides."""
