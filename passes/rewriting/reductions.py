@@ -100,12 +100,10 @@ def sum_of_negation(site: Site, x: Value, y: Value) -> Value | None:
 @rule(p.sum(p.mul(x, y, name="z")), p.sum(p.select(c, p.mul(x, y, name="z"), 0.0)))
 def sum_of_scaled(site: Site, z: Value, c: Value | None = None, **_: Value) -> Value | None:
     """sum(x * k) = sum(x) * k for k that is the same along all axes that are summed, also under a
-    selection: where nothing is selected no k counts. Rounds differently; an infinite k meets sums
-    that cancel."""
+    selection: where nothing is selected no k counts. See the note on what is taken out. Rounds
+    differently; an infinite k meets sums that cancel."""
     (value,), axes = site.operands, site.node.attrs["axes"]
-    factors = _factors(site, z)
-    alike = [k for k in factors if _is_alike(k, value, axes)]
-    rest = [k for k in factors if k not in alike]
+    alike, rest = _taken_out(site, z)
     once = site.used_once(z) and site.used_once(value)
     if not (alike and 0 < len(rest) <= (2 if once else 1)):
         return None
@@ -127,7 +125,7 @@ def sum_of_selected(site: Site, c: Value, x: Value) -> Value | None:
     """sum(select(c, x, 0)) = select(c, sum(x), 0) for c that is the same along all axes that are
     summed"""
     (value,) = site.operands
-    if x.shape != value.shape or not _is_alike(c, value, site.node.attrs["axes"]):
+    if x.shape != value.shape or not _is_alike(site, c, site.node.attrs["axes"]):
         return None
     total = site.b.sum(x, axes=site.node.attrs["axes"])
     return site.b.select(_along_kept(site, c), total, site.b.constant(0, x.type.dtype))
@@ -140,7 +138,7 @@ def sum_around_mean(site: Site, x: Value, y: Value, z: Value) -> Value | None:
     axes = site.node.attrs["axes"]
     mean = _unshaped(site, y)
     scaled = site.producer(mean, "mul", "div")
-    if scaled is None or x.shape != z.shape or not _is_alike(y, z, axes):
+    if scaled is None or x.shape != z.shape or not _is_alike(site, y, axes):
         return None
     total, factor = scaled.operands
     made, number = site.producer(total, "sum"), site.uniform(factor)
@@ -158,17 +156,50 @@ def sum_of_scaled_terms(site: Site, x: Value, y: Value, z: Value) -> Value | Non
     """sum(x * k + y * l) = sum(x * k) + sum(y * l) where `sum_of_scaled` takes k and l out. Rounds
     differently."""
     axes = site.node.attrs["axes"]
-    if not all(v.shape == z.shape and _is_scaled(site, v, axes) for v in (x, y)):
+    if not all(v.shape == z.shape and _is_scaled(site, v) for v in (x, y)):
         return None
     return site.b.add(site.b.sum(x, axes=axes), site.b.sum(y, axes=axes))
 
 
-def _is_scaled(site: Site, value: Value, axes: Sequence[int]) -> bool:
-    """Whether a value is one factor times others that are the same along these axes."""
+def _is_scaled(site: Site, value: Value) -> bool:
+    """Whether all but one factor of a value are taken out of the site's sum."""
     chosen = site.producer(value, "select")
     zero = chosen is not None and site.uniform(chosen.operands[2]) == 0
-    factors = _factors(site, chosen.operands[1] if chosen is not None and zero else value)
-    return len(factors) == 1 + sum(_is_alike(k, value, axes) for k in factors) > 1
+    alike, rest = _taken_out(site, chosen.operands[1] if chosen is not None and zero else value)
+    return len(rest) == 1 and len(alike) > 0
+
+
+def _taken_out(site: Site, product: Value) -> tuple[list[Value], list[Value]]:
+    """The factors of a product that the site's sum is multiplied by instead, and the others.
+
+    Note [What is taken out of a sum]
+    A derivative is multiplied in whatever order is best. Where the user wrote the product nothing
+    may overflow that did not: the sum of all x may, where the sum of all x * 0.001 does not. So of
+    these only numbers of magnitude 1 and more are taken out, and only those multiplied by last:
+    x * y may be too small for its digits where x * 1000 * y is not.
+    """
+    axes = site.node.attrs["axes"]
+    if _is_free(site):
+        factors = _factors(site, product)
+        alike = [k for k in factors if _is_alike(site, k, axes)]
+        return alike, [k for k in factors if k not in alike]
+    node = site.producer(product, "mul")
+    for value, k in (node.operands, node.operands[::-1]) if node is not None else ():
+        if _is_large(site, k) and _is_alike(site, k, axes):
+            alike, rest = _taken_out(site, value)
+            return [*alike, k], rest
+    return [], [product]
+
+
+def _is_free(site: Site) -> bool:
+    """Whether factors may go anywhere: in derivatives, and in integers, which wrap around."""
+    return site.node.origin in ("autodiff", "jacobian-free") or not site.result.type.is_float
+
+
+def _is_large(site: Site, factor: Value) -> bool:
+    """Whether a factor is known to be one number of magnitude 1 or more."""
+    number = site.uniform(factor)
+    return number is not None and bool(abs(number) >= 1)
 
 
 def _is_finite(site: Site, factor: Value) -> bool:
@@ -183,9 +214,9 @@ def _factors(site: Site, value: Value) -> list[Value]:
     return [value] if node is None else [f for v in node.operands for f in _factors(site, v)]
 
 
-def _is_alike(factor: Value, value: Value, axes: Sequence[int]) -> bool:
-    """Whether an operand of what makes `value` is the same along these axes."""
-    missing = value.type.rank - factor.type.rank
+def _is_alike(site: Site, factor: Value, axes: Sequence[int]) -> bool:
+    """Whether an operand of what makes the site's operand is the same along these axes."""
+    missing = site.operands[0].type.rank - factor.type.rank
     return all(a < missing or factor.shape[a - missing] == 1 for a in axes)
 
 
@@ -210,18 +241,27 @@ def dot_of_negation(site: Site, x: Value, y: Value, z: Value) -> Value | None:
     """dot(-x, y) = dot(x, -y) = -dot(x, y)"""
     if not site.used_once(z) or x.type.size < site.result.type.size:
         return None
-    operands = (x, y) if site.operands[0] is z else (y, x)
-    return site.b.neg(site.b.dot(*operands, spec=site.node.attrs["spec"]))
+    return site.b.neg(_dot(site, site.operands[0] is z, x, y))
 
 
 @rule(p.dot(p.mul(x, c, name="z"), y), p.dot(y, p.mul(x, c, name="z")))
 def dot_of_scaled(site: Site, x: Value, c: Value, y: Value, z: Value) -> Value | None:
-    """dot(x * c, y) = dot(x, y) * c for a scalar c, where the result is smaller than x. Rounds
-    differently; an infinite c meets sums that cancel."""
+    """dot(x * c, y) = dot(x, y) * c for a scalar c, where the result is smaller than x, or
+    dot(x, y * c), where y is and c is a number below 1: nothing overflows that did not, as the note
+    on what is taken out of a sum has it. Rounds differently; an infinite c meets sums that
+    cancel."""
     if c.shape != () or not site.used_once(z) or x.type.size <= site.result.type.size:
         return None
-    operands = (x, y) if site.operands[0] is z else (y, x)
-    return site.b.mul(site.b.dot(*operands, spec=site.node.attrs["spec"]), c)
+    left = site.operands[0] is z
+    if _is_free(site) or _is_large(site, c):
+        return site.b.mul(_dot(site, left, x, y), c)
+    small = site.uniform(c) is not None and y.type.size < x.type.size
+    return _dot(site, left, x, site.b.mul(y, c)) if small else None
+
+
+def _dot(site: Site, left: bool, x: Value, y: Value) -> Value:
+    """The site's contraction of other values, x on the left or on the right."""
+    return site.b.dot(*((x, y) if left else (y, x)), spec=site.node.attrs["spec"])
 
 
 @rule(p.sum(p.dot(x, y, name="z")))

@@ -102,3 +102,27 @@ def test_no_factor_of_what_is_not_selected_counts(axis, dtype):
         step = tl.compile(masked)
         np.testing.assert_array_equal(step(x, chosen, factors), expected)
         np.testing.assert_array_equal(step.interpret(x, chosen, factors), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_factors_inside_sums_at_both_ends_of_the_range(dtype):
+    """No rewrite makes an infinity of a finite sum, or loses digits of a small one."""
+    ends = np.finfo(dtype)
+    large, small = np.full((7, 5), ends.max / 2, dtype), np.full((7, 5), ends.tiny, dtype)
+
+    def step(large, small, k, rows):
+        return (
+            np.sum(large * dtype(0.001)),
+            np.sum(large * k, axis=0),
+            np.sum(large * 0.001 * rows[:, None], axis=1),
+            np.sum(small * 1000 * small * ends.max / 8),
+            (large * 0.001) @ rows[:5],
+            (small * 1000) @ rows[:5],
+        )
+
+    arguments = large, small, np.array(0.001, dtype), np.full(7, 0.5, dtype)
+    compiled = tl.compile(step)
+    for found in compiled(*arguments), compiled.interpret(*arguments):
+        for value, wanted in zip(found, step(*arguments), strict=True):
+            assert np.all(np.isfinite(wanted))
+            np.testing.assert_allclose(value, wanted, rtol=20 * ends.eps)
