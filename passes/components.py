@@ -73,7 +73,7 @@ def split_components(graph: Graph) -> Graph:
         return b.slice(new, spec=slice_along(new.shape, axis, (start, stop, 1)))
 
     def visit(b: Builder, node: Node, operands: tuple[Value, ...]) -> Sequence[Value] | None:
-        if node.op.name == "concatenate":
+        if node.op.name == "concatenate" and node.result in plan.cuts:
             parts[node.result] = operands
         elif node in plan.split:
             cuts = plan.cuts[node.result]

@@ -18,6 +18,7 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Collection, Mapping
+from functools import cached_property
 from typing import Final, NamedTuple
 
 from ..ir.record import dataclass
@@ -159,13 +160,19 @@ class _Body:
                 return dtype == "f32" and not op.endswith("_from") and op not in PREDICATES
         return False
 
+    @cached_property
+    def _moving(self) -> dict[ast.Subscript, Strided]:
+        """How the places move on that are not the same in all iterations."""
+        found = ((place, strided(place.slice, self.counter)) for place in self.places)
+        return {place: index for place, index in found if index is not None}
+
     def _is_near(self, place: ast.Subscript) -> bool:
         """Whether a place is the same in all iterations, or moves on by one element."""
         if not isinstance(place.value, ast.Name):
             return False
         if not self.kinds.get(place.value.id, "").endswith("*"):
             return False
-        index = strided(place.slice, self.counter)
+        index = self._moving.get(place)
         if index is None:
             return isinstance(place.ctx, ast.Load) and not names_in(place.slice) & self.assigned
         if index.step != 1 and not self._is_shuffled(place, place.value.id, index.step):
@@ -179,11 +186,6 @@ class _Body:
         read = isinstance(place.ctx, ast.Load) and self.kinds[name] != "bool*"
         return read and 0 < abs(step) <= NEAR and len(around) == 1
 
-    def _in_steps(self) -> bool:
-        """Whether some place does not move on by one element."""
-        found = (strided(place.slice, self.counter) for place in self.places)
-        return any(index is not None and index.step != 1 for index in found)
-
     def plans(
         self, registers: Registers, folds: Mapping[str, Fold], context: Context
     ) -> tuple[Plan, ...]:
@@ -195,7 +197,7 @@ class _Body:
             if not fold.of_mask
         ]
         lanes = min(MOST_LANES, 8 * registers.bytes // self._bits(functions, sums))
-        in_steps = self._in_steps()
+        in_steps = any(index.step != 1 for index in self._moving.values())
         if in_steps and functions:
             return ()
         masked = registers.masked and not (context.nested and self._in_place() and not functions)
@@ -220,8 +222,8 @@ class _Body:
         sums and what moves through memory."""
         if functions:
             return max(BITS[dtype] for dtype in functions)
-        moving = [p for p in self.places if strided(p.slice, self.counter) is not None]
-        kinds = [self.kinds[p.value.id][:-1] for p in moving if isinstance(p.value, ast.Name)]
+        names = [p.value.id for p in self._moving if isinstance(p.value, ast.Name)]
+        kinds = [self.kinds[name][:-1] for name in names]
         return max((max(8, BITS[kind]) for kind in (*kinds, *sums)), default=32)
 
 

@@ -245,7 +245,7 @@ class Steps(Growing):
                 m == n or k == axis for k, (m, n) in enumerate(zip(v.shape, x.shape, strict=True))
             )  # fmt: skip
 
-        parts = [self.pick(fits) or x for _ in range(self.rng.choice((1, 2, 2, 3)))]
+        parts = [self.pick(fits) or x for _ in range(self.rng.choice((1, 2, 2, 2, 3, 3, 10)))]
         return self.emit("concatenate", *parts, axis=axis)
 
     def region(self) -> Value:

@@ -62,6 +62,24 @@ def test_what_stays_whole(more: str, results: str) -> None:
     assert split_components(graph) is graph
 
 
+def test_other_joins_beside_are_read_and_cut_as_they_are() -> None:
+    """One of many small operands, which each part reads whole and a result takes a part of."""
+    parts = ", ".join(f"%c{k}" for k in range(9))
+    cut = "\n".join(f"  %c{k}:f64[1,1] = slice %w [{k}:{k + 1}, :]" for k in range(9))
+    before = parse(f"""f(%a:f64[9,4], %b:f64[9,4], %w:f64[9,1]) {{
+      %s:f64[9,8] = concatenate %a, %b [axis=1]
+      {cut}
+      %z:f64[9,1] = concatenate {parts} [axis=0]
+      %y:f64[9,8] = mul %s, %z
+      %p:f64[9,4] = slice %y [:, 0:4]
+      %q:f64[9,4] = slice %y [:, 4:8]
+      %r:f64[2,1] = slice %z [2:4, :]
+    }} -> %p, %q, %r""")
+    after = split_components(before)
+    assert_same_values(before, after, exact=True)
+    assert [node.op.name for node in after.nodes].count("mul") == 2
+
+
 def test_nothing_is_taken_apart() -> None:
     text = STEP.replace("%a:", "%c:").replace("MORE", "").replace("%b:", "%d:")
     start = text.index("  %c:")
