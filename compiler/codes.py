@@ -42,7 +42,9 @@ def _numbers(*names: str) -> frozenset[int]:
 _CACHE: Final = opcode.opmap.get("CACHE", 0)
 _EXTENDED: Final = opcode.opmap["EXTENDED_ARG"]
 _GLOBAL: Final = opcode.opmap["LOAD_GLOBAL"]
-_NAME: Final = _numbers("LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS", "LOAD_CLASSDEREF")
+_NAME: Final = _numbers(
+    "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS", "LOAD_FROM_DICT_OR_DEREF", "LOAD_CLASSDEREF"
+)
 _IMPORT: Final = opcode.opmap["IMPORT_NAME"]
 _CONSTANT: Final = opcode.opmap["LOAD_CONST"]
 _CONTAINS: Final = opcode.opmap["CONTAINS_OP"]

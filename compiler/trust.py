@@ -19,9 +19,10 @@ PACKAGE: Final = __name__.partition(".")[0]
 PURE: Final = frozenset({
     "_collections", "_functools", "_operator", "abc", "bisect", "cmath", "collections",
     "contextlib", "copy", "dataclasses", "enum", "fractions", "functools", "heapq", "itertools",
-    "math", "numbers", "operator", "string", "types", "typing",
+    "math", "numbers", "operator", "reprlib", "string", "types", "typing",
 })  # fmt: skip
-"""Modules of the standard library that only compute."""
+"""Modules of the standard library that only compute. (`reprlib`: the `__repr__` of dataclasses,
+since Python 3.13.)"""
 BUILTINS: Final = frozenset({
     "__build_class__", "abs", "all", "any", "ascii", "bin", "callable", "chr", "delattr", "divmod",
     "format", "getattr", "hasattr", "hex", "isinstance", "issubclass", "iter", "len", "max", "min",

@@ -13,6 +13,7 @@ promotion   NumPy 2's dtype rules
 registry    the table of functions, filled by the other files, one per theme (elementwise,
             reductions, shapes, indexing, linear ...); `dispatch` imports them all
 misuse      what dispatch cannot catch, explained
+ownership   concrete arrays updated in place: who else holds them
 reachable   traced arrays kept behind the trace's back
 generators  random numbers drawn behind it
 """

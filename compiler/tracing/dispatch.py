@@ -27,6 +27,7 @@ from . import (  # noqa: F401  (importing them fills the registry)
     linear,
     misuse,
     nans,
+    ownership,
     padding,
     polynomials,
     positions,
@@ -124,7 +125,7 @@ def ufunc_call(
     (target,) = out
     if isinstance(target, Handle):
         return _into(ufunc, method, inputs, target, kwargs)
-    if method == "__call__" and inputs[0] is target and misuse.sole_owner(owners):
+    if method == "__call__" and inputs[0] is target and ownership.sole_owner(target, owners):
         result = call(ufunc, inputs, kwargs)
         same_kind(result.dtype, target.dtype, f"np.{ufunc.__name__} in place")
         return result.astype(target.dtype)

@@ -7,7 +7,6 @@ The user's code does: the running expression is parsed to say what happened and 
 from __future__ import annotations
 
 import ast
-import sys
 from types import FrameType
 from typing import Any, Final
 
@@ -36,9 +35,9 @@ def _truth(node: ast.expr | None, line: str) -> tuple[str, str]:
     """What needs the truth of a traced value, and what to write."""
     match node:
         case ast.Call() if _callee(node) in _BUILTINS:
-            return f"the built-in {_callee(node)}() compares traced values", _BUILTINS[
-                _callee(node)
-            ]
+            return _built_in(_callee(node))
+        case ast.Name("all" | "any" as name) if f"{name}(" in line:
+            return _built_in(name)  # of a generator, which is a loop since Python 3.14
         case ast.Call() if _callee(node) == "bool":
             return "a traced value is converted to a Python bool", "use x != 0"
         case ast.Compare(ops=[ast.In() | ast.NotIn()]):
@@ -65,6 +64,10 @@ def _truth(node: ast.expr | None, line: str) -> tuple[str, str]:
         "the truth of a traced value decides which code runs",
         "use np.where(condition, a, b), or make the value a static argument (static_argnames)",
     )
+
+
+def _built_in(name: str) -> tuple[str, str]:
+    return f"the built-in {name}() compares traced values", _BUILTINS[name]
 
 
 _BUILTINS: Final = {
@@ -304,46 +307,3 @@ def _is_sequence(node: ast.expr, frame: FrameType | None) -> bool:
 
 def _callee(node: ast.Call) -> str:
     return ast.unparse(node.func).replace("numpy.", "np.")
-
-
-# --- concrete arrays updated in place ------------------------------------------------------
-
-
-def owners(array: np.ndarray) -> int:
-    """References to a concrete array, seen from inside `__array_ufunc__`."""
-    return sys.getrefcount(array)
-
-
-class _Probe:
-    """Counts the references NumPy itself holds while it dispatches `local += probe`."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        self.count = owners(kwargs["out"][0])
-        return kwargs["out"][0]
-
-
-def _calibrate() -> int:
-    """Owners of an array that only one local name holds; 0 (none qualifies) if unstable."""
-    probe: Any = _Probe()
-    alone = np.zeros(1)
-    alone += probe
-    single = probe.count
-    shared = also = np.zeros(1)
-    shared += probe
-    return single if probe.count == single + 1 and also is shared else 0
-
-
-_SOLE = _calibrate()
-
-
-def sole_owner(count: int) -> bool:
-    """Whether `local += traced` may rebind the local name to a traced array: nothing else holds
-    the concrete array, and the result goes back into a plain local variable."""
-    frame = source.user_frame()
-    if frame is None or not _SOLE or count > _SOLE:
-        return False
-    after = source.next_instruction(frame)
-    return after is not None and after.opname == "STORE_FAST"

@@ -91,14 +91,29 @@ def next_instruction(frame: FrameType) -> dis.Instruction | None:
 def assigned_name(frame: FrameType) -> str | None:
     """`h` while the right side of `h = ...` is running."""
     after = next_instruction(frame)
-    if after is None or after.opname not in ("STORE_FAST", "STORE_DEREF", "STORE_NAME"):
+    if after is None or not after.opname.startswith(("STORE_FAST", "STORE_DEREF", "STORE_NAME")):
         return None
-    return str(after.argval)
+    # Since Python 3.13 an instruction may do the next one's work, too: STORE_FAST_LOAD_FAST.
+    return str(after.argval[0] if isinstance(after.argval, tuple) else after.argval)
 
 
 @lru_cache(maxsize=1024)
 def _positions(code: CodeType) -> tuple[tuple[int | None, int | None, int | None, int | None], ...]:
     return tuple(code.co_positions())
+
+
+@lru_cache(maxsize=1024)
+def _borrowed(code: CodeType) -> frozenset[tuple[int | None, int | None]]:
+    """Where what is loaded stands in the source if it is loaded without being counted."""
+    loads = [i.positions for i in dis.get_instructions(code) if "BORROW" in i.opname]
+    return frozenset((at.lineno, at.col_offset) for at in loads if at is not None)
+
+
+def is_borrowed(frame: FrameType) -> bool:
+    """Whether the first operand of the running operation is not counted among the references to
+    it, or nobody knows."""
+    first, _, start, _ = _positions(frame.f_code)[frame.f_lasti // 2]
+    return start is None or (first, start) in _borrowed(frame.f_code)
 
 
 def running_expression(frame: FrameType | None) -> str:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
-from . import dispatch, elementwise, indexing, misuse, shapes
+from . import dispatch, elementwise, indexing, misuse, ownership, shapes
 from .handle import Handle, Unshaped
 from .known import asked
 from .promotion import is_number
@@ -305,7 +305,7 @@ class TracedArray(Handle):
         if any(isinstance(x, Unshaped) for x in inputs):
             return NotImplemented
         out = kwargs.pop("out", None)
-        owners = misuse.owners(out[0]) if out and isinstance(out[0], np.ndarray) else 0
+        owners = ownership.owners(out[0]) if out and isinstance(out[0], np.ndarray) else 0
         args = (ufunc, method, inputs, out, owners, kwargs)
         return self.recorder.statement(dispatch.ufunc_call, args, {})
 
