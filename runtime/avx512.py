@@ -18,16 +18,21 @@ from .beyond import WIDTHS
 from .builder import BITS, KEPT, float_literal, llvm_type, quoted
 from .lanes import Table
 
-INTRINSICS: Final = {"exponent": ("getexp", 1), "mantissa": ("getmant", 1), "scale": ("scalef", 2)}
-"""LLVM's name, and the number of operands.
+INTRINSICS: Final = {
+    "exponent": ("getexp", 1, ()),
+    "mantissa": ("getmant", 1, ("i32 12",)),
+    "balanced": ("getmant", 1, ("i32 11",)),
+    "magnitude": ("getmant", 1, ("i32 4",)),
+    "scale": ("scalef", 2, ()),
+}  # fmt: skip
+"""LLVM's name, the number of operands, and what else it is told.
 
 exponent(x)     floor(log2|x|), also of a subnormal number; -inf of 0, inf of infinity
 mantissa(x)     x / 2**exponent(x), from 1 to 2; 1 of 0 and infinity, NaN below 0
+balanced(x)     that, halved from 3/2 on: from 3/4 to 3/2
+magnitude(x)    mantissa(|x|)
 scale(x, n)     x * 2**n for a whole n of any size, with a single rounding
 """
-
-_MODE: Final = {"getmant": ["i32 12"]}
-"""From 1 to 2, of numbers that are not negative."""
 
 LETTER: Final = {"f32": "s", "f64": "d"}
 
@@ -54,7 +59,7 @@ def definitions(name: str, dtype: str, lanes: int = 0) -> Mapping[str, str]:
 def _scalar(name: str, dtype: str) -> dict[str, str]:
     """By the instruction for the first elements of vectors; one of a single operand takes it in the
     second, and in the first what the other elements shall be."""
-    verb, arity = INTRINSICS[name]
+    verb, arity, mode = INTRINSICS[name]
     own, kind, lanes = symbol(name, dtype), llvm_type(dtype), 128 // BITS[dtype]
     vector = f"<{lanes} x {kind}>"
     put = [
@@ -62,7 +67,7 @@ def _scalar(name: str, dtype: str) -> dict[str, str]:
         for i in range(arity)
     ]
     taken = [f"{vector} %v0", f"{vector} %v{arity - 1}"]
-    operands = [*taken, *_MODE.get(verb, []), f"{vector} zeroinitializer", "i8 -1", "i32 4"]
+    operands = [*taken, *mode, f"{vector} zeroinitializer", "i8 -1", "i32 4"]
     intrinsic = f"llvm.x86.avx512.mask.{verb}.s{LETTER[dtype]}"
     forms = ",".join(
         f"_ZGV_LLVM_N{n}{'v' * arity}_{own}({symbol(name, dtype, n)})" for n in WIDTHS[dtype]
@@ -79,11 +84,11 @@ def _scalar(name: str, dtype: str) -> dict[str, str]:
 
 
 def _vector(name: str, dtype: str, lanes: int) -> dict[str, str]:
-    verb, arity = INTRINSICS[name]
+    verb, arity, mode = INTRINSICS[name]
     own, kind = symbol(name, dtype, lanes), llvm_type(dtype)
     vector, bits = f"<{lanes} x {kind}>", lanes * BITS[dtype]
     given = [f"{vector} %x{i}" for i in range(arity)]
-    operands = [*given, *_MODE.get(verb, []), f"{vector} zeroinitializer", f"i{max(lanes, 8)} -1"]
+    operands = [*given, *mode, f"{vector} zeroinitializer", f"i{max(lanes, 8)} -1"]
     if bits == 512:
         operands.append("i32 4")  # no rounding mode of its own
     intrinsic = f"llvm.x86.avx512.mask.{verb}.p{LETTER[dtype]}.{bits}"
@@ -144,26 +149,29 @@ def table_definitions(table: Table, dtype: str, lanes: int = 0) -> Mapping[str, 
 
 
 def _table_vector(table: Table, dtype: str, lanes: int) -> dict[str, str]:
-    """By a permutation of two registers, the widest there are."""
+    """By a permutation of one or two registers, the widest there are."""
     own, kind, integer = table_symbol(table, dtype, lanes), llvm_type(dtype), f"i{BITS[dtype]}"
-    half = len(table) // 2
-    first, second = (
-        f"<{half} x {kind}> <{_literals(part, dtype)}>" for part in (table[:half], table[half:])
-    )
-    whole = ", ".join(f"i32 {min(k, lanes)}" for k in range(half))
+    width = 512 // BITS[dtype]
+    parts = [
+        f"<{width} x {kind}> <{_literals(table[k : k + width], dtype)}>"
+        for k in range(0, len(table), width)
+    ]
+    whole = ", ".join(f"i32 {min(k, lanes)}" for k in range(width))
     some = ", ".join(f"i32 {k}" for k in range(lanes))
-    index, vector = f"<{lanes} x {integer}>", f"<{half} x {kind}>"
-    intrinsic = f"llvm.x86.avx512.vpermi2var.p{LETTER[dtype]}.512"
+    index, vector = f"<{lanes} x {integer}>", f"<{width} x {kind}>"
+    operands = [parts[0], f"<{width} x {integer}> %k", *parts[1:]]
+    suffix = f"{LETTER[dtype]}{'.512' if parts[1:] else 'f.512'}"
+    intrinsic = f"llvm.x86.avx512.{'vpermi2var.p' if parts[1:] else 'permvar.'}{suffix}"
     head = f"<{lanes} x {kind}> @{quoted(own)}({index} %i)"
     text = f"""define internal {head} alwaysinline {_PURE} {{
-  %k = shufflevector {index} %i, {index} zeroinitializer, <{half} x i32> <{whole}>
-  %v = call {vector} @{intrinsic}({first}, <{half} x {integer}> %k, {second})
+  %k = shufflevector {index} %i, {index} zeroinitializer, <{width} x i32> <{whole}>
+  %v = call {vector} @{intrinsic}({", ".join(operands)})
   %x = shufflevector {vector} %v, {vector} zeroinitializer, <{lanes} x i32> <{some}>
   ret <{lanes} x {kind}> %x
 }}
 """
-    operands = [f"{vector} %v", f"<{half} x {integer}> %k", f"{vector} %v"]
-    return _declared(intrinsic, vector, operands) | {own: text}
+    declared = [f"{vector} %v", f"<{width} x {integer}> %k", f"{vector} %v"][: len(operands)]
+    return _declared(intrinsic, vector, declared) | {own: text}
 
 
 def _literals(numbers: Table, dtype: str) -> str:

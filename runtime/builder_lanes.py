@@ -133,6 +133,12 @@ class BuilderLanes:
     def mantissa(self, x: Lane) -> Lane:
         return self._instruction("mantissa", x)
 
+    def balanced(self, x: Lane) -> Lane:
+        return self._instruction("balanced", x)
+
+    def magnitude(self, x: Lane) -> Lane:
+        return self._instruction("magnitude", x)
+
     def scale(self, x: Lane, n: Lane) -> Lane:
         return self._instruction("scale", x, n)
 

@@ -16,7 +16,7 @@ from ..ir.record import dataclass
 from ..ir.types import DTYPES
 
 Table = tuple[float, ...]
-"""As many numbers as AVX-512 chooses from at once: 32 in f32, 16 in f64."""
+"""As many numbers as AVX-512 chooses from at once: 16 or 32 in f32, 8 or 16 in f64."""
 
 Lane = Any
 """A value of the arithmetic: a NumPy array here, a wrapped LLVM value in generated code."""
@@ -67,13 +67,19 @@ class Lanes(Protocol):
 
     format: Format
     avx512: bool
-    """Whether there are `exponent`, `mantissa` and `scale` (`runtime/avx512.py`)."""
+    """Whether there are the functions of `runtime/avx512.py`."""
 
     def exponent(self, x: Lane) -> Lane:
         """floor(log2|x|) as a float; -inf of 0, inf of infinity."""
 
     def mantissa(self, x: Lane) -> Lane:
         """x / 2**exponent(x), from 1 to 2; 1 of 0 and infinity, NaN below 0."""
+
+    def balanced(self, x: Lane) -> Lane:
+        """The mantissa, halved from 3/2 on: from 3/4 to 3/2."""
+
+    def magnitude(self, x: Lane) -> Lane:
+        """mantissa(|x|)"""
 
     def scale(self, x: Lane, n: Lane) -> Lane:
         """x * 2**n for a whole n, with a single rounding."""
@@ -138,6 +144,12 @@ class ArrayLanes:
         raise NotImplementedError
 
     def mantissa(self, x: Lane) -> Lane:
+        raise NotImplementedError
+
+    def balanced(self, x: Lane) -> Lane:
+        raise NotImplementedError
+
+    def magnitude(self, x: Lane) -> Lane:
         raise NotImplementedError
 
     def scale(self, x: Lane, n: Lane) -> Lane:

@@ -7,8 +7,12 @@ the polynomial in f32 is a Chebyshev fit to (log(1 + f) - f + f**2 / 2) / f**3.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import NamedTuple
 
-from .lanes import Lane, Lanes
+from .lanes import Lane, Lanes, Table
+from .pieces import pieces
 from .vecmath import as_float, polynomial
 
 LOG_TAIL = {
@@ -44,38 +48,54 @@ BASE_TAIL = {
 SQRT_2 = {"f32": 1.4142135381698608, "f64": 1.4142135623730951}
 
 
+class Cut(NamedTuple):
+    """A number as 2**k (1 + f) with k as a float, and `near`, which is 1 + f or hardly differs."""
+
+    k: Lane
+    near: Lane
+    f: Lane
+
+
 def reduce_log(m: Lanes, x: Lane) -> tuple[Lane, Lane]:
-    """k and f with x = 2**k (1 + f), sqrt(1/2) <= 1 + f < sqrt(2), for a positive normal x; k is
-    the integer in a bit pattern."""
+    """k and u with x = 2**k u, sqrt(1/2) <= u < sqrt(2), for a positive normal x; k is the integer
+    in a bit pattern."""
     fmt = m.format
     shifted = m.bits(x) + (fmt.one_bits - fmt.sqrt_half_bits)
     k = (shifted >> fmt.fraction_bits) - fmt.bias
     fraction = shifted & ((1 << fmt.fraction_bits) - 1)
-    return k, m.from_bits(fraction + fmt.sqrt_half_bits) - 1.0
+    return k, m.from_bits(fraction + fmt.sqrt_half_bits)
 
 
-def lifted(m: Lanes, x: Lane) -> tuple[Lane, Lane]:
-    """k as a float and f, as in `reduce_log`, for any positive x. The instructions of AVX-512 also
-    give what makes the logarithm right of the other numbers (`_log_corners`)."""
+def lifted(m: Lanes, x: Lane) -> Cut:
+    """Any positive x. The instructions of AVX-512 also give what makes the logarithm right of the
+    other numbers (`_log_corners`)."""
     if m.avx512:
         return _normalised(m, x)
     bits = m.format.fraction_bits + 2
     subnormal = x < m.format.smallest_normal
-    k, f = reduce_log(m, m.select(subnormal, x * 2.0**bits, x))
+    k, u = reduce_log(m, m.select(subnormal, x * 2.0**bits, x))
     exponent = as_float(m, k)
-    return m.select(subnormal, exponent - float(bits), exponent), f
+    return Cut(m.select(subnormal, exponent - float(bits), exponent), u, u - 1.0)
 
 
-def _normalised(m: Lanes, x: Lane) -> tuple[Lane, Lane]:
-    """k and f by the instructions of AVX-512: of 0 and infinity k is infinite and f = 0, of a
-    negative number and NaN f is NaN."""
+def _normalised(m: Lanes, x: Lane) -> Cut:
+    """By the instructions of AVX-512: of 0 and infinity k is infinite and f = 0, of a negative
+    number and NaN f is NaN. In f32 3/4 <= near < 3/2."""
+    if m.format.name == "f32":
+        u = m.balanced(x)
+        return Cut(m.exponent(x) - m.exponent(u), u, u - 1.0)
     k, u = m.exponent(x), m.mantissa(x)
     above = u >= SQRT_2[m.format.name]
-    return m.select(above, k + 1.0, k), m.select(above, 0.5 * u, u) - 1.0
+    u = m.select(above, 0.5 * u, u)
+    return Cut(m.select(above, k + 1.0, k), u, u - 1.0)
 
 
-def _log_sum(m: Lanes, k: Lane, f: Lane) -> Lane:
+def _log_sum(m: Lanes, cut: Cut) -> Lane:
     """k ln2 + log(1 + f), smallest parts first."""
+    k, near, f = cut
+    if _by_pieces(m):
+        rest = (f * f) * _piece(m, near, f, _rest_pieces())
+        return ((rest + k * m.format.ln2_low) + f) + k * m.format.ln2_high
     small, half_square = _log_parts(m, f)
     return ((small + k * m.format.ln2_low - half_square) + f) + k * m.format.ln2_high
 
@@ -92,6 +112,43 @@ def _log_parts(m: Lanes, f: Lane) -> tuple[Lane, Lane]:
     return s * (half_square + z * polynomial(tail, z)), half_square
 
 
+def _by_pieces(m: Lanes) -> bool:
+    """Whether a polynomial for the neighbourhood of f is looked up."""
+    return m.avx512 and m.format.name == "f32"
+
+
+def _piece(m: Lanes, near: Lane, f: Lane, tables: Sequence[Table]) -> Lane:
+    """The polynomial in f for the part of an octave where 1 + f is."""
+    part = m.bits(near) >> (m.format.fraction_bits + 1 - len(tables[0]).bit_length())
+    return polynomial([m.lookup(table, part) for table in tables], f)
+
+
+def _pieces(count: int, f: Callable[[float], float], degree: int) -> tuple[Table, ...]:
+    """By the first digits of a fraction: those of the numbers from 1 to 3/2, then of those from
+    3/4 to 1."""
+    starts = [n / count if 2 * n < count else (n / count - 1) / 2 for n in range(count)]
+    ends = [*starts[1 : count // 2], 0.5, *starts[count // 2 + 1 :], 0.0]
+    return pieces(f, [*zip(starts, ends, strict=True)], degree)
+
+
+@cache
+def _slope_pieces(slope: float) -> tuple[Table, ...]:
+    """slope log(1 + f) / f"""
+    return _pieces(16, lambda f: slope * math.log1p(f) / f, 3)
+
+
+@cache
+def _rest_pieces() -> tuple[Table, ...]:
+    """(log(1 + f) - f) / f**2"""
+    return _pieces(16, _rest, 3)
+
+
+def _rest(f: float) -> float:
+    if abs(f) < 1 / 16:
+        return math.fsum((-f) ** n / -(n + 2) for n in range(15))
+    return (math.log1p(f) - f) / (f * f)
+
+
 def _log_corners(m: Lanes, u: Lane, result: Lane) -> Lane:
     """The logarithm of u where u is 0, negative, infinite or NaN."""
     result = m.select(u > 0.0, result, math.nan)
@@ -106,26 +163,27 @@ def _corners(m: Lanes, x: Lane, result: Lane) -> Lane:
 
 def log(m: Lanes, x: Lane) -> Lane:
     """Natural logarithm: -inf at 0, NaN below."""
-    k, f = lifted(m, x)
-    return _corners(m, x, _log_sum(m, k, f))
+    return _corners(m, x, _log_sum(m, lifted(m, x)))
 
 
 def log2(m: Lanes, x: Lane) -> Lane:
     """Logarithm to the base 2; whole at its powers."""
-    k, f = lifted(m, x)
-    return _corners(m, x, k + _log_to_base(m, "log2", f, 0.0))
+    cut = lifted(m, x)
+    return _corners(m, x, cut.k + _log_to_base(m, "log2", cut, 0.0))
 
 
 def log10(m: Lanes, x: Lane) -> Lane:
     """Logarithm to the base 10; whole at its powers."""
     high, low = LOG10_OF_2[m.format.name]
-    k, f = lifted(m, x)
-    return _corners(m, x, k * high + _log_to_base(m, "log10", f, k * low))
+    cut = lifted(m, x)
+    return _corners(m, x, cut.k * high + _log_to_base(m, "log10", cut, cut.k * low))
 
 
-def _log_to_base(m: Lanes, name: str, f: Lane, small: Lane | float) -> Lane:
+def _log_to_base(m: Lanes, name: str, cut: Cut, small: Lane | float) -> Lane:
     """The logarithm of 1 + f, plus something small."""
-    slope = SLOPE[name]
+    slope, f = SLOPE[name], cut.f
+    if _by_pieces(m):
+        return f * _piece(m, cut.near, f, _slope_pieces(slope)) + small
     if m.format.name == "f32":
         return f * slope + (f * polynomial(BASE_TAIL[name], f) + small)
     rest, half_square = _log_parts(m, f)
@@ -139,16 +197,15 @@ def _one_plus(m: Lanes, x: Lane) -> tuple[Lane, Lane]:
     return u, (1.0 - (u - rest)) + (x - rest)
 
 
-def _exponent_and_fraction(m: Lanes, u: Lane, lost: Lane) -> tuple[Lane, Lane]:
-    """k as a float and f with u + lost = 2**k (1 + f). Where k = 0, 1 + f is never formed: then f
-    has the digits of a small x in 1 + x."""
+def _cut_sum(m: Lanes, u: Lane, lost: Lane) -> Cut:
+    """u + lost. Where k = 0, 1 + f is never formed: then f has the digits of a small x in 1 + x."""
     if m.avx512:
-        exponent, f = _normalised(m, u)
+        exponent, near, f = _normalised(m, u)
         finite = m.abs(exponent) < math.inf
-        return exponent, f + m.select(finite, m.scale(lost, -exponent), 0.0)
-    k, f = reduce_log(m, u)
+        return Cut(exponent, near, f + m.select(finite, m.scale(lost, -exponent), 0.0))
+    k, near = reduce_log(m, u)
     inverse_scale = m.from_bits((m.format.bias + 1 - k) << m.format.fraction_bits)
-    return as_float(m, k), f + 0.5 * lost * inverse_scale
+    return Cut(as_float(m, k), near, (near - 1.0) + 0.5 * lost * inverse_scale)
 
 
 def log1p(m: Lanes, x: Lane) -> Lane:
@@ -159,15 +216,14 @@ def log1p(m: Lanes, x: Lane) -> Lane:
 def _log1p(m: Lanes, x: Lane, rest: Lane | float) -> Lane:
     """log(1 + x + rest), where `rest` is less than a unit in the last place of x."""
     u, lost = _one_plus(m, x)
-    k, f = _exponent_and_fraction(m, u, lost + rest)
-    return _corners(m, u, _log_sum(m, k, f))
+    return _corners(m, u, _log_sum(m, _cut_sum(m, u, lost + rest)))
 
 
 def _log_of_sum(m: Lanes, x: Lane, large: Lane, a: Lane) -> Lane:
     """log(1 + x) or, where `large`, log(2 a)."""
     u, lost = _one_plus(m, x)
-    k, f = _exponent_and_fraction(m, m.select(large, a, u), m.select(large, 0.0, lost))
-    result = _log_sum(m, m.select(large, k + 1.0, k), f)
+    k, near, f = _cut_sum(m, m.select(large, a, u), m.select(large, 0.0, lost))
+    result = _log_sum(m, Cut(m.select(large, k + 1.0, k), near, f))
     return m.select(a == math.inf, a, result)
 
 
