@@ -21,6 +21,36 @@ CBRT_GUESS = {"f32": float(0x54A20000 >> 9), "f64": float(0x553EE000)}
 ROOT_TAIL = (1 / 3, 2 / 9, 14 / 81)
 """(1 - h)**(-1/3) = 1 + h/3 + 2/9 h**2 + 14/81 h**3 + ..."""
 
+ROOT_DIGITS = {"f32": 3, "f64": 2}
+"""An octave is cut into so many parts, as a power of 2."""
+
+
+OCTAVES = (1, 0, -1, 0)
+"""j by its low two digits, and 3."""
+ROOTS = {
+    name: tuple(
+        round(2**10 * math.cbrt(2.0**j * (1 + (i + 0.5) / 2**digits))) / 2**10
+        for j in OCTAVES
+        for i in range(2**digits)
+    )
+    for name, digits in ROOT_DIGITS.items()
+}
+"""The cube root t of 2**j c, by j and the part c lies in; its few digits make it exact, and"""
+ROOT_INVERSES = {
+    name: tuple(2.0 ** OCTAVES[k >> ROOT_DIGITS[name]] / t**3 for k, t in enumerate(roots))
+    for name, roots in ROOTS.items()
+}
+"""1 / c."""
+ROOT_SERIES = {
+    "f32": [0.3333332756308295, -0.1111110662234903, 0.06184653344700809, -0.04124416293308176],
+    "f64": [
+        0.3333333333333333, -0.11111111111111109, 0.06172839506181359, -0.0411522633745627,
+        0.030178326394178164, -0.02347203162967263, 0.019001196280640432, -0.01583433222604234,
+        0.013484159916019292, -0.011686105898925334, 0.01058245098636077, -0.009411605187547314,
+    ],
+}  # fmt: skip
+"""Chebyshev fits to ((1 + f)**(1/3) - 1) / f on [-1/16, 1/16], in f64 [-1/9, 1/9]."""
+
 LOG2_SLOPE = {
     "f32": (1.4426950216293335, 1.925963033500011e-08),
     "f64": (1.4426950408889634, 2.0355273740931033e-17),
@@ -71,7 +101,27 @@ STEEPEST = {"f32": 2.0**33, "f64": 2.0**65}
 
 
 def cbrt(m: Lanes, x: Lane) -> Lane:
-    """Cube root: q = a**(-1/3) for a = |x| by a step of fourth order from the bits of a (in f64 by
+    """Cube root."""
+    return _looked_up_root(m, x) if m.avx512 else _iterated_root(m, x)
+
+
+def _looked_up_root(m: Lanes, x: Lane) -> Lane:
+    """2**n t (1 + f)**(1/3) for x = 2**(3 n + j) u, where u = (1 + f) c is next to a c with
+    2**j c = t**3."""
+    name, fmt = m.format.name, m.format
+    exponent, u = m.exponent(x), m.magnitude(x)
+    n = m.rint(exponent * (1 / 3))
+    digits = ROOT_DIGITS[name]
+    j = m.bits((exponent - 3.0 * n) + fmt.magic / 2**digits)
+    place = (m.bits(u) >> (fmt.fraction_bits - digits)) + j
+    t = m.lookup(ROOTS[name], place)
+    f = m.fma(u, m.lookup(ROOT_INVERSES[name], place), -1.0)
+    root = m.scale(t + t * (f * polynomial(ROOT_SERIES[name], f)), n)
+    return m.copysign(m.select(m.abs(exponent) < math.inf, root, m.abs(x)), x)
+
+
+def _iterated_root(m: Lanes, x: Lane) -> Lane:
+    """q = a**(-1/3) for a = |x| by a step of fourth order from the bits of a (in f64 by
     two), then a Newton step for a q**2."""
     fmt = m.format
     a = m.abs(x)
