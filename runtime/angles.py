@@ -19,6 +19,8 @@ QUARTERS = {
     ),
 }  # fmt: skip
 """pi/2 as a sum of parts of 33 bits and what is left, smallest last."""
+SINGLE_QUARTERS = (1.570796251296997, 7.549789415861596e-08, 5.390302953474238e-15)
+"""The same as a sum of numbers in f32."""
 SPAN = {"f32": 2.0**19, "f64": 2.0**20}
 """Arguments up to this magnitude are reduced by them; beyond, they are the platform's."""
 SIN_TAIL = {
@@ -83,15 +85,24 @@ ASIN_TAIL = {
 
 def _reduce_angle(m: Lanes, x: Lane) -> tuple[Lane, Lane]:
     """The integer n as a bit pattern and r with x = n pi/2 + r, |r| <= pi/4 or hardly more; in f32
-    by way of f64."""
+    by way of f64, or with what the rounding of a difference lost."""
     name, magic = m.format.name, m.format.magic
     shifted = x * TWO_OVER_PI + magic
     n, rest = shifted - magic, x
+    if name == "f32" and m.avx512:
+        return m.bits(shifted), _rest_in_f32(m, n, x)
     if name == "f32":
         n, rest = m.widen(n), m.widen(x)
     for part in QUARTERS[name]:
         rest = rest - n * part
     return m.bits(shifted), m.narrow(rest) if name == "f32" else rest
+
+
+def _rest_in_f32(m: Lanes, n: Lane, x: Lane) -> Lane:
+    """x - n pi/2. The first difference is exact, and so is the second where little is left."""
+    high, middle, low = SINGLE_QUARTERS
+    product, rest = m.product(n, middle)
+    return (m.fma(n, -high, x) - product) - (n * low + rest)
 
 
 def _wave(m: Lanes, x: Lane, quarters: int) -> Lane:

@@ -179,9 +179,9 @@ class BuilderLanes:
         rest = self.builder.intrinsic("fma", x.value, factor, self.builder.neg(product))
         return self._lane(product), self._lane(rest)
 
-    def fma(self, x: Lane, y: Lane, z: Lane | float) -> Lane:
-        addend = z.value if isinstance(z, BuilderLane) else x.constant(z)
-        return self._lane(self.builder.intrinsic("fma", x.value, y.value, addend))
+    def fma(self, x: Lane, y: Lane | float, z: Lane | float) -> Lane:
+        others = (v.value if isinstance(v, BuilderLane) else x.constant(v) for v in (y, z))
+        return self._lane(self.builder.intrinsic("fma", x.value, *others))
 
     def lookup(self, table: Table, index: Lane) -> Lane:
         b, dtype, i = self.builder, self.format.name, index.value

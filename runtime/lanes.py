@@ -105,7 +105,7 @@ class Lanes(Protocol):
     def product(self, x: Lane, y: Lane | float) -> tuple[Lane, Lane]:
         """x * y, and what its rounding lost; exact unless that underflows."""
 
-    def fma(self, x: Lane, y: Lane, z: Lane | float) -> Lane:
+    def fma(self, x: Lane, y: Lane | float, z: Lane | float) -> Lane:
         """x * y + z, rounded once."""
 
     def lookup(self, table: Table, index: Lane) -> Lane:
@@ -182,7 +182,7 @@ class ArrayLanes:
         rest = u_high * v_high - u * v + u_high * v_low + u_low * v_high + u_low * v_low
         return x * y, rest / x_scale / y_scale
 
-    def fma(self, x: Lane, y: Lane, z: Lane | float) -> Lane:
+    def fma(self, x: Lane, y: Lane | float, z: Lane | float) -> Lane:
         """All but rounded once: the product as two numbers, and Knuth's sum."""
         product, rest = self.product(x, y)
         result = product + z

@@ -92,9 +92,9 @@ def _normalised(m: Lanes, x: Lane) -> Cut:
 
 def _log_sum(m: Lanes, cut: Cut) -> Lane:
     """k ln2 + log(1 + f), smallest parts first."""
-    k, near, f = cut
+    k, _, f = cut
     if _by_pieces(m):
-        rest = (f * f) * _piece(m, near, f, _rest_pieces())
+        rest = (f * f) * _piece(m, cut, _rest_pieces())
         return ((rest + k * m.format.ln2_low) + f) + k * m.format.ln2_high
     small, half_square = _log_parts(m, f)
     return ((small + k * m.format.ln2_low - half_square) + f) + k * m.format.ln2_high
@@ -117,10 +117,10 @@ def _by_pieces(m: Lanes) -> bool:
     return m.avx512 and m.format.name == "f32"
 
 
-def _piece(m: Lanes, near: Lane, f: Lane, tables: Sequence[Table]) -> Lane:
+def _piece(m: Lanes, cut: Cut, tables: Sequence[Table]) -> Lane:
     """The polynomial in f for the part of an octave where 1 + f is."""
-    part = m.bits(near) >> (m.format.fraction_bits + 1 - len(tables[0]).bit_length())
-    return polynomial([m.lookup(table, part) for table in tables], f)
+    part = m.bits(cut.near) >> (m.format.fraction_bits + 1 - len(tables[0]).bit_length())
+    return polynomial([m.lookup(table, part) for table in tables], cut.f)
 
 
 def _pieces(count: int, f: Callable[[float], float], degree: int) -> tuple[Table, ...]:
@@ -132,9 +132,15 @@ def _pieces(count: int, f: Callable[[float], float], degree: int) -> tuple[Table
 
 
 @cache
-def _slope_pieces(slope: float) -> tuple[Table, ...]:
-    """slope log(1 + f) / f"""
-    return _pieces(16, lambda f: slope * math.log1p(f) / f, 3)
+def _log2_pieces() -> tuple[Table, ...]:
+    """log2(1 + f) / f - 1"""
+    return _pieces(16, lambda f: SLOPE["log2"] * math.log1p(f) / f - 1, 3)
+
+
+@cache
+def _log10_pieces() -> tuple[Table, ...]:
+    """log10(1 + f) / f"""
+    return _pieces(16, lambda f: SLOPE["log10"] * math.log1p(f) / f, 3)
 
 
 @cache
@@ -169,21 +175,23 @@ def log(m: Lanes, x: Lane) -> Lane:
 def log2(m: Lanes, x: Lane) -> Lane:
     """Logarithm to the base 2; whole at its powers."""
     cut = lifted(m, x)
-    return _corners(m, x, cut.k + _log_to_base(m, "log2", cut, 0.0))
+    if _by_pieces(m):
+        return cut.f * _piece(m, cut, _log2_pieces()) + (cut.f + cut.k)
+    return _corners(m, x, cut.k + _log_to_base(m, "log2", cut.f, 0.0))
 
 
 def log10(m: Lanes, x: Lane) -> Lane:
     """Logarithm to the base 10; whole at its powers."""
     high, low = LOG10_OF_2[m.format.name]
     cut = lifted(m, x)
-    return _corners(m, x, cut.k * high + _log_to_base(m, "log10", cut, cut.k * low))
-
-
-def _log_to_base(m: Lanes, name: str, cut: Cut, small: Lane | float) -> Lane:
-    """The logarithm of 1 + f, plus something small."""
-    slope, f = SLOPE[name], cut.f
     if _by_pieces(m):
-        return f * _piece(m, cut.near, f, _slope_pieces(slope)) + small
+        return (cut.f * _piece(m, cut, _log10_pieces()) + cut.k * low) + cut.k * high
+    return _corners(m, x, cut.k * high + _log_to_base(m, "log10", cut.f, cut.k * low))
+
+
+def _log_to_base(m: Lanes, name: str, f: Lane, small: Lane | float) -> Lane:
+    """The logarithm of 1 + f, plus something small."""
+    slope = SLOPE[name]
     if m.format.name == "f32":
         return f * slope + (f * polynomial(BASE_TAIL[name], f) + small)
     rest, half_square = _log_parts(m, f)

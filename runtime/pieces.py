@@ -27,25 +27,31 @@ def pieces(f: Callable[[float], float], spans: Sequence[Span], degree: int) -> t
 def _rounded_polynomial(f: Callable[[float], float], span: Span, degree: int) -> list[float]:
     """Each coefficient is rounded before the next is found, which makes good for it: the highest
     first, or where 0 is far the lowest."""
-    count = degree + 1
+    nodes = _nodes(span, degree + 1)
+    exact = _coefficients(nodes, [f(x) for x in nodes])
     high, low = list[float](), list[float]()
-    for n in range(degree, -1, -1):
-        rest = _coefficients(span, n + 1, lambda x: f(x) - x ** (n + 1) * _horner(high, x))
-        high.insert(0, _f32(rest[-1]))
-    for n in range(count):
-        rest = _coefficients(span, count - n, lambda x: (f(x) - _horner(low, x)) / x**n)
-        low.append(_f32(rest[0]))
-    tried = _nodes(span, 8 * count)
+    for n in range(degree + 1, 0, -1):
+        nodes = _nodes(span, n)
+        left = [_horner(exact, x) - x**n * _horner(high, x) for x in nodes]
+        high.insert(0, _f32(_coefficients(nodes, left)[-1]))
+    if span[0] <= 0.0 <= span[1]:
+        return high
+    for n in range(degree + 1):
+        nodes = _nodes(span, degree + 1 - n)
+        left = [(_horner(exact, x) - _horner(low, x)) / x**n for x in nodes]
+        low.append(_f32(_coefficients(nodes, left)[0]))
+    tried = _nodes(span, 8 * degree)
     return min(high, low, key=lambda c: max(abs(_horner(c, x) / f(x) - 1) for x in tried))
 
 
-def _coefficients(span: Span, count: int, f: Callable[[float], float]) -> list[float]:
-    """Of the polynomial that meets f in the nodes, lowest first, by Newton's divided differences."""
-    nodes = _nodes(span, count)
-    row, found = [f(x) for x in nodes], list[float]()
+def _coefficients(nodes: Sequence[float], values: Sequence[float]) -> list[float]:
+    """Of the polynomial with these values in the nodes, lowest first: Newton's, by differences."""
+    row, found = list(values), list[float]()
     differences = [row[0]]
-    for step in range(1, count):
-        row = [(row[k + 1] - row[k]) / (nodes[k + step] - nodes[k]) for k in range(count - step)]
+    for step in range(1, len(nodes)):
+        row = [
+            (row[k + 1] - row[k]) / (nodes[k + step] - nodes[k]) for k in range(len(nodes) - step)
+        ]
         differences.append(row[0])
     for x, difference in zip(nodes[::-1], differences[::-1], strict=True):
         times_x = [0.0, *found]

@@ -193,7 +193,9 @@ def test_error_stays_within_the_bound(run, name, dtype):
 
 
 @pytest.mark.parametrize("dtype", LIMIT)
-@pytest.mark.parametrize("name", ["exp", "exp2", "log", "log2", "log1p", "arctanh", "power"])
+@pytest.mark.parametrize(
+    "name", ["exp", "exp2", "log", "log2", "log10", "log1p", "arctanh", "power", "cbrt", "tan"]
+)
 def test_processors_without_avx512_keep_the_bounds(name, dtype, monkeypatch):
     monkeypatch.setattr(vector_text, "registers", lambda features: vector_text.AVX2)
     table = kernels.KernelTable()
