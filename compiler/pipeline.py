@@ -39,10 +39,13 @@ from ..passes.fuse import fuse
 from ..passes.halves import halve_products
 from ..passes.interleaved import order_axes
 from ..passes.jacobian_free import jacobian_free
+from ..passes.lanes import choose_lanes
 from ..passes.layouts import lay_out_windows
+from ..passes.operands import copy_transposed
 from ..passes.reassociate import reassociate
 from ..passes.recompute import recompute
 from ..passes.rewriting.rules import RulePass
+from ..passes.row_functions import split_rows
 from ..passes.simplify import simplify
 from ..passes.split_pieces import split_pieces
 from ..passes.stable import stable
@@ -92,11 +95,14 @@ STEPS: Final = (
     Step(
         "fused", order_axes, "a copy in order and a matrix product cost less than a loop over all"
     ),
+    Step("fused", choose_lanes, "vectors run along the longer of two axes"),
     Step("fused", cse, "they share one copy of the windows"),
     Step("fused", fuse_updates, "an update that is a contraction needs no gradient array"),
     Step("fused", halve_products, "processors read the parameters that they update, no others"),
     Step("fused", fuse, "what is left runs in few loops over memory"),
     Step("fused", recompute, "loading a cheap value costs more than computing it again"),
+    Step("fused", split_rows, "functions of what rows are reduced to are computed by vectors"),
+    Step("fused", copy_transposed, "what is read many times is laid out as it is read"),
     Step("fused", assemble, "parts of an array are computed where they belong"),
     Step("fused", join_convolutions, "windows are used up as they are made"),
     Step("fused", split_pieces, "what is joined for a loop to read need not be written"),
