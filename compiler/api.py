@@ -23,10 +23,11 @@ from . import retracing
 from .active import active
 from .call import Call, Options, Step, difference
 from .objects import Hidden, is_object
-from .program import Program
+from .specialised import Specialised
 
 if TYPE_CHECKING:
     from .callplan import Fast
+    from .program import Program
 
     Decorator = Callable[[Callable[..., Any]], "CompiledFunction"]
 
@@ -45,9 +46,9 @@ class CompiledFunction:
         self.function = function
         self.options = options
         self._step = Step(function, options)
-        self._programs: dict[Hashable, list[Program]] = {}
+        self._programs: dict[Hashable, list[Specialised]] = {}
         self._hidden: tuple[Hidden, ...] = ()
-        self._made: tuple[Program, ...] = ()
+        self._made: tuple[Specialised, ...] = ()
         self._recent: tuple[Fast, ...] = ()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -69,17 +70,17 @@ class CompiledFunction:
         """Like the call, in-place updates included, but run by the interpreter on the optimised
         graph: nothing is compiled."""
         call = self._step.call(args, kwargs)
-        program = self._program(call)
+        program = self._program(call).whole
         return program.execute(call, program.interpreter("optimized"))
 
     def lower(self, *args: Any, **kwargs: Any) -> Program:
         """The program for these arguments with every stage to look at; nothing is executed."""
-        return self._program(self._step.call(args, kwargs))
+        return self._program(self._step.call(args, kwargs)).whole
 
     @property
     def programs(self) -> tuple[Program, ...]:
         """The programs made so far, in order."""
-        return self._made
+        return tuple(program.whole for program in self._made)
 
     def __get__(self, instance: Any, owner: type | None = None) -> CompiledFunction | BoundStep:
         return self if instance is None else BoundStep(self, instance)
@@ -91,15 +92,15 @@ class CompiledFunction:
         call = self._step.call(args, kwargs)
         program = self._program(call, early=True)
         if self.options.check and not program.compiled:
-            program.verify(*args, **kwargs)
+            program.whole.verify(*args, **kwargs)
         quick = self._fast(program) if program.found and not program.compiled else None
         result = MISS if quick is None else quick(*args, **kwargs)
         if result is MISS:
-            result = program.execute(call, program.run_native)
+            result = program.whole.execute(call, program.whole.run_native)
             self._fast(program)
         return result
 
-    def _fast(self, program: Program) -> Fast | None:
+    def _fast(self, program: Specialised) -> Fast | None:
         """The fast way of a program, which from now on is tried first."""
         fast = program.fast
         if fast is not None:
@@ -107,14 +108,14 @@ class CompiledFunction:
             self._recent = (fast, *others[: RECENT - 1])
         return fast
 
-    def _program(self, call: Call, *, early: bool = False) -> Program:
+    def _program(self, call: Call, *, early: bool = False) -> Specialised:
         """The program that serves a call, made if there is none; `early`: to be run, not read."""
         program = self._find(call)
         if program is None:
             with MAKING:
                 program = self._find(call)
                 if program is None:
-                    program = Program(self._step, call, self._reason(call), early=early)
+                    program = Specialised(self._step, call, self._reason(call), early=early)
                     hidden = program.hidden
                     key = hidden, call.hiding(hidden).described.key
                     alike = self._programs.setdefault(key, [])
@@ -127,7 +128,7 @@ class CompiledFunction:
                         retracing.warn_of_forms(self._made)
         return program
 
-    def _find(self, call: Call) -> Program | None:
+    def _find(self, call: Call) -> Specialised | None:
         """A program with the types of the call, made for the values of its pinned numbers."""
         for hidden in self._hidden:
             described = call.hiding(hidden).described

@@ -12,13 +12,13 @@ from .tracing import source
 from .tree import Path, access
 
 if TYPE_CHECKING:
-    from .program import Program
+    from .specialised import Specialised
 
 MANY: Final = 8
 """As many programs because of one argument are worth a warning."""
 
 
-def warn_of_pins(programs: Sequence[Program]) -> None:
+def warn_of_pins(programs: Sequence[Specialised]) -> None:
     """RuntimeWarning, at every eighth program that differs from the others in the value of a
     number only, naming it and the line that asks for it."""
     if len(programs) % MANY:
@@ -39,7 +39,7 @@ def _pinned(spec: Spec) -> object:
     return spec.pinned if isinstance(spec, ScalarSpec) else None
 
 
-def warn_of_forms(programs: Sequence[Program]) -> None:
+def warn_of_forms(programs: Sequence[Specialised]) -> None:
     """RuntimeWarning, at every eighth program, when each of the last eight differs from the one
     before in one place only: a list that grows, an attribute that has many shapes."""
     if len(programs) % MANY:

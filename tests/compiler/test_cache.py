@@ -248,7 +248,7 @@ assert not [n for n in modules if n.startswith(("numba", "llvmlite", "tapeless.p
 assert "tapeless.ir.graph" not in modules and "tapeless.compiler.tracing.recorder" not in modules
 late = [n for n, module in modules.items() if type(module).__name__ == "_Late"]
 unused = "adapting arguments callwriter checker codegen eager entry fingerprint interpret memory"
-unused += " native open_jacobians peaks pipeline profile replay reports retracing table trace"
+unused += " native open_jacobians peaks pipeline profile program replay reports retracing table trace"
 unused += " tracing verification zeros"
 unused = ["tapeless.compiler." + n for n in unused.split()]
 unused += ["tapeless.ir." + n for n in "location record_fields".split()]
@@ -265,6 +265,7 @@ def test_a_second_process_loads_neither_passes_nor_code_generation(cold, run):
 NO_PASS = """
 pipeline.lower, codegen.generate = real
 made = step.programs[0]
+assert type(made) is tl.Program and made is step.lower(p, x, y, 0.1)
 assert [p.name for p in made.timings().phases] == ["cache", "cache", "bind"]
 fresh = tl.compile(step.function, cache=False).lower(p, x, y, 0.1)
 assert all(made.ir(stage) == fresh.ir(stage) for stage in made.stages)
