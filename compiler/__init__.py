@@ -18,7 +18,7 @@ late.common(
     "restored",
     "signature",
     "specialised",
-    "tree",
+    "treedef",
     "trust",
 )
 
@@ -26,6 +26,7 @@ late.common(
 late.modules(
     __name__,
     "adapting",
+    "attributes",
     "arguments",
     "callwriter",
     "checker",
@@ -45,6 +46,7 @@ late.modules(
     "retracing",
     "table",
     "trace",
+    "tree",
     "verification",
     "zeros",
 )

@@ -15,7 +15,7 @@ import numpy as np
 from ..runtime.callpath import MISS
 from .outline import Outline
 from .signature import ArraySpec, Described
-from .tree import LEAF
+from .treedef import LEAF
 
 if TYPE_CHECKING:
     from .callplan import Fast

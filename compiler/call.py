@@ -15,7 +15,7 @@ from ..ir import errors
 from ..ir.record import dataclass, replace
 from ..runtime.callpath import Parameters
 from ..runtime.modes import DEFAULTS, RunOptions
-from . import containers, objects, tracing
+from . import attributes, containers, tracing
 from .objects import NONE, Hidden
 from .signature import (
     ArraySpec,
@@ -92,7 +92,7 @@ class Step:
         for k, spec in enumerate(described.specs):
             if not isinstance(spec, StaticSpec) or isinstance(spec, RefusedSpec):
                 continue
-            held = objects.held_array(spec.value)
+            held = attributes.held_array(spec.value)
             if held is None or described.treedef.key_paths[k][0].name in chosen:
                 continue
             name = argument_name(described.treedef, k)

@@ -17,7 +17,7 @@ from ..ir.record import dataclass
 from ..runtime.callpath import MISS, Array, Form, Group, Number, Parameters
 from . import replay
 from .signature import ArraySpec, ScalarSpec, Spec, StaticSpec
-from .tree import TreeDef
+from .treedef import TreeDef
 
 if TYPE_CHECKING:
     from ..runtime.callpath import Returns

@@ -27,13 +27,13 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from ..runtime.callpath import Form, Parameters
-from . import objects
+from . import attributes, objects
 from .callplan import CallPlan, FormFinder, number_kind
 from .objects import NONE, Hidden
 from .outline import OUTPUT, ResultTree
 from .replay import Original, Path, Rebinds, replay_lines
 from .signature import RefusedSpec, ScalarSpec, Spec, StaticSpec
-from .tree import LEAF, Container, Shared, TreeDef
+from .treedef import LEAF, Container, Shared, TreeDef
 
 if TYPE_CHECKING:
     from ..runtime.callpath import Returns
@@ -208,7 +208,7 @@ class _Writer(FormFinder):
         if issubclass(kind, Container):
             self.checks.append(f"{expression}.tree_static == {self.constant(treedef.static)}")
             return f"{expression}.tree_children"
-        plain = kind is not objects.Method and not objects.slots(kind)
+        plain = kind is not objects.Method and not attributes.slots(kind)
         state = f"{expression}.__dict__" if plain else f"read({expression})"
         hidden = frozenset(name for of, name in self.hidden if of is kind)
         keys = self.constant(treedef.keys)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import objects, tree
-from .tree import LEAF, NONE, Shared, TreeDef
+from . import attributes, objects, treedef
+from .treedef import LEAF, NONE, Container, Shared, TreeDef, static
 
 if TYPE_CHECKING:
     Stop = Callable[[Any], bool]
@@ -70,7 +70,7 @@ def identities(x: Any) -> set[int]:
 def is_container(x: Any) -> bool:
     """Whether `x` has children. (A dict, list or tuple with attributes of its own is a leaf, which
     `signature.spec_of` refuses.)"""
-    if isinstance(x, tree.Container):
+    if isinstance(x, Container):
         return True
     if isinstance(x, (dict, list, tuple)):
         return not has_attributes(x)
@@ -85,16 +85,16 @@ def has_attributes(x: Any) -> bool:
 def children(x: Any) -> list[tuple[Hashable, Any]]:
     """The (key, child) pairs of a container: dict keys, indices, or attribute names."""
     return (
-        tree.children(x)
-        if isinstance(x, (dict, list, tuple, tree.Container))
-        else list(objects.state(x).items())
+        treedef.children(x)
+        if isinstance(x, (dict, list, tuple, Container))
+        else list(attributes.state(x).items())
     )
 
 
 def _is_mutable(x: Any, container: bool) -> bool:
     """Whether a change of `x` is seen under its other names. Traced arrays are arrays too."""
     if container:
-        return not isinstance(x, (tuple, objects.Method, tree.Container))
+        return not isinstance(x, (tuple, objects.Method, Container))
     return hasattr(type(x), "__array_ufunc__") and not isinstance(x, np.generic)
 
 
@@ -120,7 +120,7 @@ class _Walk:
         if x is None:
             return NONE
         inner = not self._stop(x) and is_container(x)
-        held = held or (inner and not isinstance(x, (dict, list, tuple, tree.Container)))
+        held = held or (inner and not isinstance(x, (dict, list, tuple, Container)))
         if _is_mutable(x, inner):
             place, before, _ = self.known.setdefault(id(x), (self._places, held, x))
             if place != self._places and (held or before):
@@ -133,4 +133,4 @@ class _Walk:
         if self._hidden:
             pairs = [(key, y) for key, y in pairs if (type(x), key) not in self._hidden]
         below = tuple(self.visit(child, held=held) for _, child in pairs)
-        return TreeDef(type(x), tuple(key for key, _ in pairs), below, tree.static(x))
+        return TreeDef(type(x), tuple(key for key, _ in pairs), below, static(x))

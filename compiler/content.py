@@ -45,7 +45,7 @@ from typing import Any, Final
 import numpy as np
 
 from ..runtime.identity import hashed
-from . import objects
+from . import attributes
 from .codes import NUMBERS, PLAIN, ImpenetrableError, described, names_of
 from .trust import (
     COMPUTED,
@@ -164,7 +164,7 @@ class Content:
 
     def _object(self, kind: Any, value: Any) -> None:
         """An object of a class written in Python: its class and its attributes."""
-        base = objects.c_base(kind)
+        base = attributes.c_base(kind)
         self.say(f"object of {base.__name__}")
         self.add(kind)
         if is_trusted_class(kind) and "content_of" in vars(kind):
@@ -177,9 +177,9 @@ class Content:
             self.items("items", list(base.__iter__(value)))
         elif base in NUMBERS:
             self.add(NUMBERS[base](value))
-        elif base not in (object, types.SimpleNamespace) or objects.has_more(kind, base):
+        elif base not in (object, types.SimpleNamespace) or attributes.has_more(kind, base):
             raise ImpenetrableError(f"an object of {kind}")
-        self.pairs("attributes", objects.stored(kind, value))
+        self.pairs("attributes", attributes.stored(kind, value))
 
     def function(self, function: Any) -> None:
         name = trusted_function(function)

@@ -21,6 +21,7 @@ from .tracing.promotion import as_array, is_number
 from .tracing.recorder import Buffer, Recorder
 from .tracing.refused import is_refused
 from .tracing.traced import TracedArray
+from .treedef import TreeDef
 
 Function = Callable[..., Any]
 Argnums = int | Sequence[int]
@@ -34,7 +35,7 @@ class Inputs:
     arguments: tuple[Any, ...]
     positions: tuple[int, ...]
     single: bool
-    treedef: tree.TreeDef
+    treedef: TreeDef
     leaves: tuple[Any, ...]
     chosen: tuple[bool, ...]
     marked: tuple[Value, ...]
@@ -118,9 +119,7 @@ def _is_float_array(leaf: Any) -> bool:
     return type(leaf) is np.ndarray and leaf.dtype.kind == "f"
 
 
-def _leaf_names(
-    fn: Function, positions: Sequence[int], treedef: tree.TreeDef
-) -> list[tuple[str, str]]:
+def _leaf_names(fn: Function, positions: Sequence[int], treedef: TreeDef) -> list[tuple[str, str]]:
     """Every leaf as the user writes it, `p['W1']`, and its short IR name, `W1`."""
     known = list(parameters(fn).parameters.values())
     plain = [p.name for p in known if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]

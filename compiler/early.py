@@ -34,7 +34,7 @@ from .codes import ImpenetrableError
 from .content import Content
 from .objects import Hidden
 from .signature import ArraySpec, Described, RefusedSpec, ScalarSpec
-from .tree import Shared, TreeDef
+from .treedef import Shared, TreeDef
 from .trust import PACKAGE, check_package, class_name, is_trusted, trusted_function
 
 if TYPE_CHECKING:

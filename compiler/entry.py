@@ -19,7 +19,7 @@ from .content import Content
 from .outline import OUTPUT, Input, Outline, ResultTree
 from .replay import Attribute, Extra, Made, Original, Rebinds, Slot, Slots, Static
 from .signature import Described
-from .tree import Shared, TreeDef
+from .treedef import Shared, TreeDef
 
 _PLAIN: Final = frozenset({type(None), bool, int, float, str, bytes})
 _KINDS: Final[tuple[Any, ...]] = (None, type(None), dict, list, tuple, Shared)

@@ -14,9 +14,9 @@ import numpy as np
 
 from ..ir.record import dataclass
 from ..ir.types import Type
-from . import tree
 from .replay import Original, Rebinds, at
 from .signature import Described
+from .treedef import LEAF, TreeDef
 
 if TYPE_CHECKING:
     from ..ir.graph import Graph, Loc
@@ -40,7 +40,7 @@ class ResultTree:
     of the caller's, anything else as it is.
     """
 
-    treedef: tree.TreeDef
+    treedef: TreeDef
     leaves: tuple[Any, ...]
 
     def unflatten(self, arguments: Mapping[str, Any], outputs: Sequence[Any]) -> Any:
@@ -63,7 +63,7 @@ class ResultTree:
     @cached_property
     def single(self) -> bool:
         """Whether the return value is one array."""
-        return self.treedef == tree.LEAF and self.arrays == 1
+        return self.treedef == LEAF and self.arrays == 1
 
 
 @dataclass(frozen=True)

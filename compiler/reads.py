@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from . import containers, objects
+from . import attributes, containers, objects
 from .objects import Hidden
 from .tracing.handle import Handle
 from .tracing.refused import is_refused
@@ -38,11 +38,11 @@ class Reads:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Note reads by Python code, and by `objects.state`, until the block ends."""
+        """Note reads by Python code, and by `attributes.state`, until the block ends."""
         hooks = {"__getattribute__": _reading(self._note), "__delattr__": _deleting(self._note)}
         kinds = {type(x) for x, _ in self._originals.values()}
         places = [(kind, name) for kind in kinds for name in hooks]
-        token = objects.STATE_READ.set(self._whole)
+        token = attributes.STATE_READ.set(self._whole)
         try:
             for kind, name in places:
                 type.__setattr__(kind, name, hooks[name])
@@ -51,7 +51,7 @@ class Reads:
             for kind, name in places:
                 if vars(kind).get(name) is hooks[name]:
                     type.__delattr__(kind, name)
-            objects.STATE_READ.reset(token)
+            attributes.STATE_READ.reset(token)
 
     def hidden(self) -> Hidden:
         """What was not read and may change its form, and what the step has added."""
@@ -105,7 +105,7 @@ def _is_watched(x: Any) -> bool:
     return (
         not isinstance(x, (dict, list, tuple, objects.Method))
         and objects.is_object(x)
-        and not objects.slots(kind)
+        and not attributes.slots(kind)
         and hasattr(x, "__dict__")
         and kind.__getattribute__ is object.__getattribute__
         and kind.__delattr__ is object.__delattr__

@@ -15,12 +15,13 @@ import numpy as np
 
 from ..ir.errors import TraceError
 from ..ir.graph import Value
-from . import containers, objects, tree
+from . import attributes, containers, objects
 from .replay import Attribute, Extra, Made, Original, Path, Rebinds, Recipe, Slot, Slots, Static
 from .tracing.handle import Handle, Unshaped
 from .tracing.promotion import as_array
 from .tracing.reachable import reachable
 from .tracing.refused import is_refused
+from .treedef import Container
 
 Content = list[tuple[Hashable, Any]]
 
@@ -151,13 +152,13 @@ class _Outputs:
 
 def _content(x: Any) -> Content:
     """Children of a container, attributes marked; of one that cannot change, none."""
-    if isinstance(x, tree.Container):
+    if isinstance(x, Container):
         return []
     pairs = containers.children(x)
     if isinstance(x, (dict, list, tuple)):
         return pairs
     kind: Any = type(x)
-    slots = ("__func__", "__self__") if kind is objects.Method else objects.slots(kind)
+    slots = ("__func__", "__self__") if kind is objects.Method else attributes.slots(kind)
     return [(Slot(key) if key in slots else Attribute(key), child) for key, child in pairs]
 
 

@@ -26,7 +26,8 @@ from functools import cached_property
 from typing import Any, Final, Literal
 
 from ..ir.record import dataclass
-from . import objects, tree
+from . import attributes
+from .treedef import TreeDef
 
 Path = tuple[Hashable, ...]
 
@@ -90,7 +91,7 @@ class Rebinds:
     made are the items of the tuple `made`, with recipes for its leaves."""
 
     slots: tuple[Slots, ...]
-    made: tree.TreeDef
+    made: TreeDef
     leaves: tuple[Recipe, ...]
 
     @cached_property
@@ -132,7 +133,7 @@ def at(arguments: Mapping[str, Any], path: Path) -> Any:
     """The caller's object at a path."""
     found: Any = arguments
     for key in path:
-        found = objects.state(found)[str(key)] if isinstance(key, Attribute) else found[key]
+        found = attributes.state(found)[str(key)] if isinstance(key, Attribute) else found[key]
     return found
 
 
@@ -146,9 +147,9 @@ def _refill(container: Any, content: Sequence[tuple[Hashable, Any]]) -> None:
 
 
 HELPERS: Final = {
-    "read": objects.state,
-    "write": objects.write,
-    "remove": objects.remove,
+    "read": attributes.state,
+    "write": attributes.write,
+    "remove": attributes.remove,
     "refill": _refill,
 }
 _EXTRA: Final = {"array": "", "scalar": "[()]", "python": ".item()"}

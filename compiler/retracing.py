@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from .signature import Described, ScalarSpec, Spec, argument_name
 from .tracing import source
-from .tree import Path, access
+from .tree import access
+from .treedef import Path
 
 if TYPE_CHECKING:
     from .specialised import Specialised

@@ -22,6 +22,7 @@ from ..ir import errors
 from ..ir.record import dataclass, replace
 from ..ir.types import BOOL, DTYPES, F64, I64, Type
 from . import containers, tree
+from .treedef import TreeDef
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Described:
     of it; `leaves` holds the arrays and numbers only, in the order of the graph's inputs.
     """
 
-    treedef: tree.TreeDef
+    treedef: TreeDef
     specs: tuple[Spec, ...]
     leaves: tuple[Any, ...]
 
@@ -183,7 +184,7 @@ def describe(
     return Described(treedef, tuple(specs), tuple(kept))
 
 
-def argument_name(treedef: tree.TreeDef, leaf: int) -> str:
+def argument_name(treedef: TreeDef, leaf: int) -> str:
     """A leaf as the user writes it: `p['W1']`."""
     first, *rest = treedef.key_paths[leaf]
     return first.name + tree.access(tuple(rest))

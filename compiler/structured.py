@@ -35,11 +35,11 @@ from ..passes.algebra.materialise import materialise
 from ..passes.algebra.reduced import Reduced
 from ..passes.jacobian_free import Forced
 from ..runtime.interpreter import interpret
-from . import tree
 from .active import active
 from .regions import union_size
 from .tracing.handle import Handle
 from .tracing.promotion import as_array
+from .treedef import Container
 
 Array = NDArray[Any]
 Emit = Callable[[Builder, Sequence[Value]], Value]
@@ -89,7 +89,7 @@ class StructuredTerm:
         return Reduced(1.0, deltas, tuple(vals), self.places)
 
 
-class StructuredJacobian(tree.Container):
+class StructuredJacobian(Container):
     """A Jacobian of shape(out) + shape(in) (of a Hessian: shape(in) twice) as a sum of terms.
 
     shape, dtype    of the dense tensor

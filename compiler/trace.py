@@ -18,7 +18,7 @@ import numpy as np
 from ..ir.errors import TapelessError, TraceError
 from ..ir.graph import Graph, Loc, Value
 from ..ir.record import dataclass
-from . import containers, objects
+from . import attributes, containers, objects
 from .objects import NONE, Hidden
 from .outline import OUTPUT, Outline, ResultTree, inputs_of
 from .reads import Reads
@@ -250,7 +250,7 @@ def _pinned(
 def _static_objects(described: Described) -> list[tuple[str, Any, Mapping[str, Any]]]:
     """The static objects of the user's classes, with their names and attributes."""
     return [
-        (name, spec.value, objects.state(spec.value))
+        (name, spec.value, attributes.state(spec.value))
         for name, spec in zip(described.names, described.specs, strict=True)
         if isinstance(spec, StaticSpec) and objects.is_open(type(spec.value))
     ]
@@ -260,15 +260,15 @@ def _check_statics(
     fn: Callable[..., Any], statics: Sequence[tuple[str, Any, Mapping[str, Any]]]
 ) -> None:
     """TraceError if the step has changed a static object, or kept a traced array in one."""
-    for label, static, attributes in statics:
-        _check_unchanged(label, static, attributes)
+    for label, static, before in statics:
+        _check_unchanged(label, static, before)
     check_nothing_kept(fn, ((label, static) for label, static, _ in statics))
 
 
 def _check_unchanged(name: str, value: Any, before: Mapping[str, Any]) -> None:
     """TraceError if the step has changed an attribute of a static object: that happens once, while
     it is traced, and not in every call."""
-    after = objects.state(value)
+    after = attributes.state(value)
     changed = [key for key, x in before.items() if after.get(key) is not x]
     if changed:
         raise TraceError(

@@ -32,6 +32,7 @@ from .tracing.promotion import as_array, is_number, lift
 from .tracing.recorder import Recorder
 from .tracing.refused import is_refused
 from .tracing.traced import TracedArray
+from .treedef import TreeDef
 
 
 def grad(fn: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
@@ -161,7 +162,7 @@ class _Outputs:
     """The arrays a differentiated function returned, as they were when it returned."""
 
     tree: Any
-    treedef: tree.TreeDef
+    treedef: TreeDef
     values: tuple[Value, ...]
 
     @staticmethod
@@ -234,7 +235,7 @@ def _derive(
 
 def _matching(
     given: Any,
-    treedef: tree.TreeDef,
+    treedef: TreeDef,
     values: Sequence[Value],
     what: str,
     chosen: Sequence[bool] | None = None,

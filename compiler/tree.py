@@ -9,32 +9,13 @@ is a leaf; only as an argument of a step is it a container of its attributes (`c
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
 import numpy as np
 
-from ..ir import late
-from ..ir.record import dataclass
-from . import objects
-
-if TYPE_CHECKING:
-    import dataclasses
-else:
-    dataclasses = late.standard("dataclasses")
-
-
-@dataclass(frozen=True)
-class Key:
-    """One step into a container: its label in IR names, and as the user writes it."""
-
-    name: str
-    access: str
-
-
-Path = tuple[Key, ...]
+from . import attributes, objects
+from .treedef import LEAF, NONE, Container, Key, Path, Shared, TreeDef, children, static
 
 
 def dotted(path: Path) -> str:
@@ -47,76 +28,6 @@ def access(path: Path) -> str:
     return "".join(key.access for key in path)
 
 
-class Container(ABC):
-    """A container with a structure of its own: everything but its children is `tree_static`."""
-
-    @property
-    @abstractmethod
-    def tree_static(self) -> Hashable:
-        """What distinguishes it from others with as many children."""
-
-    @property
-    @abstractmethod
-    def tree_children(self) -> tuple[Any, ...]:
-        """The children, in order."""
-
-    @classmethod
-    @abstractmethod
-    def tree_build(cls, static: Any, children: Sequence[Any]) -> Self:
-        """The container with this structure and these children."""
-
-
-def static(x: Any) -> Hashable:
-    """What a container says of itself besides its type, keys and children."""
-    return x.tree_static if isinstance(x, Container) else None
-
-
-class Shared:
-    """The `kind` of a place that holds what another place holds already: its one key is the number
-    of that place, counting containers and leaves from left to right, the outer ones first."""
-
-
-@dataclass(frozen=True)
-class TreeDef:
-    """A structure: a leaf (`kind` None), a None, or a container of type `kind` with `keys`."""
-
-    kind: type | None
-    keys: tuple[Hashable, ...] = ()
-    children: tuple[TreeDef, ...] = ()
-    static: Hashable = None
-
-    @cached_property
-    def size(self) -> int:
-        """Number of leaves."""
-        return 1 if self.kind is None else sum(child.size for child in self.children)
-
-    @cached_property
-    def key_paths(self) -> tuple[Path, ...]:
-        """The path of every leaf, in order."""
-        return tuple(_paths(self, ()))
-
-    @cached_property
-    def held(self) -> tuple[bool, ...]:
-        """Whether each leaf is an attribute of an object, or inside one."""
-        return tuple(_held(self, False))
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """The leaves as the user reaches them from the root: `['layers'][0].W`."""
-        return tuple(access(path) for path in self.key_paths)
-
-    def unflatten(self, leaves: Iterable[Any]) -> Any:
-        """The container with these leaves, new at every level; ValueError on a wrong count."""
-        items = list(leaves)
-        if len(items) != self.size:
-            raise ValueError(f"the structure has {self.size} leaves, got {len(items)}")
-        return _build(self, iter(items), [])
-
-
-LEAF = TreeDef(None)
-NONE = TreeDef(type(None))
-
-
 def flatten(tree: Any) -> tuple[list[Any], TreeDef]:
     """The leaves of `tree` from left to right, and its structure."""
     found: list[Any] = []
@@ -124,8 +35,11 @@ def flatten(tree: Any) -> tuple[list[Any], TreeDef]:
 
 
 def unflatten(treedef: TreeDef, leaves: Iterable[Any]) -> Any:
-    """`treedef.unflatten(leaves)`."""
-    return treedef.unflatten(leaves)
+    """The container with these leaves, new at every level; ValueError on a wrong count."""
+    items = list(leaves)
+    if len(items) != treedef.size:
+        raise ValueError(f"the structure has {treedef.size} leaves, got {len(items)}")
+    return _build(treedef, iter(items), [])
 
 
 def leaves(tree: Any) -> list[Any]:
@@ -161,17 +75,6 @@ def is_container(x: object) -> bool:
     if isinstance(x, (dict, list, tuple, Container)):
         return True
     return hasattr(type(x), objects.FIELDS)
-
-
-def children(x: Any) -> list[tuple[Hashable, Any]]:
-    """The (key, child) pairs of a container: dict keys, indices, or field names."""
-    if isinstance(x, dict):
-        return list(x.items())
-    if isinstance(x, (list, tuple)):
-        return list(enumerate(x))
-    if isinstance(x, Container):
-        return list(enumerate(x.tree_children))
-    return [(field.name, getattr(x, field.name)) for field in dataclasses.fields(x)]
 
 
 def step(kind: type, key: Hashable) -> Key:
@@ -233,24 +136,16 @@ def _filled(made: Any, kind: Any, keys: Sequence[Hashable], values: Sequence[Any
         made.extend(values)
     else:
         for key, value in zip(keys, values, strict=True):
-            objects.write(made, str(key), value)
+            attributes.write(made, str(key), value)
     return made
 
 
-def _paths(treedef: TreeDef, path: Path) -> Iterator[Path]:
+def paths(treedef: TreeDef, path: Path = ()) -> Iterator[Path]:
+    """The path of every leaf, in order."""
     if treedef.kind is None:
         yield path
         return
     if treedef.kind is Shared:
         return
     for key, child in zip(treedef.keys, treedef.children, strict=True):
-        yield from _paths(child, (*path, step(treedef.kind, key)))
-
-
-def _held(treedef: TreeDef, held: bool) -> Iterator[bool]:
-    if treedef.kind is None:
-        yield held
-        return
-    inside = held or not issubclass(treedef.kind, (dict, list, tuple))
-    for child in treedef.children:
-        yield from _held(child, inside)
+        yield from paths(child, (*path, step(treedef.kind, key)))

@@ -247,9 +247,9 @@ modules = dict(sys.modules)
 assert not [n for n in modules if n.startswith(("numba", "llvmlite", "tapeless.passes."))]
 assert "tapeless.ir.graph" not in modules and "tapeless.compiler.tracing.recorder" not in modules
 late = [n for n, module in modules.items() if type(module).__name__ == "_Late"]
-unused = "adapting arguments callwriter checker codegen eager entry fingerprint interpret memory"
-unused += " native open_jacobians peaks pipeline profile program replay reports retracing table trace"
-unused += " tracing verification zeros"
+unused = "adapting arguments attributes callwriter checker codegen eager entry fingerprint"
+unused += " interpret memory native open_jacobians peaks pipeline profile program replay reports"
+unused += " retracing table trace tracing tree verification zeros"
 unused = ["tapeless.compiler." + n for n in unused.split()]
 unused += ["tapeless.ir." + n for n in "location record_fields".split()]
 unused += ["tapeless.runtime." + n for n in "archiving blas blas_proof blas_threads".split()]

@@ -10,7 +10,7 @@ from tapeless.compiler.callplan import plan_direct
 from tapeless.compiler.callwriter import plan_call
 from tapeless.compiler.outline import OUTPUT, ResultTree
 from tapeless.compiler.signature import describe
-from tapeless.compiler.tree import LEAF
+from tapeless.compiler.treedef import LEAF
 from tapeless.ir.types import Type
 from tapeless.runtime.callpath import MISS, Entry, Item, Parameters, Target
 
