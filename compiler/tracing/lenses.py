@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import Protocol
 
 from ...ir.builder import Builder
+from ...ir.diagonal import diagonal
 from ...ir.graph import Value
 from ...ir.ops.move import SliceSpec, full_slice, reshape_groups, slice_extent
 from ...ir.record import dataclass
@@ -188,21 +189,7 @@ class Diagonal:
         return (*(strides[k] for k in self._rest(base)), strides[self.axis1] + strides[self.axis2])
 
     def get(self, b: Builder, base: Value) -> Value:
-        """Every (columns + 1)-th element of the flattened matrix, wherever its two axes are."""
-        *lead, length = self.shape(base.shape)
-        rows, columns = base.shape[self.axis1], base.shape[self.axis2]
-        together = self.axis2 == self.axis1 + 1
-        place = self.axis1 if together else len(lead)
-        if not together:
-            base = b.transpose(base, perm=(*self._rest(base.shape), self.axis1, self.axis2))
-        shape = (*lead[:place], rows * columns, *lead[place:])
-        first = (max(self.offset, 0) - min(self.offset, 0) * columns) if length else 0
-        stop = min(first + length * (columns + 1), rows * columns)
-        spec = [full_slice(n) for n in shape]
-        spec[place] = (first, stop, columns + 1)
-        found = b.slice(b.reshape(base, shape=shape), spec=tuple(spec))
-        order = [k for k in range(len(shape)) if k != place]
-        return b.transpose(found, perm=(*order, place))
+        return diagonal(b, base, self.axis1, self.axis2, self.offset)
 
     def put(self, b: Builder, shape: Shape, base: Base, view: Value) -> Value:
         raise AssertionError("a diagonal view is never written")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,12 +65,25 @@ def _distinct(term: Term, extents: dict[str, int]) -> Term:
     if len(kept) != len(letters):
         array = array.through(Reshape(tuple(array.shape[k] for k in kept)))
         letters = "".join(letters[k] for k in kept)
+    for p, q in pairwise(dict.fromkeys(letters)):
+        if letters.count(p) > 1 and letters.count(p + q) == letters.count(p) == letters.count(q):
+            return _together(Term(array, letters), p, q, extents)
     for letter in dict.fromkeys(letters):
         while letters.count(letter) > 1:
             i, j = letters.index(letter), letters.rindex(letter)
             array = array.through(Diagonal(i, j, 0))
             letters = "".join(x for k, x in enumerate(letters) if k not in (i, j)) + letter
     return Term(array, letters)
+
+
+def _together(term: Term, p: str, q: str, extents: dict[str, int]) -> Term:
+    """Repeated letters that always stand side by side are one while diagonals are taken."""
+    array, letters = term
+    n, m, one = extents[p], extents[q], letters.replace(p + q, p)
+    joined = array.through(Reshape(tuple(n * m if x == p else extents[x] for x in one)))
+    array, letters = _distinct(Term(joined, one), {**extents, p: n * m})
+    shape = [e for x in letters for e in ((n, m) if x == p else (extents[x],))]
+    return Term(array.through(Reshape(tuple(shape))), letters.replace(p, p + q))
 
 
 def _cheapest(terms: Sequence[Term], extents: dict[str, int]) -> tuple[int, int]:

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from ...ir.builder import Builder
+from ...ir.diagonal import diagonal as strided_diagonal
 from ...ir.dotspec import canonical_spec
 from ...ir.graph import Value
 from ...ir.jacobian import Letter, Mask, Val
@@ -204,16 +205,10 @@ def lay(b: Builder, value: Value, letters: Letters, order: Sequence[Letter]) -> 
 
 
 def diagonal(b: Builder, value: Value, letters: Letters, letter: Letter) -> tuple[Value, Letters]:
-    """The diagonal of the two axes named `letter`, which move to the end as one: of an n x n
-    matrix in C order it is every (n+1)-th element."""
+    """The diagonal of the two axes named `letter`, which move to the end as one."""
     first, second = _twice(letters, letter)
-    rest = [k for k in range(len(letters)) if k not in (first, second)]
-    n = value.shape[first]
-    batch = tuple(value.shape[k] for k in rest)
-    last = b.transpose(value, perm=(*rest, first, second)) if rest or first > second else value
-    flat = b.reshape(last, shape=(*batch, n * n))
-    spec = (*((0, m, 1) for m in batch), (0, n * n, n + 1))
-    return b.slice(flat, spec=spec), (*(letters[k] for k in rest), letter)
+    rest = tuple(x for k, x in enumerate(letters) if k not in (first, second))
+    return strided_diagonal(b, value, first, second), (*rest, letter)
 
 
 def _twice(letters: Letters, letter: Letter) -> tuple[int, int]:

@@ -7,7 +7,8 @@ import pytest
 from conformance import conforms, run_traced, same
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tapeless import errors
+from tapeless import check_grads, errors
+from tapeless import compile as compile_step
 
 
 @st.composite
@@ -149,3 +150,21 @@ def test_a_diagonal_of_any_two_axes(shape):
     for one, two in itertools.permutations(range(len(shape)), 2):
         for offset in (-4, -1, 0, 2):
             conforms(lambda x, o=offset, i=one, j=two: np.diagonal(x, o, i, j) * 1.0, x)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["ijij->ji", "ijij->", "ijji->ij", "iijj->ji", "ijik->jk", "kiji->kij", "kijij->ijk", "iii->i"],
+)
+def test_einsum_reads_diagonals_where_they_lie(spec):
+    extents = {"i": 3, "j": 2, "k": 4}
+    x = np.random.default_rng(1).normal(size=[extents[c] for c in spec.split("->")[0]])
+    conforms(lambda x: np.einsum(spec, x) * 2.0, x)
+    conforms(lambda x: np.einsum(spec, x.T) * 2.0, x.T.copy())
+    check_grads(lambda x: np.sum(np.einsum(spec, x) ** 3), (x,), order=2)
+
+
+def test_no_array_is_copied_for_a_diagonal():
+    x = np.zeros((4, 3, 4, 3))
+    step = compile_step(lambda x: (np.einsum("ijij->ij", x) * 2.0, np.diagonal(x, 0, 0, 2) * 2.0))
+    assert all(len(v.shape) < 4 for n in step.lower(x).graph().nodes for v in n.results)
