@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from ..ir.arrange import as_region
+from ..ir.epilogue import Epilogue, as_epilogue
 from ..ir.graph import Graph, Node, Value
 from ..ir.region import Region, body_operands, node_body
 
@@ -39,6 +41,9 @@ def inplace_operands(
     operands = body_operands(node, body)
     if not any(v.type == result.type for v in operands):
         return ()
+    epilogue = as_epilogue(body) if node.op.name == "fused" else None
+    if epilogue is not None:
+        return _of_epilogue(epilogue, dict(zip(body.inputs, operands, strict=True)), node, result)
     if node not in arranged:
         arranged[node] = as_region(body)
     region = arranged[node]
@@ -57,6 +62,26 @@ def inplace_operands(
             for source, outer in zip(body.inputs, operands, strict=True)
             if outer is operand
         )
+    )
+
+
+def _of_epilogue(
+    epilogue: Epilogue, outer: Mapping[Value, Value], node: Node, result: Value
+) -> tuple[Value, ...]:
+    """What the epilogue alone reads: the rows of the product that are made later need all of its
+    operands."""
+    region = epilogue.region
+    inside = region.body.outputs[node.results.index(result)]
+    factors = {outer[v] for v in epilogue.dot.operands}
+    if not _single_sweep(region, inside):
+        return ()
+    return tuple(
+        outer[source]
+        for source in region.body.inputs
+        if source in outer
+        and outer[source] not in factors
+        and outer[source].type == result.type
+        and _read_at_own_index(region, source, inside)
     )
 
 

@@ -34,6 +34,7 @@ from ..passes.copies import copy_once
 from ..passes.cse import cse
 from ..passes.dce import dce
 from ..passes.decompose import decompose
+from ..passes.epilogues import join_epilogues
 from ..passes.fold import fold
 from ..passes.fuse import fuse
 from ..passes.halves import halve_products
@@ -107,6 +108,7 @@ STEPS: Final = (
     Step("fused", join_convolutions, "windows are used up as they are made"),
     Step("fused", split_pieces, "what is joined for a loop to read need not be written"),
     Step("fused", copy_once, "what is left of moves takes one copy"),
+    Step("fused", join_epilogues, "a gradient that an optimiser reads once need not be an array"),
     Step("planned", plan_memory, "order, places in one arena, updates in place", required=True),
 )
 

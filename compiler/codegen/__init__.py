@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ...ir.convolution import as_convolution
+from ...ir.epilogue import as_epilogue
 from ...ir.errors import UnsupportedError
 from ...ir.graph import Graph, Node
 from ...ir.record import dataclass
@@ -22,6 +23,7 @@ from ..layout import layout_of
 from .chains import emit_chain, find_chains
 from .contract import emit_dot
 from .convolution import emit_windows
+from .epilogue import emit_epilogue
 from .indexed import emit_indexed
 from .indirect import emit_indirect, indirect_plan
 from .linalg import emit_linalg
@@ -48,7 +50,11 @@ def _emit_nothing(module: Module, graph: Graph, node: Node) -> None:
 
 
 def _emit_fused(module: Module, graph: Graph, node: Node) -> None:
-    """A contraction of windows, or nests."""
+    """A contraction of windows, a product with an epilogue, or nests."""
+    found = as_epilogue(node.attrs["body"])
+    if found is not None:
+        emit_epilogue(module, node, found)
+        return
     c = as_convolution(node.attrs["body"])
     if c is None:
         emit_fused(module, graph, node)

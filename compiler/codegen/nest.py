@@ -135,6 +135,12 @@ class RegionEmitter:
         self.numbers: dict[Value, int] = {}
 
     def kernel(self) -> Kernel:
+        kernel = self.w.finish(self.lines())
+        known = short_nest(self.region)
+        return kernel if known is None else kernel.with_literals(known)
+
+    def lines(self) -> list[str]:
+        """The loops and what is in them."""
         region = self.region
         for node, reduction in region.reductions.items():
             self._reduce(node, reduction)
@@ -147,9 +153,7 @@ class RegionEmitter:
         for phase, level in enumerate(self.between):
             center += [*level.before, *level.stores]
             center += self._sweep(phase) if phase < region.phases else []
-        kernel = self.w.finish(self.rows.render(self.w, center))
-        known = short_nest(region)
-        return kernel if known is None else kernel.with_literals(known)
+        return self.rows.render(self.w, center)
 
     # Where a statement goes
 

@@ -119,16 +119,19 @@ class Adam(Rule):
         return True
 
     def scalars(self, rate: Scalar, state: State) -> tuple[Scalar, ...]:
-        """The rate and the root, each with the correction of its moment's start at 0."""
+        """The rate and eps with the corrections of both moments' start at 0, so that the parameters
+        are divided by once: r / (sqrt(v) / c + eps) = r c / (sqrt(v) + eps c) (Kingma and Ba, Adam,
+        2015, end of section 2)."""
         t = state["t"].astype(np.float64)
         beta1, beta2 = self.betas
-        return rate / (1 - beta1**t), np.sqrt(1 - beta2**t)
+        root = np.sqrt(1 - beta2**t)
+        return rate * root / (1 - beta1**t), self.eps * root
 
     def step(self, p: Array, g: Array, *rest: Array) -> None:
         """m <- b1 m + (1-b1) g;  v <- b2 v + (1-b2) g²;  p <- p - lr m̂ / (sqrt(v̂) + eps).
 
         amsgrad: v_max <- max(v_max, v), which stands for v in the last."""
-        m, v, *most, rate, root = rest
+        m, v, *most, rate, eps = rest
         beta1, beta2 = self.betas
         m *= beta1
         m += (1 - beta1) * g
@@ -137,7 +140,7 @@ class Adam(Rule):
         for v_max in most:
             np.maximum(v_max, v, out=v_max)
             v = v_max
-        p -= rate * m / (np.sqrt(v) / root + self.eps)
+        p -= rate * m / (np.sqrt(v) + eps)
 
 
 @dataclass(frozen=True, kw_only=True)
