@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...ir.errors import ShapeError, UnsupportedError
-from ...ir.ops.move import full_slice
+from ...ir.ops.move import slice_along
 from .elementwise import copied
 from .handle import Handle
 from .lenses import Broadcast, Diagonal, Permute, Reshape, Shape, Slice, Windows
@@ -204,14 +204,31 @@ def atleast_2d(*arrays: Any) -> Any:
     return found[0] if len(found) == 1 else found
 
 
-@implements(np.split, np.array_split)
+@implements(np.split)
 def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[TracedArray]:
-    """np.split: views. Unequal sections are those of np.array_split."""
+    """np.split: views."""
+    x = as_array(ary)
+    n = x.shape[normal_axis(axis, x.ndim)]
+    if hasattr(indices_or_sections, "__index__"):
+        sections = int(indices_or_sections)
+        if sections > 0 and n % sections:
+            raise ShapeError(
+                f"np.split cannot cut {n} elements into {sections} equal parts; "
+                "np.array_split makes unequal ones"
+            )
+    return array_split(x, indices_or_sections, axis)
+
+
+@implements(np.array_split)
+def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[TracedArray]:
+    """np.array_split: views."""
     x = as_array(ary)
     k = normal_axis(axis, x.ndim)
     n = x.shape[k]
     if hasattr(indices_or_sections, "__index__"):
         sections = int(indices_or_sections)
+        if sections <= 0:
+            raise ShapeError(f"np.split: the number of parts must be positive, not {sections}")
         small, larger = divmod(n, sections)
         cuts = [j * small + min(j, larger) for j in range(sections + 1)]
     else:
@@ -222,6 +239,8 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[TracedArray
 @implements(np.vsplit)
 def vsplit(ary: Any, indices_or_sections: Any) -> list[TracedArray]:
     """np.vsplit."""
+    if as_array(ary).ndim < 2:
+        raise ShapeError("np.vsplit needs an array of two axes or more; np.split cuts one of one")
     return split(ary, indices_or_sections, 0)
 
 
@@ -233,10 +252,9 @@ def hsplit(ary: Any, indices_or_sections: Any) -> list[TracedArray]:
 
 def part(x: TracedArray, axis: int, region: slice) -> TracedArray:
     """A slice of one axis."""
-    spec = [full_slice(n) for n in x.shape]
     start, stop, step = region.indices(x.shape[axis])
-    spec[axis] = (start, max(stop, start) if step > 0 else stop, step)
-    return x.through(Slice(tuple(spec)))
+    stop = max(stop, start) if step > 0 else stop
+    return x.through(Slice(slice_along(x.shape, axis, (start, stop, step))))
 
 
 @implements(np.flip)

@@ -180,6 +180,8 @@ def compiled(program: Program, loss: Program | None) -> Call:
     return call
 
 
-PEER: Final = Peer("jax", OPS, elementwise, lambda x, dtype: x.astype(dtype), compiled)
+PEER: Final = Peer(
+    "jax", OPS, elementwise, lambda x, dtype: x.astype(dtype), compiled, flushes=True
+)
 
 __all__ = ["PEER"]

@@ -24,7 +24,16 @@ from tapeless.ir.errors import RUN_TIME_ERRORS, UnsupportedError
 from tapeless.ir.graph import Graph, Node
 from tapeless.ir.ops.autodiff import REQUESTS
 
-from .check import Reference, indeterminate, judge, otherwise, repaired
+from .check import (
+    Reference,
+    indeterminate,
+    is_subnormal,
+    judge,
+    meaning,
+    occurs,
+    otherwise,
+    repaired,
+)
 from .gradients import differentiable, kinked, with_gradient
 from .growing import Program
 from .machine import Disagreement
@@ -56,9 +65,9 @@ class Peer:
     """A library: what its functions for ops are, of operands and attributes; how it finds those
     for elementwise ops that are not in the table; how it converts to a dtype; what it makes of a
     program and its loss: a function of the arguments that gives all results (outputs, then every
-    argument as the step leaves it) and the gradients with respect to floating arguments; and
-    whether it has other functions and conventions, so that margins are wide and what is infinite
-    or NaN says nothing."""
+    argument as the step leaves it) and the gradients with respect to floating arguments; whether
+    it has other functions and conventions, so that margins are wide and what is infinite or NaN
+    says nothing; and whether it takes subnormal numbers for zero."""
 
     name: str
     ops: dict[str, Function]
@@ -66,6 +75,7 @@ class Peer:
     converted: Callable[[Any, np.dtype], Any]
     compiled: Callable[[Program, Program | None], Call]
     foreign: bool = True
+    flushes: bool = False
 
 
 def evaluated(peer: Peer, graph: Graph, arguments: Sequence[Any]) -> list[Any]:
@@ -148,6 +158,8 @@ def against(peer: Peer, program: Program, rng: random.Random) -> Counter[str]:
         reference = judge(program, lower(program.graph))
         traced = any(node.op.name in REQUESTS for node in program.graph.nodes)
         loss = None if traced else differentiable(program, rng)
+        if peer.flushes and occurs(is_subnormal, meaning(program.graph), program.arguments):
+            return Counter(subnormal=1)
         if reference is None or (loss is not None and indeterminate(loss.graph, loss.arguments)):
             return Counter(indeterminate=1)
         call = peer.compiled(program, loss)
