@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...ir.errors import ShapeError
+from ...ir.errors import DTypeError, ShapeError
 from ...ir.types import F64
 from .assembly import concatenate, diff
 from .handle import Handle
@@ -37,6 +37,8 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
     """np.gradient: central differences inside, one-sided ones of order 1 or 2 at the ends; a
     spacing is a number or the coordinates along an axis."""
     values = as_array(f)
+    if values.type.is_bool:
+        raise DTypeError("np.gradient: bool has no differences; convert it with astype")
     values = convert(values, values.dtype if values.type.is_float else F64)
     axes = range(values.ndim) if axis is None else [normal_axis(k, values.ndim) for k in many(axis)]
     if edge_order not in (1, 2):

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from ...ir.errors import ShapeError, TraceError, UnsupportedError
+from ...ir.errors import DTypeError, ShapeError, TraceError, UnsupportedError
 from ...ir.types import BOOL
 from .composed import where
 from .creation import masked
 from .indexing import select as index
-from .indexing import take_along_axis, target_of
+from .indexing import target_of
 from .promotion import as_array, lift, result_dtype
 from .registry import Array, implements
+from .taking import take_along_axis
 
 
 @implements(np.isin)
@@ -33,6 +34,9 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
     """np.select: the choice of the first condition that holds."""
     if len(condlist) != len(choicelist) or not condlist:
         raise ShapeError("np.select: list of conditions and list of choices must be equally long")
+    for condition in map(as_array, condlist):
+        if not condition.type.is_bool:
+            raise DTypeError(f"np.select: a condition must be of bool, not {condition.dtype}")
     choices = [lift(x) for x in (*choicelist, default)]
     dtype = result_dtype(choices)
     shape = np.broadcast_shapes(*(as_array(x).shape for x in (*condlist, *choices)))
@@ -63,6 +67,9 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Ar
     a = as_array(x)
     given = condlist if isinstance(condlist, (list, tuple)) else [condlist]
     conditions: list[Any] = [as_array(condition, BOOL) for condition in given]
+    for condition in conditions:
+        if condition.shape != a.shape:
+            raise ShapeError(f"np.piecewise: a condition {condition.shape} for an array {a.shape}")
     if len(funclist) == len(conditions) + 1:
         conditions.append(~np.any(np.stack(conditions), axis=0))
     elif len(funclist) != len(conditions):
@@ -81,7 +88,10 @@ def putmask(a: Any, mask: Any, values: Any) -> None:
     if new.size != 1 and new.shape != target.shape:
         raise UnsupportedError("np.putmask: values must be one number or have the array's shape")
     new = new.reshape(()) if new.size == 1 else new
-    target[...] = masked(target, new, np.broadcast_to(as_array(mask, BOOL), target.shape))
+    where_ = as_array(mask, BOOL)
+    if where_.size != target.size:
+        raise ShapeError(f"np.putmask: a mask of shape {where_.shape} for an array {target.shape}")
+    target[...] = masked(target, new, where_.reshape(target.shape))
 
 
 @implements(np.place)
@@ -101,6 +111,8 @@ def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
     if mode != "raise":
         raise UnsupportedError(f"np.put: mode {mode!r} is not supported")
     target, at = target_of(a), as_array(ind)
+    if not as_array(v).size:
+        return
     new = np.resize(as_array(v), at.shape) if as_array(v).size != at.size else as_array(v)
     flat = target.reshape(-1)
     if flat.buffer is not target.buffer:

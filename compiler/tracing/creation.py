@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from ...ir.errors import TraceError, UnsupportedError
-from ...ir.types import BOOL, DTYPES, F64
+from ...ir.errors import DTypeError, TraceError, UnsupportedError
+from ...ir.types import DTYPES, F64
 from .composed import where
 from .elementwise import copied
 from .handle import Handle
 from .indexing import spread, target_of
 from .known import asked
-from .promotion import as_array, as_value, lift, recorder_now, result_dtype
+from .promotion import as_array, as_mask, as_value, lift, recorder_now, result_dtype
 from .registry import Array, implements
 from .shapes import shape_of
 
@@ -170,10 +170,15 @@ def astype(
 
 
 @implements(np.copyto)
-def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
+def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -> None:
     """np.copyto into a traced array."""
     target = target_of(dst)
     new = lift(src)
+    if not np.can_cast(result_dtype([new]), target.dtype, casting):
+        raise DTypeError(
+            f"np.copyto: {result_dtype([new])} cannot be cast to {target.dtype} by the rule "
+            f"{casting!r}; convert it with astype"
+        )
     if where is not True:
         new = masked(target, new, where)
     target[...] = new
@@ -181,7 +186,7 @@ def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) ->
 
 def masked(target: Array, new: Any, mask: Any) -> Array:
     """The target with `new` where the mask holds."""
-    return where(as_array(mask, BOOL), as_array(new, target.dtype), target)
+    return where(as_mask(mask), as_array(new, target.dtype), target)
 
 
 @implements(np.result_type)

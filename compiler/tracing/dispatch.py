@@ -39,6 +39,7 @@ from . import (  # noqa: F401  (importing them fills the registry)
     solving,
     sorting,
     statistics,
+    taking,
     vectors,
 )
 from .handle import Handle
@@ -128,6 +129,11 @@ def ufunc_call(
     if method == "__call__" and inputs[0] is target and ownership.sole_owner(target, owners):
         result = call(ufunc, inputs, kwargs)
         same_kind(result.dtype, target.dtype, f"np.{ufunc.__name__} in place")
+        if result.shape != target.shape:
+            raise ShapeError(
+                f"np.{ufunc.__name__} in place: the result has shape {result.shape}, the array "
+                f"{target.shape}; write x = x + y for a new array"
+            )
         return result.astype(target.dtype)
     raise misuse.dropped_output(target)
 
@@ -257,8 +263,12 @@ def invoke(
         return implementation(*args, **kwargs)
     if not isinstance(out, Handle):
         raise misuse.dropped_output(out)
-    out.check_writable()
-    store(out, implementation(*args, **kwargs), f"{name} with out=")
+    target = as_array(out)
+    target.check_writable()
+    result = as_array(implementation(*args, **kwargs))
+    if result.shape != target.shape:
+        raise ShapeError(f"{name}: the result has shape {result.shape}, out= {target.shape}")
+    store(target, result, f"{name} with out=")
     return out
 
 

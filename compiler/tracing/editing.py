@@ -10,7 +10,6 @@ from ...ir.errors import ShapeError, TraceError
 from .assembly import concatenate
 from .elementwise import copied
 from .handle import Handle
-from .indexing import take
 from .known import asked
 from .promotion import as_array, convert
 from .reductions import normal_axis
@@ -24,6 +23,7 @@ from .shapes import (
     split,
     transpose,
 )
+from .taking import take
 
 
 def static(value: Any, what: str) -> Any:
@@ -103,6 +103,8 @@ def _along(a: Any, axis: int | None) -> tuple[Array, int]:
 def resize(a: Any, new_shape: Any) -> Array:
     """np.resize: the elements over and over."""
     x, shape = as_array(a), shape_of(new_shape)
+    if min(shape, default=0) < 0:
+        raise ShapeError(f"np.resize: all extents must be positive or 0, not {shape}")
     wanted = int(np.prod(shape))
     if not x.size:
         return np.zeros_like(x, shape=shape)
@@ -166,6 +168,8 @@ def rollaxis(a: Any, axis: int, start: int = 0) -> Array:
     x = as_array(a)
     k = normal_axis(axis, x.ndim)
     start = start + x.ndim if start < 0 else start
+    if not 0 <= start <= x.ndim:
+        raise ShapeError(f"np.rollaxis: start must lie between 0 and {x.ndim}")
     order = [j for j in range(x.ndim) if j != k]
     order.insert(start - (k < start), k)
     return transpose(x, order)

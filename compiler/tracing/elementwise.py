@@ -173,8 +173,12 @@ def _integer_power(base: Operand, exponent: Operand, dtype: np.dtype) -> Array:
         )
     if exponent < 0:
         raise DTypeError("integers to negative integer powers are not allowed; use x.astype(float)")
-    result, square = as_array(1, dtype), as_array(base, dtype)
+    one, square = as_array(1, dtype), as_array(base, dtype)
     n = int(exponent)
+    if n < 2:  # an array of its own, of the shape of the base
+        kept = emit("mul", [square, as_array(n, dtype)])
+        return kept if n else emit("add", [kept, one])
+    result = one
     while n:
         if n & 1:
             result = emit("mul", [result, square]) if n != exponent else square

@@ -19,6 +19,8 @@ def linspace(
     dtype: Any = None, axis: int = 0, *, device: Any = None,
 ) -> Any:  # fmt: skip
     """np.linspace with traced ends: start + k * step, and the end itself at the end."""
+    if num < 0:
+        raise ShapeError(f"np.linspace: the number of samples must not be negative, as {num} is")
     ends = [lift(start), lift(stop)]
     common = result_dtype([*ends, 1.0])
     first, last = (convert(x, common) for x in ends)
@@ -84,13 +86,22 @@ def _is_mask(x: Any) -> bool:
 @implements(np.tril_indices_from)
 def tril_indices_from(arr: Any, k: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """np.tril_indices_from."""
-    return np.tril_indices(arr.shape[-2], k, arr.shape[-1])
+    rows, columns = _matrix_shape(arr)
+    return np.tril_indices(rows, k, columns)
 
 
 @implements(np.triu_indices_from)
 def triu_indices_from(arr: Any, k: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """np.triu_indices_from."""
-    return np.triu_indices(arr.shape[-2], k, arr.shape[-1])
+    rows, columns = _matrix_shape(arr)
+    return np.triu_indices(rows, k, columns)
+
+
+def _matrix_shape(arr: Any) -> tuple[int, ...]:
+    shape: tuple[int, ...] = as_array(arr).shape
+    if len(shape) != 2:
+        raise ShapeError(f"triangles are of matrices, not of an array of shape {shape}")
+    return shape
 
 
 @implements(np.diag_indices_from)

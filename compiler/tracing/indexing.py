@@ -7,9 +7,8 @@ its result is a view. Integer arrays become `gather` and `scatter`, a Boolean ma
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +23,6 @@ from .known import asked, known
 from .lenses import Permute, Pick, Reshape, Shape, Slice
 from .masked import MaskedRead
 from .promotion import as_array, as_value, lift, recorder_now
-from .registry import implements
 
 if TYPE_CHECKING:
     from .traced import TracedArray
@@ -233,6 +231,13 @@ def _expanded(items: list[Any], rank: int) -> list[Any]:
     return flat[:at] + fill + flat[at + len(dots) :]
 
 
+class _Chosen(NamedTuple):
+    """Where a concrete mask is true along one of its axes, and how long that is."""
+
+    positions: np.ndarray
+    extent: int
+
+
 def _width(item: Any) -> int:
     """How many axes an index item uses."""
     if item is None or item is Ellipsis:
@@ -260,7 +265,8 @@ def _normal(item: Any) -> Any:
         return int(item)
     array = np.asarray(item)
     if array.dtype == BOOL:
-        return list(np.nonzero(array))
+        pairs = zip(np.nonzero(array), array.shape, strict=True)
+        return [_Chosen(positions, extent) for positions, extent in pairs]
     if array.size == 0 and not isinstance(item, np.ndarray):
         array = array.astype(np.int64)
     if array.dtype.kind not in "iu":
@@ -280,6 +286,10 @@ def _take(x: TracedArray, axes: _Axes, axis: int, item: Any) -> int:
         axes.order.extend(range(axis, axis + item.ndim))
         return int(item.ndim)
     n = x.shape[axis]
+    if isinstance(item, _Chosen):
+        if item.extent != n:
+            raise BoundsError(f"a mask of {item.extent} elements for axis {axis} with size {n}")
+        item = item.positions
     if isinstance(item, int):
         axes.spec[axis] = _one(item, axis, n)
         return 1
@@ -348,46 +358,6 @@ def _common(arrays: Sequence[Any]) -> tuple[Value, ...]:
         raise ShapeError(f"index arrays of shapes {shapes} do not broadcast together") from None
     b = recorder_now().builder
     return tuple(v if v.shape == shape else b.broadcast(v, shape=shape) for v in values)
-
-
-# --- functions -----------------------------------------------------------------------------
-
-
-@implements(np.take, method="take")
-def take(a: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> TracedArray:
-    """np.take: out of range raises when the step runs."""
-    if mode != "raise":
-        raise UnsupportedError(f"np.take: mode {mode!r} is not supported; use indices % n")
-    x = as_array(a)
-    if axis is None:
-        x, axis = x.reshaped((x.size,)), 0
-    key = (slice(None),) * (axis % x.ndim) + (indices,)
-    found = select(x, key).read()
-    return recorder_now().fresh(found.value, contiguous=x.contiguous)
-
-
-@implements(np.take_along_axis)
-def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> TracedArray:
-    """np.take_along_axis."""
-    return _along_axis(arr, indices, axis).read()
-
-
-@implements(np.put_along_axis)
-def put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None = -1) -> None:
-    """np.put_along_axis."""
-    _along_axis(target_of(arr), indices, axis).write(values)
-
-
-def _along_axis(arr: Any, indices: Any, axis: int | None) -> Selection:
-    x, index = as_array(arr), as_array(indices)
-    if axis is None:
-        x, axis = x.reshaped((x.size,)), 0
-    k = operator.index(axis) % x.ndim
-    key: list[Any] = []
-    for j, n in enumerate(x.shape):
-        shape = tuple(n if i == j else 1 for i in range(x.ndim))
-        key.append(index if j == k else np.arange(n).reshape(shape))
-    return select(x, tuple(key))
 
 
 def target_of(x: Any) -> TracedArray:

@@ -208,12 +208,20 @@ def vecdot(x1: Any, x2: Any, *, axis: int = -1) -> Array:
 @implements(*(getattr(np, name) for name in ("matvec",) if hasattr(np, name)))
 def matvec(x1: Any, x2: Any) -> Array:
     """np.matvec: matrices times vectors, broadcasting the axes in front."""
+    if as_array(x1).ndim < 2:
+        raise ShapeError(
+            f"np.matvec: {as_array(x1).shape} is the shape of no matrix; use np.vecdot"
+        )
     return matmul(x1, as_array(x2)[..., None])[..., 0].copy()
 
 
 @implements(*(getattr(np, name) for name in ("vecmat",) if hasattr(np, name)))
 def vecmat(x1: Any, x2: Any) -> Array:
     """np.vecmat: vectors times matrices, broadcasting the axes in front."""
+    if as_array(x2).ndim < 2:
+        raise ShapeError(
+            f"np.vecmat: {as_array(x2).shape} is the shape of no matrix; use np.vecdot"
+        )
     return matmul(as_array(x1)[..., None, :], x2)[..., 0, :].copy()
 
 
@@ -277,6 +285,8 @@ def _spelled(*given: Any) -> tuple[str, tuple[Any, ...]]:
     out = given[-1] if len(given) % 2 else None
 
     def word(numbers: Any) -> str:
+        if not all(n is Ellipsis or 0 <= n < len(LETTERS) for n in numbers):
+            raise ShapeError(f"einsum: axes {numbers} must lie between 0 and {len(LETTERS) - 1}")
         return "".join("..." if n is Ellipsis else LETTERS[n] for n in numbers)
 
     text = ",".join(word(numbers) for numbers in lists)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import reductions
-from .composed import where
+from .composed import safe_sqrt, where
 from .promotion import as_array, convert
 from .reductions import Axis
 from .registry import Array, implements
@@ -63,7 +63,11 @@ def nanvar(
     """np.nanvar; NaN where no degree of freedom is left."""
     x, found = _found(a)
     free = ddof if correction is None else correction
-    return reductions.var(x, axis, dtype, ddof=free, keepdims=keepdims, where=found)
+    result = reductions.var(x, axis, dtype, ddof=free, keepdims=keepdims, where=found)
+    if found is True:
+        return result
+    left = reductions.sum_(found, axis, np.int64, keepdims=keepdims) > free
+    return where(left, result, convert(float("nan"), result.dtype))[()]
 
 
 @implements(np.nanstd)
@@ -72,9 +76,8 @@ def nanstd(
     correction: int | None = None,
 ) -> Array:  # fmt: skip
     """np.nanstd; NaN where no degree of freedom is left."""
-    x, found = _found(a)
     free = ddof if correction is None else correction
-    return reductions.std(x, axis, dtype, ddof=free, keepdims=keepdims, where=found)
+    return safe_sqrt(nanvar(a, axis, dtype, ddof=free, keepdims=keepdims))
 
 
 @implements(np.nanmax)

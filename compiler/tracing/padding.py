@@ -8,10 +8,10 @@ from typing import Any, Final
 import numpy as np
 
 from ...ir.errors import ShapeError, UnsupportedError
-from .indexing import take
 from .promotion import as_array, is_number, recorder_now
 from .reductions import max_, mean, min_
 from .registry import Array, implements
+from .taking import take
 
 REPEATING: Final = ("edge", "reflect", "symmetric", "wrap")
 REDUCING: Final[dict[str, Callable[..., Array]]] = {"maximum": max_, "minimum": min_, "mean": mean}

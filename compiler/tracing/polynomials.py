@@ -43,8 +43,13 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Array:
     points = convert(points, np.promote_types(points.dtype, int))
     if points.ndim != 1:
         raise ShapeError("np.vander: x must be a vector")
+    count = len(points) if N is None else N
+    if count < 0:
+        raise ShapeError(f"np.vander: the number of columns must not be negative, as {count} is")
+    if count == 0:
+        return np.zeros_like(points, shape=(len(points), 0))
     columns = [np.ones_like(points)]
-    for _ in range((len(points) if N is None else N) - 1):
+    for _ in range(count - 1):
         columns.append(columns[-1] * points)
     return np.stack(columns if increasing else columns[::-1], axis=1)
 

@@ -181,6 +181,14 @@ def same_kind(source: np.dtype, target: np.dtype, what: str) -> None:
         )
 
 
+def as_mask(chosen: Any) -> TracedArray:
+    """A `where` argument. DTypeError if it is not of bool."""
+    mask = as_array(chosen)
+    if not mask.type.is_bool:
+        raise DTypeError(f"`where` must be an array of bool, not {mask.dtype}; write mask != 0")
+    return mask
+
+
 def _literal(x: Number, dtype: np.dtype) -> np.ndarray:
     if dtype.kind in "iu" and isinstance(x, int):
         limits = np.iinfo(dtype)

@@ -12,7 +12,7 @@ from ...ir.errors import ShapeError, UnsupportedError
 from ...ir.types import BOOL, F64, I64
 from .composed import safe_sqrt, where
 from .lenses import Permute
-from .promotion import as_array, convert, recorder_now
+from .promotion import as_array, as_mask, convert, recorder_now
 from .registry import Array, implements
 from .source import warn
 
@@ -32,7 +32,7 @@ def normal_axes(axis: Axis, rank: int) -> tuple[int, ...]:
 
 def normal_axis(axis: Any, rank: int) -> int:
     """One axis counted from the front; ShapeError if it is out of range."""
-    if not hasattr(axis, "__index__"):
+    if not hasattr(axis, "__index__") or isinstance(axis, (bool, np.bool_)):
         raise ShapeError(f"an axis must be an integer, not {type(axis).__name__}")
     k = int(axis)
     if not -rank <= k < rank:
@@ -81,7 +81,7 @@ def sum_(
     if x.type.is_bool:
         return any_(x, axis, keepdims=keepdims)
     result = reduce("sum", _only(x, where, 0), axis, keepdims)
-    return result if initial is None else result + initial
+    return result if initial is None else result + as_array(initial, x.dtype)
 
 
 @implements(np.mean, method="mean")
@@ -168,20 +168,28 @@ def _extremum(
     x = as_array(a)
     if where is not True and initial is None:
         raise UnsupportedError(f"np.{op}: `where` needs `initial`, as in NumPy")
-    if x.type.is_bool:
-        return (any_ if op == "max" else all_)(x, axis, keepdims=keepdims)
+    first = None if initial is None else as_array(initial, x.dtype)
     if _count(x, axis) == 0:
-        if initial is None:
+        if first is None:
             raise ShapeError(f"np.{op}: zero-size array of shape {x.shape} has no {op}imum")
-        shape = reduce("sum", x, axis, keepdims).shape
-        return np.broadcast_to(as_array(initial, x.dtype), shape).copy()
-    result = reduce(op, _only(x, where, initial), axis, keepdims)
-    return result if initial is None else pair(result, initial)
+        shape = reduce("any", as_array(x, BOOL), axis, keepdims).shape
+        return np.broadcast_to(first, shape).copy()
+    how = {"max": "any", "min": "all"}[op] if x.type.is_bool else op
+    result = reduce(how, _only(x, where, first), axis, keepdims)
+    return result if first is None else pair(result, first)
 
 
 def _only(x: Array, chosen: Any, neutral: Any) -> Array:
     """`x` with `neutral` where the `where` argument is false."""
-    return x if chosen is True else where(chosen, x, neutral)
+    return x if chosen is True else where(_mask(x, chosen), x, neutral)
+
+
+def _mask(x: Array, chosen: Any) -> Array:
+    """The `where` argument of a reduction."""
+    mask = as_mask(chosen)
+    if len(mask.shape) > x.ndim or np.broadcast_shapes(mask.shape, x.shape) != x.shape:
+        raise ShapeError(f"`where` of shape {mask.shape} does not fit an array of shape {x.shape}")
+    return mask
 
 
 @implements(np.argmax, method="argmax")
@@ -200,7 +208,7 @@ def _arg(op: str, a: Any, axis: int | None, keepdims: bool) -> Array:
     x = as_array(a)
     axes = normal_axes(axis, x.ndim)
     flat = x if axis is not None else x.flatten()
-    k = axes[0] if axis is not None else 0
+    k = 0 if axis is None else normal_axis(axis, x.ndim)
     if flat.shape[k] == 0:
         raise ShapeError(f"np.{op}: attempt to get {op} of an empty sequence")
     value = recorder_now().builder.emit(op, [flat.value], {"axis": k}).result
@@ -235,7 +243,7 @@ def prod(
     x = as_array(a)
     x = convert(x, np.dtype(dtype) if dtype is not None else accumulator(x.type.dtype))
     result = reduce("prod", _only(x, where, 1), axis, keepdims)
-    return result if initial is None else result * initial
+    return result if initial is None else result * as_array(initial, x.dtype)
 
 
 def in_front(x: Array, axes: tuple[int, ...]) -> Array:

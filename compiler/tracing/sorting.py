@@ -14,10 +14,10 @@ from typing import Any, Final
 import numpy as np
 
 from ...ir.errors import ShapeError, UnsupportedError
-from .indexing import take_along_axis
 from .promotion import as_array, recorder_now
 from .reductions import normal_axis
 from .registry import METHODS, Array, implements
+from .taking import take_along_axis
 
 MOST_SELECTED: Final = 8
 """Positions that are looked for one by one: each takes about a tenth of the time of a sort."""

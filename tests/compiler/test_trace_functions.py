@@ -1,9 +1,12 @@
 """Every traced NumPy function against NumPy: values, shapes and dtypes."""
 
+import operator
+
 import numpy as np
 import pytest
 from conformance import conforms, conforms_or_both_refuse, run_traced, sample
 from tapeless.compiler.trace import trace
+from tapeless.ir.errors import TapelessError
 
 DTYPES = [np.float32, np.float64, np.int32, np.int64, np.bool_, np.uint8]
 UNARY = [
@@ -303,3 +306,70 @@ def test_captured_arrays_become_the_smallest_constant():
     counter, uniform, table = np.arange(6).reshape(2, 3), np.full((2, 3), 2.5), np.eye(2, 3)
     text = str(trace(lambda x: x * counter + uniform - table, (np.ones((2, 3)),), {}).graph)
     assert "iota" in text and "broadcast 2.5" in text and text.count("constant") == 1
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: np.split(x, 2, axis=1),
+        lambda x: np.array_split(x, 0),
+        lambda x: np.vsplit(x[0], 2),
+        lambda x: np.sum(x, where=x),
+        lambda x: np.sum(x[0], where=x > 0),
+        lambda x: np.mean(x, axis=0, out=x),
+        lambda x: np.argmax(x, axis=(0, 1)),
+        lambda x: np.max(x, axis=True),
+        lambda x: np.take(x, [0, 1], axis=2),
+        lambda x: np.take_along_axis(x, np.array([[0]]), axis=5),
+        lambda x: np.put_along_axis(x, np.array([0]), 1.0, axis=0),
+        lambda x: np.rollaxis(x, 0, 3),
+        lambda x: np.resize(x, (2, -1)),
+        lambda x: np.linspace(x[0, 0], 1, -1),
+        lambda x: np.select([x], [x]),
+        lambda x: np.piecewise(x, [x[0] > 0], [1.0, 2.0]),
+        lambda x: np.putmask(x, x[0] > 0, 1.0),
+        lambda x: np.copyto(x, x, where=x),
+        lambda x: np.copyto(x.astype(int), x),
+        lambda x: np.einsum(x, [0, -1]),
+        lambda x: np.matvec(x[0], x[0]),
+        lambda x: np.triu_indices_from(x[None]),
+        lambda x: np.gradient(x > 0),
+        lambda x: np.vander(x[0], -1),
+        lambda x: x[0][np.array([True, False])],
+        lambda x: np.add(np.zeros(3), x, out=np.zeros(3)),
+        lambda x: operator.iadd(np.zeros(3), x),
+    ],
+)
+def test_what_numpy_refuses_is_refused(function):
+    x = np.arange(6.0).reshape(2, 3)
+    with pytest.raises((ValueError, TypeError, IndexError)):
+        function(x.copy())
+    with pytest.raises(TapelessError):
+        run_traced(function, x)
+
+
+def test_initial_values_have_the_dtype_of_the_result():
+    n, m = np.arange(6).reshape(2, 3), np.array([[True, False, True], [False, False, True]])
+    conforms(lambda n: np.sum(n, initial=1.5), n)
+    conforms(lambda n: np.prod(n, axis=0, initial=2.5), n)
+    conforms(lambda n: np.max(n, axis=0, initial=2.5), n)
+    conforms(lambda m: np.max(m, axis=0, initial=True), m)
+    conforms(lambda m: np.max(m, axis=0, initial=False, where=[False, True, True]), m)
+    conforms(lambda m: np.min(m, axis=0, initial=True, where=[False, True, True]), m)
+    conforms(lambda m: np.max(m[:0], axis=0, initial=True), m)
+
+
+def test_integers_to_the_powers_0_and_1_are_arrays_of_their_own():
+    def powers(n):
+        same, ones = n**1, n[:, :1] ** 0
+        same += 1
+        ones += n[:, 1:2]
+        return n * 1, same, ones
+
+    conforms(powers, np.arange(6).reshape(2, 3))
+
+
+def test_variances_without_freedom_are_nan_beside_nan():
+    x = np.array([[1.0, 2.0, np.nan, np.nan], [1.0, 2.0, 4.0, 8.0]])
+    with pytest.warns(RuntimeWarning, match="freedom"):
+        conforms(lambda x: np.nanvar(x, axis=1, ddof=3), x)
