@@ -17,9 +17,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache, partial
 
 from ..ir import special
-from .lanes import Lane, Lanes
+from .lanes import Lane, Lanes, Table
+from .pieces import pieces
 
 LOG2_E = math.log2(math.e)
 LN_2 = math.log(2.0)
@@ -69,6 +71,8 @@ ERF_NEAR = [
     1.28379165726710e-1, -3.761262582423300e-1, 1.128358514861418e-1, -2.685381193529856e-2,
     5.188327685732524e-3, -8.010193625184903e-4, 7.853861353153693e-5,
 ]  # fmt: skip
+ERF_LAST = 3.92
+"""From here on erf is 1 in f32."""
 ERFC_FAR = [
     5.638259427386472e-1, -2.741127028184656e-1, 3.404879937665872e-1, -4.944515323274145e-1,
     6.210004621745983e-1, -5.824733027278666e-1, 3.687424674597105e-1, -1.387039388740657e-1,
@@ -196,8 +200,33 @@ def _scaled_erfc(m: Lanes, a: Lane) -> Lane:
     return polynomial(special.ERFC_P, a) / polynomial(special.ERFC_Q, a)
 
 
+@cache
+def _erf_pieces() -> tuple[Table, ...]:
+    """2 erf(a) / a - 1, which is small, in t = a - n/8, by n."""
+    found = [pieces(partial(_erf_slope, n / 8), [(-1 / 16, 1 / 16)], 4) for n in range(32)]
+    return tuple(tuple(x for (x,) in column) for column in zip(*found, strict=True))
+
+
+def _erf_slope(middle: float, t: float) -> float:
+    a = middle + t
+    return 2 * math.erf(a) / a - 1
+
+
+def _looked_up_erf(m: Lanes, x: Lane) -> Lane:
+    """In f32, where 1 is reached before 4."""
+    a = m.abs(x)
+    a = m.select(a > ERF_LAST, ERF_LAST, a)
+    shifted = a + m.format.magic / 8
+    t = a - (shifted - m.format.magic / 8)
+    place = m.bits(shifted)
+    double = a + a * polynomial([m.lookup(table, place) for table in _erf_pieces()], t)
+    return m.copysign(m.select(a == ERF_LAST, 1.0, 0.5 * double), x)
+
+
 def erf(m: Lanes, x: Lane) -> Lane:
     """Error function."""
+    if m.avx512 and m.format.name == "f32":
+        return _looked_up_erf(m, x)
     a = clamp(m, m.abs(x), 0.0, special.ERF_ONE)
     square = a * a
     far = 1.0 - exp(m, -square) * _scaled_erfc(m, clamp(m, a, 1.0, special.ERF_ONE))
