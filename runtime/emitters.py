@@ -60,11 +60,40 @@ def _safe_divisor(b: Builder, x: Value, y: Value) -> tuple[Value, Value]:
     """Whether y is zero, and y with the divisors that would trap replaced by 1."""
     zero = b.compare("==", y, _like(y, 0))
     trap = zero
-    if x.letter == "i":
+    if x.letter == "i" and not _by_inverse(x, y):
         lowest = _like(x, -(2 ** (BITS[x.kind] - 1)))
         overflow = b.and_(b.compare("==", x, lowest), b.compare("==", y, _like(y, -1)))
         trap = b.or_(zero, overflow)
     return zero, b.select(trap, _like(y, 1), y)
+
+
+def _by_inverse(x: Value, y: Value) -> bool:
+    """Whether x is multiplied by the inverse of y: vectors have no instruction that divides
+    integers. Where y is known, LLVM finds an inverse among the integers."""
+    return x.lanes > 0 and BITS[x.kind] <= 32 and y.text.startswith("%")
+
+
+def _quotient(b: Builder, x: Value, y: Value, divisor: Value) -> Value:
+    """x / divisor without its fraction; the divisor is y where that does not trap. The inverse is
+    too large by so little that wholes stay wholes, and no fraction becomes one."""
+    if not _by_inverse(x, y):
+        return b.div(x, divisor)
+    kind, unit = ("f64", 2.0**-51) if BITS[x.kind] == 32 else ("f32", 2.0**-22)
+    inverse = b.div(constant(kind, 1 + unit, x.lanes), b.convert(divisor, kind))
+    found = b.mul(b.convert(x, kind), inverse)
+    if x.letter == "u":
+        return b.convert(found, x.kind)
+    if kind == "f32":
+        return b.convert(b.convert(found, "i32"), x.kind)
+    overflows = b.compare("==", divisor, _like(y, -1))  # where x is the lowest number
+    return b.select(overflows, b.neg(x), b.convert(found, x.kind))
+
+
+def _rest(b: Builder, x: Value, y: Value, divisor: Value) -> Value:
+    """What the quotient leaves of x."""
+    if not x.lanes:
+        return b.rem(x, divisor)
+    return b.sub(x, b.mul(_quotient(b, x, y, divisor), divisor))
 
 
 def _is_off_floor(b: Builder, remainder: Value, divisor: Value) -> Value:
@@ -75,7 +104,7 @@ def _is_off_floor(b: Builder, remainder: Value, divisor: Value) -> Value:
 
 def _floor_divide(b: Builder, x: Value, y: Value) -> Value:
     is_zero, divisor = _safe_divisor(b, x, y)
-    quotient = b.div(x, divisor)
+    quotient = _quotient(b, x, y, divisor)
     if x.letter == "i":
         rest = b.sub(x, b.mul(quotient, divisor))
         quotient = b.sub(quotient, b.convert(_is_off_floor(b, rest, divisor), x.kind))
@@ -84,7 +113,7 @@ def _floor_divide(b: Builder, x: Value, y: Value) -> Value:
 
 def _remainder(b: Builder, x: Value, y: Value) -> Value:
     is_zero, divisor = _safe_divisor(b, x, y)
-    rest = b.rem(x, divisor)
+    rest = _rest(b, x, y, divisor)
     if x.letter == "i":
         rest = b.select(_is_off_floor(b, rest, divisor), b.add(rest, divisor), rest)
     return b.select(is_zero, _like(x, 0), rest)
@@ -93,7 +122,7 @@ def _remainder(b: Builder, x: Value, y: Value) -> Value:
 def _fmod(b: Builder, x: Value, y: Value) -> Value:
     """The remainder of a truncated division, with the sign of x."""
     is_zero, divisor = _safe_divisor(b, x, y)
-    return b.select(is_zero, _like(x, 0), b.rem(x, divisor))
+    return b.select(is_zero, _like(x, 0), _rest(b, x, y, divisor))
 
 
 def _shift(left: bool, b: Builder, x: Value, y: Value) -> Value:

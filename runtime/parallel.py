@@ -234,7 +234,7 @@ def is_lanewise(word: str) -> bool:
     if word in VECTOR_WORDS or op == "select" or "_from_" in word:
         return True
     return (word in MEMORY and word != "bool") or (
-        op in EMITTERS and not (op in DIVISIONS and dtype not in ("f32", "f64"))
+        op in EMITTERS and not (op in DIVISIONS and dtype in ("i64", "u64"))
     )
 
 
