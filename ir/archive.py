@@ -91,13 +91,12 @@ class Archive:
     def all_known(self) -> dict[str, Known]:
         """What is known of the modules that are here, as far as the file is sound."""
         found: dict[str, Known] = {}
-        with contextlib.suppress(*DEFECTS):
-            with open(self.path, "rb", buffering=0) as file:
-                content = file.read()
+        with contextlib.suppress(*DEFECTS), open(self.path, "rb", buffering=0) as file:
             for place, head, _ in self.blocks:
-                at = self.start + place
-                if self.mark == content[at : at + MARK]:
-                    found |= marshal.loads(content[at + MARK : at + MARK + head])
+                file.seek(self.start + place)
+                content = file.read(MARK + head)
+                if content[:MARK] == self.mark:
+                    found |= marshal.loads(content[MARK:])
         return found
 
     def spec(self, name: str) -> ModuleSpec | None:

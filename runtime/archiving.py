@@ -114,11 +114,11 @@ def _content(places: dict[str, Place]) -> bytes:
     for names in _together({name: len(code) for name, (_, code) in compiled.items()}):
         entries |= dict.fromkeys(names, len(blocks))
         head = marshal.dumps({name: (places[name], compiled[name][0]) for name in names})
-        codes = marshal.dumps([marshal.loads(compiled[name][1]) for name in names])
+        codes = marshal.dumps([marshal.loads(compiled.pop(name)[1]) for name in names])
         blocks.append((at, len(head), len(codes)))
         parts += [mark, head, codes]
         at += MARK + len(head) + len(codes)
-    folders = list(dict.fromkeys(os.path.dirname(places[name][0]) for name in compiled))
+    folders = list(dict.fromkeys(os.path.dirname(places[name][0]) for name in entries))
     index = marshal.dumps((maker(), folders, blocks, entries))
     return b"".join([mark, len(index).to_bytes(8, "little"), index, *parts])
 

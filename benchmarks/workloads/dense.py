@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..functions import numpy_nn
-from ..training import Problem
+from ..training import Loss, Problem
 from ..workload import Array, Params, dense_params
 
 Batch = tuple[Array, Array]
@@ -37,18 +37,11 @@ class Network:
             what=self.what,
             params=lambda rng: dense_params(rng, self.sizes),
             batch=lambda rng: self.data(rng, self.rows, self.sizes),
-            loss=self.forward,
+            loss=loss_of(len(self.sizes) - 1, self.activation, self.loss),
             backprop=self.backprop,
             learning_rate=self.learning_rate,
             optimizer=self.optimizer,
         )
-
-    def forward(self, nn: Any, p: Any, x: Any, y: Any) -> Any:
-        """The loss with the functions of `nn`."""
-        last = len(self.sizes) - 1
-        for i in range(1, last):
-            x = getattr(nn, self.activation)(x @ p[f"W{i}"] + p[f"b{i}"])
-        return getattr(nn, self.loss)(x @ p[f"W{last}"] + p[f"b{last}"], y)
 
     def backprop(self, p: Params, x: Array, y: Array) -> tuple[Any, Params]:
         """The loss and its gradients by hand."""
@@ -77,6 +70,17 @@ class Network:
 
     def _slope(self, h: Array) -> Array:
         return 1 - h * h if self.activation == "tanh" else h > 0
+
+
+def loss_of(layers: int, activation: str, loss: str) -> Loss:
+    """The loss of such a network, which reaches nothing but its functions."""
+
+    def forward(nn: Any, p: Any, x: Any, y: Any) -> Any:
+        for i in range(1, layers):
+            x = getattr(nn, activation)(x @ p[f"W{i}"] + p[f"b{i}"])
+        return getattr(nn, loss)(x @ p[f"W{layers}"] + p[f"b{layers}"], y)
+
+    return forward
 
 
 def sides(rng: np.random.Generator, rows: int, sizes: tuple[int, ...]) -> Batch:
