@@ -39,11 +39,12 @@ def diagonal(b: Builder, x: Value, axis1: int, axis2: int, offset: int = 0) -> V
     first = max(offset, 0) - min(offset, 0) * row
     flat = b.reshape(x, shape=(*before, rows * row, *after))
     found = _strided(b, flat, axis1, (first, length, row + 1), (math.prod(between), columns))
-    kept = b.reshape(found, shape=(*before, length, *after, *between))
-    order = list(range(len(kept.shape)))
+    spread = (*before, length, *after, *between)
+    kept = found if found.shape == spread else b.reshape(found, shape=spread)
+    order = list(range(len(spread)))
     inner = order[axis1 + 1 + len(after) :]
-    order = [*order[:axis1], *inner, *order[axis1 + 1 : axis1 + 1 + len(after)], axis1]
-    return b.transpose(kept, perm=tuple(order))
+    perm = (*order[:axis1], *inner, *order[axis1 + 1 : axis1 + 1 + len(after)], axis1)
+    return kept if list(perm) == order else b.transpose(kept, perm=perm)
 
 
 def _strided(

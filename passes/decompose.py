@@ -25,6 +25,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
+import numpy as np
+
 from ..ir.builder import Builder
 from ..ir.graph import Value
 from ..ir.ops.index import positions_along
@@ -38,6 +40,9 @@ from .rewriting.views import below_moves, replay
 
 LONG_SEARCH: Final = 32
 """Elements from which on two readings, of several at a time, take less than one reading."""
+
+WIDE: Final = 8
+"""Columns of Booleans from which on all are searched at a time, each with a place in memory."""
 
 LOGSUMEXP: Final = p.select(p.isfinite(Var("m")), p.add(Var("m"), Var("l")), Var("m"))
 """What `logsumexp_parts` makes: m is the maximum, l the logarithm of the shifted sum."""
@@ -91,16 +96,38 @@ def eye_parts(site: Site) -> Value:
 @rule("argmax", "argmin")
 def arg_parts(site: Site) -> Value | None:
     """argmax(x) = min(i where x[i] == max(x), or x[i] is NaN), where the axis is not the last one:
-    two loops over vectors instead of one that compares an element at a time. So for argmin."""
+    loops over vectors instead of one that compares an element at a time. So for argmin. Of Booleans
+    the maximum is True, and the first place counts where all are alike."""
     b, (x,), axis = site.b, site.operands, site.node.attrs["axis"]
-    n = x.shape[axis]
-    if n < LONG_SEARCH or x.type.is_bool or math.prod(x.shape[axis + 1 :]) == 1:
+    n, name = x.shape[axis], site.node.op.name
+    fewest, narrowest = (2, WIDE) if x.type.is_bool else (LONG_SEARCH, 2)
+    if n < fewest or math.prod(x.shape[axis + 1 :]) < narrowest:
         return None
-    best = b.emit(site.node.op.name[3:], (x,), {"axes": (axis,)}).result
-    here = b.eq(x, expand_reduced(b, best, x.type, (axis,)))
-    if x.type.is_float:
-        here = b.emit("or", (here, b.ne(x, x))).result
-    return b.min(b.select(here, positions_along(b, x.shape, axis), n), axes=(axis,))
+    places, far = _places(b, x, axis)
+    if x.type.is_bool:
+        here = x if name == "argmax" else b.emit("not", (x,)).result
+        found = b.min(b.select(here, places, far), axes=(axis,))
+        found = b.select(b.eq(found, far), b.constant(0, far.type.dtype), found)
+    else:
+        best = b.emit(name[3:], (x,), {"axes": (axis,)}).result
+        here = b.eq(x, expand_reduced(b, best, x.type, (axis,)))
+        if x.type.is_float:
+            here = b.emit("or", (here, b.ne(x, x))).result
+        found = b.min(b.select(here, places, far), axes=(axis,))
+    return _cast(b, found, I64)
+
+
+def _places(b: Builder, x: Value, axis: int) -> tuple[Value, Value]:
+    """Where elements stand along an axis, and what is behind all of them, in the smallest integers
+    that are no smaller than the elements: vectors have as many of both."""
+    n, size = x.shape[axis], x.type.dtype.itemsize
+    sizes = (k for k in (1, 2, 4, 8) if k >= size and n < 2 ** (8 * k - 1))
+    dtype = np.dtype(f"i{next(sizes)}")
+    return _cast(b, positions_along(b, x.shape, axis), dtype), b.constant(n, dtype)
+
+
+def _cast(b: Builder, x: Value, dtype: np.dtype) -> Value:
+    return x if x.type.dtype == dtype else b.cast(x, dtype=dtype)
 
 
 @rule("roll")

@@ -58,6 +58,9 @@ class _Writer:
         self.joint: set[str] = set()
         """Folds that have one accumulator for all vectors: bits cost little to add to it, and
         there are few registers for masks."""
+        self.masks: list[Value] = []
+        """What is looked for in the vectors of one iteration of a search that ends once it has
+        found something: which place it is need not be known before."""
         self.statements = self._varying(loop.body)
 
     def written(self, start: Value, stop: Value) -> Value:
@@ -189,7 +192,7 @@ class _Writer:
         further = b.add(index, constant("i64", count * self.plan.lanes))
         again = b.compare("<", further, stop)
         if self.ends:
-            again = b.and_(again, b.not_(self._is_decided(nexts[0])))
+            again = b.and_(again, b.not_(self._is_found(nexts[0])))
         b.branch_if(again, head, done)
         for value, first, last in zip(
             (index, *values), (start, *each), (further, *nexts), strict=True
@@ -207,6 +210,13 @@ class _Writer:
         for value, first, last in zip(found, sums, totals, strict=True):
             _arrive(b, value, (first, before), (last, done))
         return found
+
+    def _is_found(self, total: Value) -> Value:
+        """The same after one iteration more."""
+        if not self.masks:
+            return self._is_decided(total)
+        found = joined(self.b, "or", self.masks)
+        return self.b.compare("!=", mask_bits(self.b, found), constant("i64", 0))
 
     def _is_decided(self, total: Value) -> Value:
         """Whether the only fold is known, whatever the iterations left say."""
@@ -247,6 +257,9 @@ class _Writer:
         copies = self._copies(count)
         known = {name: [next(left) for _ in range(n)] for name, n in copies.items()}
         joint = {name: known[name][0] for name in self.joint}
+        self.masks = []
+        if self.ends:  # nothing has been found where there is another iteration
+            joint |= {name: constant("i64", FAR) for name, f in self.folds if f.how == "first"}
         for number in range(count):
             first = self.b.add(index, constant("i64", number * self.plan.lanes))
             own = {name: x[number] for name, x in known.items() if name not in joint}
@@ -311,6 +324,7 @@ class _Iterations(Expressions):
         here = here if self.mask is None else b.and_(here, self.mask)
         if fold.how == "count":
             return b.add(old, ones(b, here))
+        self.loop.masks.append(here)
         return join(b, "minimum", old, first_one(b, here, self.first, constant("i64", FAR)))
 
     def _joined(self, old: Value, fold: Fold, node: ast.expr) -> Value:

@@ -339,11 +339,11 @@ class RegionEmitter:
         number = self._variable(node.result, "")
         search = Search(node, operand, loop, block_size(extent), number)
         self.between[phase].before += search.start()
-        if extent < LONG:
+        if search.boolean or extent < LONG:
             self._level(node.operands[0], phase).stores += search.compare()
         else:
             self.searches[phase].append(search)
-        self._finish(node, search.where, self.between[phase + 1].before)
+        self._finish(node, search.result(), self.between[phase + 1].before)
 
     def _sweep(self, phase: int) -> list[str]:
         """The inner loops of a phase; those with long searches are a single loop."""

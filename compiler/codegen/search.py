@@ -19,6 +19,15 @@
 FAR is a number larger than any place. Both inner loops are written as vectors, and all but one
 block is read once. The first block with the extremum is kept; a NaN is more extreme than any number
 (`v != v` only for NaN). Short rows are compared number by number.
+
+Of Booleans the first that is True is looked for at once, in one loop, which as vectors ends where
+it is found:
+
+    w0 = FAR
+    for j in range(n1):
+        v0 = x0[i * n1 + j]
+        w0 = minimum_i64(w0, select_i64(v0 == True, j, FAR))
+    w0 = select_i64(w0 == FAR, 0, w0)
 """
 
 from __future__ import annotations
@@ -28,7 +37,7 @@ from typing import Final
 
 from ...ir.graph import Node
 from ...ir.record import dataclass
-from ...ir.types import dtype_name
+from ...ir.types import BOOL, dtype_name
 from ...runtime.folds import FAR
 from .fold import extreme
 from .kernel import KernelWriter, indent, literal, loop_name
@@ -56,12 +65,21 @@ class Search:
         """The variable for the place found."""
         return f"w{self.number}"
 
+    @property
+    def boolean(self) -> bool:
+        """Whether the extremum is known before the search."""
+        return self.node.operands[0].type.dtype == BOOL
+
     def start(self) -> list[str]:
         """Before the row."""
+        if self.boolean:
+            return [f"{self.where} = {FAR}"]
         return [f"s{self.number} = {self._worst()}", f"{self.where} = 0"]
 
     def compare(self) -> list[str]:
-        """One more number of a short row."""
+        """One more number of a row that is searched in one loop."""
+        if self.boolean:
+            return [f"{self.where} = minimum_i64({self.where}, {self._place()})"]
         return self._keep(self.operand, loop_name(self.loop))
 
     def in_blocks(self) -> tuple[str, str, list[str]]:
@@ -75,16 +93,23 @@ class Search:
     def in_block(self, w: KernelWriter, values: Sequence[str]) -> list[str]:
         """The place in the block found; `values` are the statements that compute the numbers."""
         where, found, j = self.where, f"u{self.number}", loop_name(self.loop)
-        here = f"({self.operand} == s{self.number})"
-        if self.node.operands[0].type.is_float:
-            here += f" | ({self.operand} != {self.operand})"
-        choice = f"select_i64({here}, {j}, {FAR})"
         return [
             f"{found} = {FAR}",
             f"for {j} in range({where}, {self.end(w, where)}):",
-            *indent([*values, f"{found} = minimum_i64({found}, {choice})"]),
+            *indent([*values, f"{found} = minimum_i64({found}, {self._place()})"]),
             f"{where} = {found}",
         ]
+
+    def result(self) -> str:
+        """The place, after the row: the first of Booleans if there is none of the extremum."""
+        return f"select_i64({self.where} == {FAR}, 0, {self.where})" if self.boolean else self.where
+
+    def _place(self) -> str:
+        """The place of a number that is the extremum, FAR of others."""
+        here = f"({self.operand} == {self._largest() if self.boolean else f's{self.number}'})"
+        if self.node.operands[0].type.is_float:
+            here += f" | ({self.operand} != {self.operand})"
+        return f"select_i64({here}, {loop_name(self.loop)}, {FAR})"
 
     def end(self, w: KernelWriter, first: str) -> str:
         """The end of the block that starts there."""

@@ -46,7 +46,14 @@ def test_rows_of_booleans(n: int) -> None:
 
     def places(x):
         ends = np.argmax(x), np.argmin(~x), np.argmax(x[2]), np.argmin(x[6])
-        return np.argmax(x, 1), np.argmin(~x, 1), np.argmin(x, 0), *ends, x[2].any(), x[6].all()
+        columns = (
+            np.argmin(x, 0),
+            np.argmax(x.T, 0),
+            np.argmin(~x.T[:300], 0),
+            np.argmax(x[::-1], 0),
+        )
+        alike = np.argmax(x & ~x, 1), np.argmin(x | ~x, 0), np.argmin(x | ~x), np.argmax(x ^ x, 0)
+        return np.argmax(x, 1), np.argmin(~x, 1), *columns, *alike, *ends, x[2].any(), x[6].all()
 
     conforms(places, x)
     for found, expected in zip(tl.compile(places)(x), places(x), strict=True):
