@@ -48,6 +48,7 @@ from ..passes.recompute import recompute
 from ..passes.rewriting.rules import RulePass
 from ..passes.row_functions import split_rows
 from ..passes.simplify import simplify
+from ..passes.small_arrays import replace_small_arrays
 from ..passes.split_pieces import split_pieces
 from ..passes.stable import stable
 from ..passes.transposes import absorb_transposes
@@ -81,6 +82,7 @@ STEPS: Final = (
     Step("optimized", decompose, "code generation knows primitives only", required=True),
     Step("optimized", fold, "derivatives of constants and counts are constants"),
     Step("optimized", cse, "forward and backward pass share much, simplify counts the readers"),
+    Step("optimized", replace_small_arrays, "a few numbers need no loops, nor to be moved"),
     Step("optimized", simplify, "neutral elements, signs, moves and selections cost nothing more"),
     Step("optimized", absorb_transposes, "a contraction reads in any order of axes"),
     Step("optimized", reassociate, "with transposes gone, chains of contractions are visible"),
