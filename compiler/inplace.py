@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from ..ir.arrange import as_region
@@ -25,25 +25,27 @@ Arranged = dict[Node, Region | None]
 
 
 def inplace_operands(
-    graph: Graph, node: Node, result: Value, arranged: Arranged
+    graph: Graph, node: Node, result: Value, among: Collection[Value], arranged: Arranged
 ) -> tuple[Value, ...]:
-    """The operands whose memory `result` may take over: the node reads each of their elements
-    only at the index at which it writes the result, and before it does."""
+    """The operands among these whose memory `result` may take over: the node reads each of their
+    elements only at the index at which it writes the result, and before it does."""
     position = works_on(node)
     if position is not None:
         target = node.operands[position]
-        return (target,) if result is node.results[0] and node.operands.count(target) == 1 else ()
+        alone = result is node.results[0] and node.operands.count(target) == 1
+        return (target,) if alone and target in among else ()
     if node.op.kind == "scan":
-        return node.operands if len(node.operands) == 1 else ()
+        return node.operands if len(node.operands) == 1 and node.operands[0] in among else ()
     if node.op.kind not in NESTS:
         return ()
     body = node_body(graph, node)
     operands = body_operands(node, body)
-    if not any(v.type == result.type for v in operands):
+    if not any(v.type == result.type and v in among for v in operands):
         return ()
     epilogue = as_epilogue(body) if node.op.name == "fused" else None
     if epilogue is not None:
-        return _of_epilogue(epilogue, dict(zip(body.inputs, operands, strict=True)), node, result)
+        outer = {i: v for i, v in zip(body.inputs, operands, strict=True) if v in among}
+        return _of_epilogue(epilogue, outer, node, result)
     if node not in arranged:
         arranged[node] = as_region(body)
     region = arranged[node]
@@ -57,6 +59,7 @@ def inplace_operands(
         operand
         for operand in dict.fromkeys(operands)
         if operand.type == result.type
+        and operand in among
         and all(
             _read_at_own_index(region, source, inside)
             for source, outer in zip(body.inputs, operands, strict=True)
@@ -72,7 +75,7 @@ def _of_epilogue(
     operands."""
     region = epilogue.region
     inside = region.body.outputs[node.results.index(result)]
-    factors = {outer[v] for v in epilogue.dot.operands}
+    factors = {outer.get(v) for v in epilogue.dot.operands}
     if not _single_sweep(region, inside):
         return ()
     return tuple(
@@ -115,10 +118,13 @@ def _read_at_own_index(region: Region, source: Value, result: Value) -> bool:
     loads = [load for load in region.loads.values() if load.source is source]
     if any(load.axes != region.axes[result] for load in loads):
         return False
-    derived = {source}
-    for node in region.body.nodes:
-        if node.op.kind != "reduce" and not derived.isdisjoint(node.operands):
+    derived, front = {source}, [source]
+    while front:
+        for node in region.body.users.get(front.pop(), ()):
+            if node.op.kind == "reduce" or node.results[0] in derived:
+                continue
             if node.op.kind != "elementwise" or node.result.shape != result.shape:
                 return False  # it moves, or one element spreads over many
             derived.add(node.result)
+            front.append(node.result)
     return result in derived

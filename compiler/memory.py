@@ -99,17 +99,15 @@ class _Planner:
         self, node: Node, value: Value, position: int, taken: set[_Slot]
     ) -> _Slot | None:
         """The slot of an operand that ends here and may be overwritten."""
-        roots = dict.fromkeys(self.root[v] for v in node.operands)
-        if not any(self.last[r] == position and r in self.slots for r in roots):
-            return None
-        for operand in inplace_operands(self.graph, node, value, self.arranged):
-            root = self.root[operand]
-            sharing = {v for v in node.operands if self.root[v] is root}
-            slot = self.slots.get(root)
-            dying = slot is not None and self.last[root] == position and slot not in taken
-            if slot is None or not dying or sharing != {operand}:
-                continue
-            if self._stays_apart(node, [*slot.values, value]):
+        dying: dict[Value, _Slot] = {}
+        for operand in node.operands:
+            slot = self.slots.get(self.root[operand])
+            if slot is not None and self.last[self.root[operand]] == position and slot not in taken:
+                dying[operand] = slot
+        for operand in inplace_operands(self.graph, node, value, dying, self.arranged):
+            slot = dying[operand]
+            sharing = {v for v in node.operands if self.root[v] is self.root[operand]}
+            if sharing == {operand} and self._stays_apart(node, [*slot.values, value]):
                 taken.add(slot)
                 return slot
         return None

@@ -201,7 +201,7 @@ class _Scheduler:
         self, producers: Mapping[Value, Node], node: Node, target: Value, value: Value
     ) -> bool:
         touching = {v for v in node.operands if root_of(producers, v) is target}
-        allowed = inplace_operands(self.graph, node, value, self.arranged) if touching else ()
+        allowed = inplace_operands(self.graph, node, value, touching, self.arranged)
         return touching <= set(allowed) and len(touching) <= 1
 
     def _reaches(self, start: Node, goals: Iterable[Node]) -> bool:

@@ -125,9 +125,9 @@ def checked_once(original: Any) -> Any:
     return wrong
 
 
-def any_place(graph: Graph, node: Node, result: Any, arranged: Any) -> tuple[Any, ...]:
+def any_place(graph: Graph, node: Node, result: Any, among: Any, arranged: Any) -> tuple[Any, ...]:
     """In place of any operand of that type, wherever it is read."""
-    return tuple(v for v in node.operands if v.type == result.type)
+    return tuple(v for v in node.operands if v.type == result.type and v in among)
 
 
 def freed_early(original: Any) -> Any:
