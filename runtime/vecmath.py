@@ -71,6 +71,8 @@ ERF_NEAR = [
     1.28379165726710e-1, -3.761262582423300e-1, 1.128358514861418e-1, -2.685381193529856e-2,
     5.188327685732524e-3, -8.010193625184903e-4, 7.853861353153693e-5,
 ]  # fmt: skip
+TANH_FIRST = 11
+"""The place of the quarter of an octave that ends at 1/16."""
 ERF_LAST = 3.92
 """From here on erf is 1 in f32."""
 ERFC_FAR = [
@@ -172,8 +174,40 @@ def cosh(m: Lanes, x: Lane) -> Lane:
     return (quarter + 0.0625 / quarter) * 2.0
 
 
+@cache
+def _tanh_pieces() -> tuple[Table, ...]:
+    """tanh at the start of a quarter of an octave, and (tanh(start + t) - tanh(start)) / t, by the
+    low digits of exponent and fraction. The first starts at 0 and ends at 1/16."""
+    tables: list[list[float]] = []
+    for place in range(32):
+        number = (place - TANH_FIRST) % 32
+        ends = [(1 + k % 4 / 4) * 2.0 ** (k // 4 - 4) for k in (number - 1, number)]
+        start = ends[0] if number else 0.0
+        rest = pieces(partial(_tanh_slope, start), [(0.0, ends[1] - start)], 4)
+        tables.append([math.tanh(start), *(x for (x,) in rest)])
+    return tuple(tuple(column) for column in zip(*tables, strict=True))
+
+
+def _tanh_slope(start: float, t: float) -> float:
+    return (math.tanh(start + t) - math.tanh(start)) / t
+
+
+def _looked_up_tanh(m: Lanes, x: Lane) -> Lane:
+    """In f32, where 1 is reached before 10."""
+    a = m.abs(x)
+    a = m.select(a > 11.0, 11.0, a)
+    pattern = m.bits(m.select(a < 1 / 16, 7 / 128, a))
+    start = m.from_bits(pattern & -(1 << (m.format.fraction_bits - 2)))
+    place = pattern >> (m.format.fraction_bits - 2)
+    first, *slope = (m.lookup(table, place) for table in _tanh_pieces())
+    t = a - m.select(a < 1 / 16, 0.0, start)
+    return m.copysign(first + t * polynomial(slope, t), x)
+
+
 def tanh(m: Lanes, x: Lane) -> Lane:
     """Hyperbolic tangent: t / (t + 2) for t = exp(2 |x|) - 1."""
+    if m.avx512 and m.format.name == "f32":
+        return _looked_up_tanh(m, x)
     a = m.abs(x)
     double = a + a
     _, n, q = _reduce_exp(m, m.select(double > 44.0, 44.0, double))
