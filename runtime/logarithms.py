@@ -206,11 +206,11 @@ def _one_plus(m: Lanes, x: Lane) -> tuple[Lane, Lane]:
 
 
 def _cut_sum(m: Lanes, u: Lane, lost: Lane) -> Cut:
-    """u + lost. Where k = 0, 1 + f is never formed: then f has the digits of a small x in 1 + x."""
+    """u + lost, for a finite u above 0. Where k = 0, 1 + f is never formed: then f has the digits
+    of a small x in 1 + x."""
     if m.avx512:
         exponent, near, f = _normalised(m, u)
-        finite = m.abs(exponent) < math.inf
-        return Cut(exponent, near, f + m.select(finite, m.scale(lost, -exponent), 0.0))
+        return Cut(exponent, near, f + m.scale(lost, -exponent))
     k, near = reduce_log(m, u)
     inverse_scale = m.from_bits((m.format.bias + 1 - k) << m.format.fraction_bits)
     return Cut(as_float(m, k), near, (near - 1.0) + 0.5 * lost * inverse_scale)
@@ -224,7 +224,10 @@ def log1p(m: Lanes, x: Lane) -> Lane:
 def _log1p(m: Lanes, x: Lane, rest: Lane | float) -> Lane:
     """log(1 + x + rest), where `rest` is less than a unit in the last place of x."""
     u, lost = _one_plus(m, x)
-    return _corners(m, u, _log_sum(m, _cut_sum(m, u, lost + rest)))
+    k, near, f = _cut_sum(m, u, lost + rest)
+    if m.avx512:
+        f = m.select(m.abs(k) < math.inf, f, near - 1.0)
+    return _corners(m, u, _log_sum(m, Cut(k, near, f)))
 
 
 def _log_of_sum(m: Lanes, x: Lane, large: Lane, a: Lane) -> Lane:
