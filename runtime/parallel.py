@@ -202,6 +202,9 @@ class _Body:
             return ()
         masked = registers.masked and not (context.nested and self._in_place() and not functions)
         masked = masked and not in_steps
+        packed = registers.bytes // 2
+        if lanes < packed and not (registers.masked or functions or folds) and self._stores_bytes():
+            return (Plan(packed, 1, 0, folds),)
         if context.shared and functions:
             return (Plan(lanes, 0, 2 if len(functions) > 1 else 1, folds),)
         main = 4 if len(functions) >= LONG_CHAIN or (folds and not functions) else 2
@@ -209,6 +212,11 @@ class _Body:
         if masked or not registers.masked:
             return (first,)
         return first, Plan(lanes // 2, 1, 0, folds)
+
+    def _stores_bytes(self) -> bool:
+        """Whether numbers of a byte are written, half a register of which is packed at once."""
+        stored = (p.value for p in self.places if isinstance(p.ctx, ast.Store))
+        return any(isinstance(x, ast.Name) and BITS[self.kinds[x.id][:-1]] <= 8 for x in stored)
 
     def _in_place(self) -> bool:
         """Whether a buffer is read and written. Then the next row's loads would wait for the masked
