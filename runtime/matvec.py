@@ -48,7 +48,7 @@ def _turned(t: Target) -> str:
             with w.loop("0", w.at_least_one("%m"), BLOCK, (t.float, "%beta")) as block:
                 depth = w.umin(w.integer("sub", "%m", block.index), BLOCK)
                 a = w.at("%a", w.integer("mul", block.index, "%lda"))
-                product = (depth, w.at("%x", block.index), 0, 1, a, "%lda", a, 0, "%alpha")
+                product = (depth, w.at("%x", block.index), 0, 1, a, "%lda", 0, "%alpha")
                 w.call("panel", PANEL, 1, *product, block.values[0], "%y", 0, "%n")
                 block.nexts = ["1.0"]
             w.leave()

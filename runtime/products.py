@@ -172,9 +172,9 @@ def _divided_up(w: Writer, x: str, y: str | int) -> str:
 
 def _panel_of_b(
     w: Writer, corner: tuple[str, str], size: tuple[str, str], buffer: str
-) -> tuple[str, str, str, str]:
-    """Where its rows are and how far apart, in B, or in the buffer if B is stored transposed or the
-    last vectors would be read beyond B; and the same of what to fetch ahead."""
+) -> tuple[str, str, str]:
+    """Where its rows are, how far apart, and what to fetch ahead: in B, or in the buffer if B is
+    stored transposed or the last vectors would be read beyond B."""
     flips, panel = w.compare("%tb != 0"), w.t.panel
     line, place = w.choose(flips, *reversed(corner)), w.choose(flips, *corner)
     b = w.at("%b", w.integer("mul", line, "%ldb"), place)
@@ -184,9 +184,8 @@ def _panel_of_b(
     with w.when(straight):
         w.call("pack", PACK, *size, b, "%ldb", buffer, panel)
     packs = w.either(flips, straight)
-    after = w.choose(straight, AHEAD * panel, _ahead(w, "%ldb"))
-    there, apart = w.choose(flips, buffer, w.at(b, after), "ptr"), w.choose(flips, panel, "%ldb")
-    return w.choose(packs, buffer, b, "ptr"), w.choose(packs, panel, "%ldb"), there, apart
+    ahead = w.choose(packs, 0, _ahead(w, "%ldb"))
+    return w.choose(packs, buffer, b, "ptr"), w.choose(packs, panel, "%ldb"), ahead
 
 
 def _packing_pays(w: Writer, columns: str) -> str:
@@ -229,8 +228,7 @@ def _flipped(t: Target) -> str:
             rows = w.umin(w.integer("sub", "%m", panel.index), t.panel)
             c = w.at("%c", w.integer("mul", panel.index, "%ldc"))
             there = w.at(right, panel.index)
-            after = w.at(there, ahead), "%lda"
-            product = (depth, left, "%row", "%step", there, "%lda", *after, "1.0", "0.0")
+            product = (depth, left, "%row", "%step", there, "%lda", ahead, "1.0", "0.0")
             w.call("panel", PANEL, "%n", *product, part, t.panel, rows)
             w.call("pack_transposed", PACK, rows, "%n", part, t.panel, turned, t.lanes)
             scaled = ("%alpha", turned, t.lanes, block.values[0])

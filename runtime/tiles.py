@@ -26,9 +26,9 @@ _LEAST_FETCHING: Final = 2
 """Rows of a tile that has time to ask for more of B than it uses."""
 
 _LEAST_EXPECTING: Final = 4
-"""Rows of a tile that asks for its part of C before it is multiplied, and for the number of A that
-is two tiles below: where A is stored transposed, each lies in another page, and the processor does
-not expect it."""
+"""Rows of a tile that asks for what it reads of C before the sums are made, and for the number of A
+that is two tiles below: where A is stored transposed, each lies in another page, and the processor
+does not expect it."""
 
 _LEAST_SUMMED: Final = 64
 """Products of a sum that takes as long as its place needs to come from memory."""
@@ -37,12 +37,13 @@ Masks = Sequence[str | None]
 """Of each vector of a row, the mask, or that it is whole."""
 
 PANEL: Final = parameters(
-    "i %m, i %k, p %a, i %row, i %step, p %b, i %ldb, p %next, i %apart, f %alpha, f %beta, "
+    "i %m, i %k, p %a, i %row, i %step, p %b, i %ldb, i %ahead, f %alpha, f %beta, "
     "p %c, i %ldc, i %columns"
 )
 """C = alpha A B + beta C for one panel, at most as wide as the widest tile. A[i, p] is at
-a + i * row + p * step. When beta is 0, C is not read. The widest tiles, unless low, have what will
-be multiplied by next brought to the second-level cache: k rows so far apart from `next` on."""
+a + i * row + p * step. When beta is 0, C is not read. The widest tiles, unless low, have the part
+of B brought to the second-level cache that lies `ahead` numbers to the right, and what they read of
+C and, later, of A to the first-level one."""
 
 
 def tiles(t: Target) -> Iterator[str]:
@@ -67,7 +68,8 @@ def tile(t: Target, rows: int, vectors: int) -> str:
         a = w.at("%a", w.integer("mul", below.index, "%row"))
         c = w.at("%c", w.integer("mul", below.index, "%ldc"))
         if rows >= _LEAST_EXPECTING:
-            with w.when(w.compare(f"%k >= {_LEAST_SUMMED}")):
+            read = w.new(f"fcmp une {t.float} %beta, 0.0")
+            with w.when(w.both(read, w.compare(f"%k >= {_LEAST_SUMMED}"))):
                 _expect(w, c, rows, vectors)
         sums = _summed(w, a, rows, masks)
         _store(w, sums, c, masks)
@@ -86,32 +88,30 @@ def _summed(w: Writer, a: str, rows: int, masks: Masks) -> list[str]:
     """The loop over k. Small tiles have several sets of sums, for one step of k each."""
     count = rows * len(masks)
     sets = max(1, _IN_FLIGHT // count)
-    values = [a, "%b", "%next", *["zeroinitializer"] * (count * sets)]
+    values = [a, "%b", *["zeroinitializer"] * (count * sets)]
     if sets == 1:
-        return _loop(w, "0", "%k", values, rows, masks, sets)[3:]
+        return _loop(w, "0", "%k", values, rows, masks, sets)[2:]
     whole = w.integer("and", "%k", -sets)
-    a, b, there, *sums = _loop(w, "0", whole, values, rows, masks, sets)
+    a, b, *sums = _loop(w, "0", whole, values, rows, masks, sets)
     totals = sums[:count]
     for s in range(1, sets):
         others = sums[s * count : (s + 1) * count]
         totals = [w.add(x, y) for x, y in zip(totals, others, strict=True)]
-    return _loop(w, whole, "%k", [a, b, there, *totals], rows, masks, 1)[3:]
+    return _loop(w, whole, "%k", [a, b, *totals], rows, masks, 1)[2:]
 
 
 def _loop(
     w: Writer, first: str, end: str, values: Sequence[str], rows: int, masks: Masks, sets: int
 ) -> list[str]:
-    """A loop over p, `sets` at a time: the addresses in A, B and what is next, and the sums, after
-    it."""
-    kinds = ["ptr", "ptr", "ptr", *[w.t.vector] * (len(values) - 3)]
+    """A loop over p, `sets` at a time: the addresses in A and B, and the sums, after it."""
+    kinds = ["ptr", "ptr", *[w.t.vector] * (len(values) - 2)]
     count = rows * len(masks)
     with w.loop(first, end, sets, *zip(kinds, values, strict=True)) as along:
-        a, b, there, *sums = along.values
+        a, b, *sums = along.values
         for s in range(sets):
-            _fetch(w, a, there, rows, len(masks))
             sums[s * count : (s + 1) * count] = _products(w, sums[s * count :], a, b, rows, masks)
-            a, b, there = w.at(a, "%step"), w.at(b, "%ldb"), w.at(there, "%apart")
-        along.nexts = [a, b, there, *sums]
+            a, b = w.at(a, "%step"), w.at(b, "%ldb")
+        along.nexts = [a, b, *sums]
     return along.values
 
 
@@ -120,6 +120,12 @@ def _products(
 ) -> Iterator[str]:
     """A column of A times a row of B, added to the sums."""
     pieces = [w.load(w.at(b, str(v * w.t.lanes)), mask) for v, mask in enumerate(masks)]
+    if _fetches(w.t, rows, len(masks)):
+        there = w.at(b, "%ahead")
+        for v in range(len(masks)):
+            w.prefetch(w.at(there, str(v * w.t.lanes)), 2)
+        if rows >= _LEAST_EXPECTING:
+            w.prefetch(w.at(a, w.integer("mul", "%row", 2 * rows)), 3)
     each = iter(sums)
     for row in range(rows):
         a = w.at(a, "%row") if row else a
@@ -128,14 +134,9 @@ def _products(
             yield w.multiply_add(factor, piece, next(each), w.t.vector)
 
 
-def _fetch(w: Writer, a: str, there: str, rows: int, vectors: int) -> None:
-    """Ask for what is needed later, unless a tile is so low or narrow that it loads as much as it
-    multiplies already."""
-    if vectors == w.t.machine.widths[0] and rows >= _LEAST_FETCHING:
-        for v in range(vectors):
-            w.prefetch(w.at(there, str(v * w.t.lanes)), 2)
-    if rows >= _LEAST_EXPECTING:
-        w.prefetch(w.at(a, w.integer("mul", "%row", 2 * rows)), 3)
+def _fetches(t: Target, rows: int, vectors: int) -> bool:
+    """Whether a tile does what `ahead` says: low ones load as much as they multiply already."""
+    return vectors == t.machine.widths[0] and rows >= _LEAST_FETCHING
 
 
 def _store(w: Writer, sums: Sequence[str], c: str, masks: Masks) -> None:
@@ -193,5 +194,5 @@ def _call(w: Writer, tile: tuple[int, int], count: str, below: str) -> None:
     """A tile for so many rows from one on."""
     rows, vectors = tile
     a, c = (w.at(x, w.integer("mul", below, y)) for x, y in (("%a", "%row"), ("%c", "%ldc")))
-    between, after = PANEL.names[3:11], PANEL.names[12:]
+    between, after = PANEL.names[3:10], PANEL.names[11:]
     w.call(f"tile_{rows}x{vectors}", PANEL, count, "%k", a, *between, c, *after)
