@@ -1,4 +1,4 @@
-"""Reduce over a short last axis with the long one beside it in the lanes of the vectors.
+"""Reduce what has a short last axis with the long one beside it in the lanes of the vectors.
 
     %0:f32[300,1,16] = reshape %a [shape=(300,1,16)]
     %d:f32[300,400,16] = sub %0, %b
@@ -12,26 +12,35 @@
     %y:f32[300,400] = max %m [axes=(1)]
 
 A row of a few elements half fills the vectors, and the lanes of each must be combined in the end;
-the other way each lane has an element of the result to itself. Only where what is copied with its
-axes exchanged is a fraction of what is computed of it. Sums add in another order.
+the other way each lane has an element of the result to itself. So it is with sums along the other
+axes, but for the lanes to combine: derivatives of differences between all pairs of points. Only
+where what is copied with its axes exchanged is a fraction of what is computed of it. Sums add in
+another order.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from ..ir.builder import Builder
 from ..ir.graph import Node, Value
 from ..ir.region import EXPENSIVE
 from .rewriting.rules import RulePass, Site, rule
 
-SHORT: Final = 5
-"""Elements of the axis that is reduced at the least: fewer are written out."""
+SHORT: Final = 3
+"""Elements of the last axis at the least,"""
+
+SUMMED: Final = 5
+"""and where it is reduced: fewer are written out."""
 
 ROW: Final = 128
 """Bytes of that axis at the most: more fill the vectors."""
 
 LONG: Final = 32
-"""Elements of the axis beside it at the least."""
+"""Elements of the axis beside it at the least,"""
+
+ADDED: Final = 64
+"""and where that is reduced: in the end the lanes must be combined."""
 
 WORTH: Final = 8
 """How often an element is read at the least for a copy with axes exchanged to pay."""
@@ -42,21 +51,25 @@ MAX_NODES: Final = 24
 
 @rule("sum", "max", "min", "prod")
 def long_axis_last(site: Site) -> Value | None:
-    """reduce(f(x), last axis) = reduce(f(x with the last two axes exchanged), the one before it).
+    """reduce(f(x), axes) = reduce(f(x with the last two axes exchanged), axes exchanged).
     Sums and products round differently."""
-    (value,), rank = site.operands, site.operands[0].type.rank
-    if rank < 2 or site.node.attrs["axes"] != (rank - 1,) or not _is_narrow(value):
+    (value,), axes, rank = site.operands, site.node.attrs["axes"], site.operands[0].type.rank
+    if rank < 2 or not _is_narrow(value, axes):
         return None
     expression = _Expression(site, value)
     if not expression.pays():
         return None
-    attrs = {**site.node.attrs, "axes": (rank - 2,)}
-    return site.b.emit(site.node.op, (expression.exchanged(value),), attrs).result
+    order = (*range(rank - 2), rank - 1, rank - 2)
+    attrs = {**site.node.attrs, "axes": tuple(sorted(order[k] for k in axes))}
+    result = site.b.emit(site.node.op, (expression.exchanged(value),), attrs).result
+    return result if max(axes) >= rank - 2 else _swapped(site.b, result)
 
 
-def _is_narrow(value: Value) -> bool:
-    long, short = value.shape[-2:]
-    return short >= SHORT and short * value.type.dtype.itemsize <= ROW and long >= LONG
+def _is_narrow(value: Value, axes: tuple[int, ...]) -> bool:
+    last, (long, short) = value.type.rank - 1, value.shape[-2:]
+    wide = short * value.type.dtype.itemsize > ROW or long <= short
+    least = SUMMED if axes == (last,) else SHORT
+    return not wide and short >= least and long >= (ADDED if last - 1 in axes else LONG)
 
 
 def _has_both(value: Value) -> bool:
@@ -111,11 +124,16 @@ class _Expression:
             return value
         if not _has_both(value):
             return b.reshape(value, shape=(*shape[1:-2], shape[-1], shape[-2]))
-        *lead, long, short = range(value.type.rank)
-        node = self.site.producer(value, "transpose")
-        if node is not None and node.attrs["perm"] == (*lead, short, long):
-            return node.operands[0]
-        return b.transpose(value, perm=(*lead, short, long))
+        return _swapped(b, value, self.site.producer(value, "transpose"))
+
+
+def _swapped(b: Builder, value: Value, node: Node | None = None) -> Value:
+    """A value with its last two axes exchanged, what `node` transposed if it did that."""
+    *lead, long, short = range(value.type.rank)
+    perm = (*lead, short, long)
+    if node is not None and node.attrs["perm"] == perm:
+        return node.operands[0]
+    return b.transpose(value, perm=perm)
 
 
 choose_lanes: Final = RulePass("choose_lanes", (long_axis_last,))

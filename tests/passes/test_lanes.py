@@ -75,6 +75,26 @@ def test_a_transposed_leaf_is_read_as_it_is():
     assert "transpose" not in shapes(exchanged(text))
 
 
+SUM = "%y:f64[8,32] = sum %z [axes=(2)]"
+
+
+@pytest.mark.parametrize(
+    ("result", "short", "long"),
+    [
+        ("%y:f64[64,3] = sum %z [axes=(0)]", 3, 64),
+        ("%y:f64[32,4] = max %z [axes=(0)]", 4, 32),
+        ("%y:f64[8,3] = sum %z [axes=(1)]", 3, 64),
+        ("%y:f64[8] = sum %z [axes=(1,2)]", 5, 64),
+        ("%y:f64[3] = min %z [axes=(0,1)]", 3, 64),
+        ("%y:f64[] = sum %z [axes=(0,1,2)]", 3, 64),
+    ],
+)
+def test_other_axes(result, short, long):
+    whole = distances(short=short, long=long)
+    after = exchanged(whole.replace(whole[whole.index("%y:") : whole.index("\n}")], result))
+    assert shapes(after)["abs"] == (8, short, long)
+
+
 EXPENSIVE = "%z:f64[8,32,5] = tanh %m"
 LARGE = "%z:f64[8,32,5] = mul %m, %l"
 
@@ -88,13 +108,13 @@ LARGE = "%z:f64[8,32,5] = mul %m, %l"
         distances(n=7),
         distances(body=EXPENSIVE, out="%y, %z"),
         distances(body=LARGE).replace("%w:f64[5]", "%l:f64[8,32,5]"),
-        distances().replace("%y:f64[8,32] = sum %z [axes=(2)]", "%y:f64[8] = sum %z [axes=(1,2)]"),
-        distances().replace("%y:f64[8,32] = sum %z [axes=(2)]", "%y:f64[8,5] = sum %z [axes=(1)]"),
+        distances().replace(SUM, "%y:f64[8] = sum %z [axes=(1,2)]"),
+        distances(short=2).replace(SUM, "%y:f64[32,2] = sum %z [axes=(0)]"),
         "f(%x:f64[8,32,5]) {\n  %y:f64[8,32] = sum %x [axes=(2)]\n} -> %y",
     ],
     ids=[
         "short beside", "few elements", "full vectors", "copies as large", "expensive and stored",
-        "read once", "two axes", "another axis", "nothing computed",
+        "read once", "few lanes to add", "two elements", "nothing computed",
     ],
 )  # fmt: skip
 def test_what_is_left_alone(text):
@@ -106,7 +126,7 @@ def test_the_bounds_are_those_of_the_cases():
     """One step inside, each is exchanged: what is expensive as long as nothing else reads it."""
     for inside in (
         distances(short=16),
-        distances(short=32, dtype="f32"),
+        distances(short=31, dtype="f32"),
         distances(body=EXPENSIVE),
     ):
         graph = parse(inside)
