@@ -24,7 +24,7 @@ from typing import Final
 
 from ..ir.builder import Builder
 from ..ir.graph import Node, Value
-from ..ir.region import EXPENSIVE
+from ..ir.region import EXPENSIVE, is_view
 from .rewriting.rules import RulePass, Site, rule
 
 SHORT: Final = 3
@@ -57,7 +57,7 @@ def long_axis_last(site: Site) -> Value | None:
     if rank < 2 or not _is_narrow(value, axes):
         return None
     expression = _Expression(site, value)
-    if not expression.pays():
+    if not expression.pays() or (value.shape[-1] < SUMMED and expression.follows_rows()):
         return None
     order = (*range(rank - 2), rank - 1, rank - 2)
     attrs = {**site.node.attrs, "axes": tuple(sorted(order[k] for k in axes))}
@@ -78,7 +78,8 @@ def _has_both(value: Value) -> bool:
 
 
 class _Expression:
-    """What computes a value element by element: its nodes, and the leaves, which they read."""
+    """What computes a value element by element: its nodes, and the leaves, which they read, some of
+    them because they are small: to copy them takes less than to compute them again."""
 
     def __init__(self, site: Site, root: Value) -> None:
         self.site, self.root = site, root
@@ -90,8 +91,8 @@ class _Expression:
     def _visit(self, value: Value) -> None:
         if value in self.nodes or value in self.leaves:
             return
-        node = self.site.producers.get(value)
-        if node is None or node.op.kind != "elementwise" or len(self.nodes) > MAX_NODES:
+        node, small = self.site.producers.get(value), value.type.size * WORTH <= self.root.type.size
+        if node is None or small or node.op.kind != "elementwise" or len(self.nodes) > MAX_NODES:
             self.leaves[value] = None
             return
         self.nodes[value] = node
@@ -107,6 +108,22 @@ class _Expression:
             and copied * WORTH <= self.root.type.size
             and all(map(self.site.used_once, costly))
         )
+
+    def follows_rows(self) -> bool:
+        """Whether leaves are made of what rows are reduced to: then one loop does both."""
+        rows = self.root.type.size // self.root.shape[-1]
+        seen, waiting = set[Value](), [*self.leaves]
+        while waiting:
+            value = waiting.pop()
+            node = self.site.producers.get(value)
+            if node is None or value in seen or value.type.size < rows:
+                continue
+            seen.add(value)
+            if node.op.kind == "reduce" and node.operands[0].shape == self.root.shape:
+                return True
+            if node.op.kind == "elementwise" or is_view(node):
+                waiting += node.operands
+        return False
 
     def exchanged(self, value: Value) -> Value:
         """The value with its axes that are the last two of the root exchanged."""

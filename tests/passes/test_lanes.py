@@ -54,14 +54,14 @@ def test_integers_and_f32():
 
 
 def test_leaves_of_every_shape():
-    """A number, a vector along either axis, a column of it, and rows of results."""
+    """A number, a vector along either axis, rows of results; what is small is computed once."""
     body = """%q:f64[8,32,1] = reshape %s [shape=(8,32,1)]
   %u:f64[8,32,5] = mul %m, %q
   %v:f64[8,32,5] = add %u, 2.0
   %t:f64[5] = tanh %w
   %z:f64[8,32,5] = mul %v, %t"""
     after = exchanged(distances(body=body))
-    assert shapes(after)["tanh"] == (5, 1)
+    assert shapes(after)["tanh"] == (5,)
 
 
 def test_a_transposed_leaf_is_read_as_it_is():
@@ -95,6 +95,21 @@ def test_other_axes(result, short, long):
     assert shapes(after)["abs"] == (8, short, long)
 
 
+def attraction(short, n=64):
+    """Sums over one of the points of differences divided by their lengths."""
+    return f"""f(%x:f64[{n},{short}]) {{
+  %r:f64[{n},1,{short}] = reshape %x [shape=({n},1,{short})]
+  %d:f64[{n},{n},{short}] = sub %r, %x
+  %q:f64[{n},{n},{short}] = mul %d, %d
+  %s:f64[{n},{n}] = sum %q [axes=(2)]
+  %l:f64[{n},{n}] = sqrt %s
+  %e:f64[{n},{n}] = add %l, 1.0
+  %c:f64[{n},{n},1] = reshape %e [shape=({n},{n},1)]
+  %f:f64[{n},{n},{short}] = mul %d, %c
+  %y:f64[{n},{short}] = sum %f [axes=(1)]
+}} -> %y"""
+
+
 EXPENSIVE = "%z:f64[8,32,5] = tanh %m"
 LARGE = "%z:f64[8,32,5] = mul %m, %l"
 
@@ -110,11 +125,13 @@ LARGE = "%z:f64[8,32,5] = mul %m, %l"
         distances(body=LARGE).replace("%w:f64[5]", "%l:f64[8,32,5]"),
         distances().replace(SUM, "%y:f64[8] = sum %z [axes=(1,2)]"),
         distances(short=2).replace(SUM, "%y:f64[32,2] = sum %z [axes=(0)]"),
+        attraction(short=3),
         "f(%x:f64[8,32,5]) {\n  %y:f64[8,32] = sum %x [axes=(2)]\n} -> %y",
     ],
     ids=[
         "short beside", "few elements", "full vectors", "copies as large", "expensive and stored",
-        "read once", "few lanes to add", "two elements", "nothing computed",
+        "read once", "few lanes to add", "two elements", "with rows in one loop",
+        "nothing computed",
     ],
 )  # fmt: skip
 def test_what_is_left_alone(text):
@@ -128,6 +145,7 @@ def test_the_bounds_are_those_of_the_cases():
         distances(short=16),
         distances(short=31, dtype="f32"),
         distances(body=EXPENSIVE),
+        attraction(short=5),
     ):
         graph = parse(inside)
         assert choose_lanes(graph) is not graph
