@@ -17,12 +17,15 @@ PACKAGE = {
 from tapeless.ir import archive, late
 archive.use("parcel")
 late.modules(__name__, "slow")
+late.common(__name__, "usual", "steady")
 """,
     "plain.py": "value = 41\n\ndef where():\n    return where.__code__.co_filename\n",
     "inner/__init__.py": "from .leaf import value\n",
     "inner/leaf.py": "value = 7\n",
     "more.py": "value = 3\n",
     "slow.py": "value = 5\n",
+    "usual.py": "from .steady import value\n",
+    "steady.py": "value = 11\n",
 }
 Load = Callable[..., list[ModuleType]]
 
@@ -106,6 +109,19 @@ def test_an_edit_is_seen_even_if_size_and_time_are_the_same(root):
     without_files_of_their_own(root)
     (plain,) = load(root, "parcel.plain")
     assert (plain.value, is_from_archive(plain)) == (42, True)
+
+
+def test_common_modules_lie_together_and_each_is_as_its_source_is_now(root):
+    for module in load(root, "parcel.usual", "parcel.plain"):
+        assert module.value
+    archiving.leave("parcel")
+    without_files_of_their_own(root)
+    entries = archive.Archive(str(path(root))).entries
+    assert entries["parcel.usual"] == entries["parcel.steady"] != entries["parcel.plain"]
+    (root / "usual.py").write_text("from .steady import value\nvalue += 1\n")
+    usual, steady = load(root, "parcel.usual", "parcel.steady")
+    assert (usual.value, steady.value) == (12, 11)
+    assert not is_from_archive(usual) and is_from_archive(steady)
 
 
 def test_a_module_that_is_loaded_again_is_read_again(root):
