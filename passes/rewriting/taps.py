@@ -15,7 +15,7 @@ of what the windows were made of. Nothing as large as all windows is made.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
 from itertools import permutations, product
 from typing import Final
@@ -29,6 +29,7 @@ from ...ir.windows import window_span
 from .patterns import c, p, x, y
 from .rules import Rule, Site, rule
 
+Place = tuple[int, ...]
 Spec = tuple[tuple[int, int, int], ...]
 
 MOST: Final = 49
@@ -37,23 +38,37 @@ MOST: Final = 49
 MOST_ADDED: Final = 256
 """The same where one loop adds up many of them."""
 
+MOST_IN_PART: Final = range(16, 33)
+"""Elements of the parts of longer windows, over which there is a loop."""
+
+FEWEST_AT_ONCE: Final = 16
+"""Positions of such windows for which they need not be written into memory."""
+
 
 @rule(p.dot(p.windows(x, name="z"), y), p.dot(y, p.windows(x, name="z")))
 def few_taps(site: Site, x: Value, y: Value, z: Value) -> Value | None:
     """dot(windows(x), y) = sum over o of slice(x, o) * y[o] where the sum is over windows alone
     and y has no other axes. Rounds differently."""
     c = _Contraction(site, x, y, z)
-    alone = all(c.extents[k] == 1 for k in c.of_y if k not in c.of_z)
-    one_sum = c.summed <= {*c.inside} <= {*c.of_y} - {*c.spec.out}
-    if not (_are_few(site.producers[z], MOST_ADDED) and one_sum and alone):
+    if not (_are_few(site.producers[z], MOST_ADDED) and c.is_one_sum()):
         return None
-    terms = []
-    for k, places in _taps(site.producers[z], x):
-        tap = dict(zip(c.inside, k, strict=True))
-        weight = _part(site, y, [tap.get(letter) for letter in c.of_y])
-        image = site.b.slice(x, spec=places)
-        terms.append(site.b.mul(c.spread(image, c.outside), c.spread(weight, c.of_y)))
-    return reduce(site.b.add, terms)
+    return reduce(site.b.add, c.taps(_places(site.producers[z].attrs["sizes"])))
+
+
+@rule(p.dot(p.windows(x, name="z"), y), p.dot(y, p.windows(x, name="z")))
+def many_taps(site: Site, x: Value, y: Value, z: Value) -> Value | None:
+    """dot(windows(x), y) = sum over i of (sum over o of windows(slice(x, o))[i] * y[i, o]) for long
+    windows of one axis, where i counts parts of a few elements and o is a place in a part; what is
+    left over is added as in `few_taps`. Rounds differently."""
+    c = _Contraction(site, x, y, z)
+    sizes = c.windows.attrs["sizes"]
+    long = len(sizes) == 1 and sizes[0] > MOST_ADDED
+    if not (long and c.is_one_sum() and z.shape[c.windows.attrs["axes"][0]] >= FEWEST_AT_ONCE):
+        return None
+    few = max(MOST_IN_PART, key=lambda few: (-(sizes[0] % few), few))
+    parts = reduce(site.b.add, (c.in_parts(o, few) for o in range(few)))
+    left = c.taps([(k,) for k in range(sizes[0] - sizes[0] % few, sizes[0])])
+    return reduce(site.b.add, left, site.b.sum(parts, axes=(0,)))
 
 
 @rule(p.dot(p.windows(x, name="z"), y), p.dot(y, p.windows(x, name="z")))
@@ -70,8 +85,8 @@ def sum_for_each_tap(site: Site, x: Value, y: Value, z: Value) -> Value | None:
     axes = tuple(k for k, letter in enumerate(c.outside) if letter not in c.spec.out)
     kept = "".join(letter for letter in c.outside if letter in c.spec.out)
     taps = []
-    for _, places in _taps(site.producers[z], x):
-        value = site.b.sum(site.b.mul(site.b.slice(x, spec=places), there), axes=axes)
+    for _, spec in _taps(c.windows, x, _places(c.windows.attrs["sizes"])):
+        value = site.b.sum(site.b.mul(site.b.slice(x, spec=spec), there), axes=axes)
         taps.append(site.b.reshape(value, shape=(1, *value.shape)))
     every = site.b.concatenate(*taps, axis=0)
     sizes = tuple(c.extents[letter] for letter in c.inside + kept)
@@ -133,7 +148,7 @@ def _added(site: Site, image: Value, y: Value) -> Value:
     """The sum of the image, shifted to each place inside the windows, times y there."""
     node, rank = site.node, site.result.type.rank
     terms = []
-    for o in product(*map(range, site.operands[0].shape[rank:])):
+    for o in _places(site.operands[0].shape[rank:]):
         spec = [full_slice(n) for n in image.shape]
         for axis, k, size, step, n in zip(
             node.attrs["axes"],
@@ -146,7 +161,7 @@ def _added(site: Site, image: Value, y: Value) -> Value:
             start = window_span(size, step) - 1 - k * step
             spec[axis] = (start, start + n, 1)
         inside = [None if n == 1 else k for k, n in zip(o, y.shape[rank:], strict=True)]
-        weight = _part(site, y, [*[None] * rank, *inside])
+        weight = _part(site.b, y, [*[None] * rank, *inside])
         weight = site.b.reshape(weight, shape=weight.shape[:rank])
         terms.append(site.b.mul(site.b.slice(image, spec=tuple(spec)), weight))
     return reduce(site.b.add, terms)
@@ -191,9 +206,42 @@ class _Contraction(_Letters):
 
     def __init__(self, site: Site, x: Value, y: Value, z: Value) -> None:
         super().__init__(site.b, site.node)
+        self.x, self.y, self.windows = x, y, site.producers[z]
         first = site.operands[0] is z
         self.of_z, self.of_y = self.spec[:2] if first else self.spec[1::-1]
         self.outside, self.inside = self.of_z[: x.type.rank], self.of_z[x.type.rank :]
+
+    def is_one_sum(self) -> bool:
+        """Whether the sum is over windows alone and y has no other axes."""
+        alone = all(self.extents[k] == 1 for k in self.of_y if k not in self.of_z)
+        return alone and self.summed <= {*self.inside} <= {*self.of_y} - {*self.spec.out}
+
+    def taps(self, places: Iterable[Place]) -> Iterator[Value]:
+        """The products at these places inside the windows."""
+        for k, spec in _taps(self.windows, self.x, places):
+            tap = dict(zip(self.inside, k, strict=True))
+            weight = _part(self.b, self.y, [tap.get(letter) for letter in self.of_y])
+            image = self.spread(self.b.slice(self.x, spec=spec), self.outside)
+            yield self.b.mul(image, self.spread(weight, self.of_y))
+
+    def in_parts(self, o: int, few: int) -> Value:
+        """The products at place o of all parts of `few` elements, parts first, of windows along one
+        axis."""
+        ((axis, size, stride, step),) = zip(*_window_attrs(self.windows), strict=True)
+        count = size // few
+        last = (o + (count - 1) * few) * step + (self.windows.result.shape[axis] - 1) * stride
+        spec = [full_slice(n) for n in self.x.shape]
+        spec[axis] = (o * step, last + 1, 1)
+        image = self.b.windows(
+            self.b.slice(self.x, spec=tuple(spec)),
+            axes=(axis,), sizes=(count,), strides=(stride,), dilations=(few * step,),
+        )  # fmt: skip
+        spec = [full_slice(n) for n in self.y.shape]
+        spec[self.of_y.index(self.inside)] = (o, count * few, few)
+        weight = self.b.slice(self.y, spec=tuple(spec))
+        order = self.inside + self.spec.out
+        factors = (image, self.of_z), (weight, self.of_y)
+        return self.b.mul(*(self.arranged(value, letters, order) for value, letters in factors))
 
 
 def _are_few(windows: Node, most: int = MOST) -> bool:
@@ -201,23 +249,31 @@ def _are_few(windows: Node, most: int = MOST) -> bool:
     return 1 < math.prod(windows.attrs["sizes"]) <= most and windows.result.type.size > 0
 
 
-def _taps(windows: Node, x: Value) -> Iterator[tuple[Sequence[int], Spec]]:
-    """Each place inside the windows, and the slice of x that lies there in all of them."""
-    attrs = windows.attrs
-    for o in product(*map(range, attrs["sizes"])):
+def _window_attrs(windows: Node) -> tuple[Sequence[int], ...]:
+    """The axes of windows, their sizes, the strides and the dilations."""
+    return tuple(windows.attrs[k] for k in ("axes", "sizes", "strides", "dilations"))
+
+
+def _places(sizes: Sequence[int]) -> Iterator[Place]:
+    """Each place inside windows."""
+    return product(*map(range, sizes))
+
+
+def _taps(windows: Node, x: Value, places: Iterable[Place]) -> Iterator[tuple[Place, Spec]]:
+    """Places inside the windows, and the slice of x that lies there in all of them."""
+    axes, _, strides, steps = _window_attrs(windows)
+    for o in places:
         spec = [full_slice(n) for n in x.shape]
-        for axis, k, stride, step in zip(
-            attrs["axes"], o, attrs["strides"], attrs["dilations"], strict=True
-        ):
+        for axis, k, stride, step in zip(axes, o, strides, steps, strict=True):
             last = k * step + (windows.result.shape[axis] - 1) * stride
             spec[axis] = (k * step, last + 1, stride)
         yield o, tuple(spec)
 
 
-def _part(site: Site, value: Value, places: Sequence[int | None]) -> Value:
+def _part(b: Builder, value: Value, places: Sequence[int | None]) -> Value:
     """One place along some axes, which stay, with extent 1."""
     pairs = zip(places, value.shape, strict=True)
-    return site.b.slice(
+    return b.slice(
         value, spec=tuple(full_slice(n) if k is None else (k, k + 1, 1) for k, n in pairs)
     )
 
@@ -269,6 +325,7 @@ def _spaced(site: Site, image: Value) -> Value:
 
 RULES: Final[tuple[Rule, ...]] = (
     few_taps,
+    many_taps,
     sum_for_each_tap,
     added_taps,
     added_selected_taps,

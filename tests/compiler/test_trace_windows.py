@@ -112,3 +112,30 @@ def test_reductions_of_windows_and_their_gradients(dtype):
 def test_reductions_need_no_copy_of_the_windows():
     program = tl.compile(lambda x: np.max(sliding_window_view(x, 3) * 2, axis=1)).lower(numbers(9))
     assert [n.op.name for n in program.graph("planned").nodes] == ["fused"]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [257, 300])
+def test_long_kernels_meet_no_array_of_all_windows(size, dtype):
+    """Values, what is not finite and derivatives of convolutions by more than a few numbers."""
+    rng = np.random.default_rng(size)
+    x, k = rng.normal(size=400).astype(dtype), rng.normal(size=size).astype(dtype)
+    special = x.copy()
+    special[[0, 150]] = np.inf, np.nan
+
+    def step(x, k):
+        strided = sliding_window_view(x, size)[::3] @ k
+        return np.convolve(x, k), np.correlate(x, k), strided, np.convolve(x, k, "same")
+
+    compiled = tl.compile(step)
+    with np.errstate(all="ignore"):
+        for given in x, special:
+            for found, wanted in zip(compiled(given, k), step(given, k), strict=True):
+                assert found.dtype == wanted.dtype
+                bound = size * np.finfo(dtype).eps
+                np.testing.assert_allclose(found, wanted, rtol=4 * bound, atol=4 * bound)
+    nodes = compiled.lower(x, k).graph("planned").nodes
+    assert max(v.type.size for node in nodes for v in node.results) < 4 * x.size
+    if dtype == np.float64:
+        v = rng.normal(size=x.size - size + 1)
+        tl.check_grads(lambda x, k: np.sum(np.correlate(x, k) ** 2 * v), (x, k), order=1)
