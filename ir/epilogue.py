@@ -64,9 +64,9 @@ def _plain_product(dot: Node) -> Matmul | None:
     x, y = dot.operands
     extents = letter_extents(dot.attrs["spec"], [x.type, y.type])
     p = as_matmul(parse_spec(dot.attrs["spec"]), extents)
-    plain = p is not None and not p.loops and not p.swap and p.rows is None
-    matrices = dot.result.shape == () if p is None else dot.result.shape == (p.m, p.n)
-    return p if plain and matrices and dot.result.type.is_float else None
+    if p is None or p.loops or p.swap or p.rows is not None or 1 in (p.m, p.n):
+        return None
+    return p if dot.result.shape == (p.m, p.n) and dot.result.type.is_float else None
 
 
 def _is_sweep(region: Region, dot: Node, p: Matmul) -> bool:
