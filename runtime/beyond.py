@@ -109,23 +109,28 @@ within:
         """The scalar function of each element of a vector."""
         kind, scalar = llvm_type(self.dtype), quoted(symbol(self.name, self.dtype))
         vector = f"<{width} x {kind}>"
-        parts = [f"  %{x}.k = extractelement {vector} %{x}, i32 %k" for x in names[:-1]]
+        kept = [f"  %{x}.all = alloca {vector}\n  store {vector} %{x}, ptr %{x}.all" for x in names]
+        parts = [
+            f"  %{x}.at = getelementptr {kind}, ptr %{x}.all, i32 %k\n"
+            f"  %{x}.k = load {kind}, ptr %{x}.at"
+            for x in names
+        ]
         one = ", ".join(f"{kind} %{x}.k" for x in names)
         taken = ", ".join(f"{vector} %{x}" for x in names)
         return f"""define internal {vector} @{own}({taken}) noinline cold {_PURE} {{
 start:
+{chr(10).join(kept)}
   br label %next
 next:
   %k = phi i32 [ 0, %start ], [ %after, %next ]
-  %old = phi {vector} [ %value, %start ], [ %new, %next ]
 {chr(10).join(parts)}
-  %value.k = extractelement {vector} %value, i32 %k
   %exact = call {kind} @{scalar}({one})
-  %new = insertelement {vector} %old, {kind} %exact, i32 %k
+  store {kind} %exact, ptr %value.at
   %after = add i32 %k, 1
   %more = icmp ult i32 %after, {width}
   br i1 %more, label %next, label %done
 done:
+  %new = load {vector}, ptr %value.all
   ret {vector} %new
 }}
 """
