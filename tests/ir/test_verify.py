@@ -206,7 +206,7 @@ def test_15_jacobians_are_only_contracted():
 
 
 def test_every_invariant_has_a_test():
-    listed = {int(number) for number in re.findall(r"^ +(\d+)\. ", verify.__doc__, re.MULTILINE)}
+    listed = {int(number) for number in re.findall(r"^ *(\d+)\. ", verify.__doc__, re.MULTILINE)}
     tested = {int(name.split("_")[1]) for name in globals() if name[5:6].isdigit()}
     assert listed == tested == set(range(1, 16))
 
