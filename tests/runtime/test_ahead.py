@@ -8,6 +8,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import llvmlite
 import pytest
@@ -16,10 +17,12 @@ from soak.interrupts import _AtInstruction
 from tapeless.runtime import link, llvm_process, workers
 from tapeless.runtime.ahead import Crew, ahead, dropping, host_features, made
 from tapeless.runtime.function_text import function_text
-from tapeless.runtime.loading import Form
 from tapeless.runtime.lowering import lower
 from tapeless.runtime.products import products_text
 from tapeless.runtime.vector_text import registers
+
+if TYPE_CHECKING:
+    from tapeless.runtime.loading import Form
 
 FORMS: tuple[Form, ...] = ("optimised", "loops", "straight")
 needs_processes = pytest.mark.skipif(not hasattr(os, "posix_spawn"), reason="needs posix_spawn")
