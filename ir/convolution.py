@@ -71,7 +71,7 @@ class Convolution:
 
 def as_convolution(body: Graph) -> Convolution | None:
     """The convolution that a body of views, one contraction and perhaps `windows_add` is, None if
-    it is none, or of arrays whose axes are not in a fitting order."""
+    it is none, of no elements, or of arrays whose axes are not in a fitting order."""
     found = [node for node in body.nodes if node.op.kind == "dot"]
     if len(found) != 1 or len(body.outputs) != 1:
         return None
@@ -181,6 +181,8 @@ def _fitted(
     loops = {*every, *images}
     used = [set(w) == {*loops, *rows, *columns}, set(k) == {*every, *free, *rows}]
     if not all((*used, set(y) == {*loops, *free, *columns}, rows, free, columns)):
+        return None
+    if 0 in letters.extents.values():
         return None
     found = []
     for (value, where), names, others in zip(matrices, (k, y), (rows, columns), strict=True):
