@@ -190,6 +190,8 @@ def _foreign(error: Exception) -> str:
         .replace("'TracedArray'", "a traced array")
         .replace("TracedArray", "a traced array")
     )
+    if "'complex" in said:
+        return f"{said}. Complex numbers are not supported; compute with two real arrays"
     if "operand" in said:
         return f"{said}. Instead use arrays, NumPy scalars, numbers, or lists of them"
     return (

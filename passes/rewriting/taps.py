@@ -168,13 +168,13 @@ def _added(site: Site, image: Value, y: Value) -> Value:
 
 
 class _Letters:
-    """The letters of a contraction; `summed` are those of more than one element."""
+    """The letters of a contraction; `summed` are those of more than one element, or of none."""
 
     def __init__(self, b: Builder, node: Node) -> None:
         self.b, self.spec = b, parse_spec(node.attrs["spec"])
         self.extents = letter_extents(str(self.spec), [v.type for v in node.operands])
         every = {*self.spec.lhs, *self.spec.rhs} - {*self.spec.out}
-        self.summed = {letter for letter in every if self.extents[letter] > 1}
+        self.summed = {letter for letter in every if self.extents[letter] != 1}
 
     def shape(self, letters: str) -> tuple[int, ...]:
         """The shape of what has these letters along the axes of the result."""
@@ -188,7 +188,7 @@ class _Letters:
     def arranged(self, value: Value, letters: str, order: str) -> Value:
         """The same along any axes."""
         extent = dict(zip(letters, value.shape, strict=True))
-        kept = [letter for letter in letters if extent[letter] > 1]
+        kept = [letter for letter in letters if extent[letter] != 1]
         perm = tuple(kept.index(letter) for letter in order if letter in kept)
         if perm != tuple(range(len(kept))):
             value = self._shaped(value, [extent[letter] for letter in kept])
