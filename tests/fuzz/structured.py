@@ -24,8 +24,8 @@ class Structured(Steps):
 
     def window_steps(self, x: Value) -> dict[str, tuple[int, ...]]:
         """Axes of x, in any order, and windows that fit them."""
-        rank = x.type.rank
-        axes = self.rng.sample(range(rank), self.rng.randint(1, min(rank, 2)))
+        some = [k for k, n in enumerate(x.shape) if n]
+        axes = self.rng.sample(some, self.rng.randint(1, min(len(some), 2)))
         sizes, strides, dilations = [], [], []
         for axis in axes:
             n = x.shape[axis]
@@ -39,9 +39,17 @@ class Structured(Steps):
             "dilations": tuple(dilations),
         }  # fmt: skip
 
+    def windowed(self) -> Value:
+        """An array to make windows of, now and then of no images or channels."""
+        if self.rng.random() < 0.05:
+            shape = [0, self.rng.choice((1, 2, 3)), 5, 4][self.rng.randrange(2) :]
+            self.rng.shuffle(shape)
+            return self.fresh(Type(self.dtype, tuple(shape)))
+        return self.nonempty()
+
     def window(self) -> Value | None:
         """Windows, then a reduction, a contraction with a kernel, or nothing."""
-        x = self.nonempty()
+        x = self.windowed()
         attrs = self.window_steps(x)
         w = self.emit("windows", x, **attrs)
         if w.type.size > self.sizes.elements:
@@ -87,8 +95,9 @@ class Structured(Steps):
 
     def spread(self) -> Value | None:
         """A transposed convolution: each element times a kernel, added up where windows overlap."""
-        x = self.nonempty()
-        axes = tuple(self.rng.sample(range(x.type.rank), self.rng.randint(1, min(x.type.rank, 2))))
+        x = self.windowed()
+        some = [k for k, n in enumerate(x.shape) if n]
+        axes = tuple(self.rng.sample(some, self.rng.randint(1, min(len(some), 2))))
         sizes, strides, dilations = (
             tuple(self.rng.choice(some) for _ in axes) for some in ((1, 2, 3), (1, 2, 3), (1, 1, 2))
         )
