@@ -69,8 +69,8 @@ def _pays(node: Node, size: int) -> bool:
     """Whether a node is a transposed view whose rows are read often in another order."""
     if node.op.name != "transpose" or node.result.type.size * WORTH > size:
         return False
-    last = node.result.type.rank - 1
-    return node.attrs["perm"][last] != last and node.result.shape[last] >= ROW
+    shape, perm = node.result.shape, node.attrs["perm"]
+    return shape != () and perm[-1] != len(perm) - 1 and shape[-1] >= ROW
 
 
 def _chain(body: Graph, node: Node) -> list[Node]:
