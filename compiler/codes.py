@@ -69,6 +69,7 @@ _REVEALING: Final = frozenset({
     "__reduce__", "__reduce_ex__", "__sizeof__", "__static_attributes__", "__firstlineno__",
     "__array_interface__", "__array_struct__", "ctypes",
     "__orig_bases__", "__parameters__", "__annotate__", "__module__", "__dir__", "__getstate__",
+    "__hash__",
 })  # fmt: skip
 """Attributes that lead to what a description leaves out."""
 
@@ -99,10 +100,19 @@ def names_of(code: CodeType) -> Names:
                 _check_set(inner, near[1])
         if not _INDIRECT.isdisjoint(attributes) or patterns:
             attributes |= dict.fromkeys(_identifiers(inner.co_consts))
+    if _is_generated_hash(code):
+        loaded.pop("hash", None)
     revealing = _REVEALING.intersection(attributes)
     if revealing:
         raise ImpenetrableError(f"{code.co_name} asks for {min(revealing)}")
     return Names(tuple(loaded), tuple(attributes), tuple(imported))
+
+
+def _is_generated_hash(code: CodeType) -> bool:
+    """Whether it is the `__hash__` that the standard library writes for a frozen dataclass. Numbers
+    that are others in every process decide nothing: dictionaries keep the order of their keys,
+    and code may ask for neither `hash` nor `__hash__`."""
+    return code.co_name == "__hash__" and code.co_filename == "<string>"
 
 
 def _identifiers(constants: tuple[Any, ...]) -> Iterator[str]:

@@ -30,6 +30,8 @@ HIDDEN = [
     "open('x')",
     "id(x)",
     "hash('a')",
+    "'a'.__hash__()",
+    "operator.methodcaller('__hash__')('a')",
     "input()",
     "__import__('os')",
     "os.environ['HOME']",
