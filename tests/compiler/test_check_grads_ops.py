@@ -62,9 +62,12 @@ def cases(name: str) -> Iterator[tuple[Node, list[np.ndarray]]]:
 
 
 def off_ties(x: np.ndarray, rng: np.random.Generator, near: float) -> np.ndarray:
-    """Floats off the points where functions bend sharply: no two equal, none near 0."""
-    moved = x * (1 + rng.uniform(0.01, 0.03, x.shape))
-    return np.where(np.abs(moved) < near, moved + rng.uniform(1.5, 3, x.shape) * near, moved)
+    """Floats off the points where functions bend sharply: what was equal is well apart, none is
+    near 0."""
+    places = rng.permutation(x.size).reshape(x.shape) + rng.uniform(0, 0.5, x.shape)
+    spread = places / max(x.size, 1)
+    moved = x * (1.01 + 0.02 * spread)
+    return np.where(np.abs(moved) < near, moved + (1.5 + 1.5 * spread) * near, moved)
 
 
 @pytest.mark.parametrize("name", OPS_WITH_A_RULE)
