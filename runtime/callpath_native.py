@@ -194,6 +194,11 @@ def _read(name: str) -> str:
         return file.read()
 
 
+def has_native_form(store: Store | None) -> bool:
+    """Whether calls go through native code on this interpreter."""
+    return _methods(store) is not None
+
+
 def native_ahead(store: Store | None) -> bool:
     """Say that `native_form` will be called: another process may compile the functions. Whether
     they are to be compiled: they were not before, and may work here."""

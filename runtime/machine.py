@@ -8,6 +8,7 @@ import platform
 
 from ..ir.record import dataclass
 from . import blas
+from .callpath_native import has_native_form
 from .cores import VARIABLE, usable_cores
 from .places import cache_directory
 from .pool import has_pool, thread_count
@@ -25,6 +26,7 @@ class Machine:
     threads: str
     blas: str
     blas_threads: int | None
+    calls: str
     cache: str
     cache_writable: bool
 
@@ -37,6 +39,7 @@ class Machine:
             ("vector features", " ".join(self.features) or "none known"),
             ("blas", self.blas),
             ("blas threads", "unknown" if self.blas_threads is None else str(self.blas_threads)),
+            ("calls", self.calls),
             ("cache", f"{self.cache}{'' if self.cache_writable else ' (not writable)'}"),
         ]
         width = max(len(name) for name, _ in rows)
@@ -58,6 +61,7 @@ def describe() -> Machine:
         threads=_threads(),
         blas=str(found) if found else "none: own kernels",
         blas_threads=found.threads if found else None,
+        calls=_calls(),
         cache=cache,
         cache_writable=_is_writable(cache),
     )
@@ -69,6 +73,13 @@ def _threads() -> str:
         return "1 (more need Linux on x86-64 or AArch64)"
     source = VARIABLE if os.environ.get(VARIABLE) else "usable cores"
     return f"{thread_count()} ({source})"
+
+
+def _calls() -> str:
+    """What checks the arguments of a call."""
+    if has_native_form(None):
+        return "native code"
+    return "Python, a few us each (native code does not know this interpreter)"
 
 
 def version(name: str) -> str:

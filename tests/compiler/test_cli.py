@@ -1,6 +1,7 @@
 """The command line, run in this process; one test runs it as a program."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,12 @@ def test_doctor(capsys):
     assert code == 0
     for word in ("python", "numpy", "numba", "llvmlite", "cpu", "blas", "cache"):
         assert word in out
+    assert re.search("^calls +native code$", out, re.MULTILINE)
+
+
+def test_doctor_says_where_calls_are_slow(capsys, monkeypatch):
+    monkeypatch.setattr("tapeless.runtime.machine.has_native_form", lambda store: False)
+    assert "Python, a few us each" in run(capsys, "doctor")[1]
 
 
 def test_cache(capsys, tmp_path, monkeypatch):
