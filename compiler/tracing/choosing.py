@@ -11,8 +11,10 @@ from ...ir.errors import DTypeError, ShapeError, TraceError, UnsupportedError
 from ...ir.types import BOOL
 from .composed import where
 from .creation import masked
+from .handle import Handle
 from .indexing import select as index
 from .indexing import target_of
+from .known import sources
 from .promotion import as_array, lift, result_dtype
 from .registry import Array, implements
 from .taking import take_along_axis
@@ -76,8 +78,26 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Ar
         raise ShapeError(f"np.piecewise: {len(conditions)} conditions, {len(funclist)} functions")
     result: Array = np.zeros_like(a)
     for condition, function in zip(conditions, funclist, strict=True):
-        value = function(a, *args, **kw) if callable(function) else function
+        value = _elementwise(function, a, args, kw) if callable(function) else function
         result = where(condition, as_array(value, a.dtype), result)
+    return result
+
+
+def _elementwise(function: Any, x: Array, args: Any, kw: Any) -> Any:
+    """What a function gives for the whole array. UnsupportedError if an element of it depends on
+    other elements: NumPy calls it with the chosen ones only."""
+    result, producer = function(x.copy(), *args, **kw), x.recorder.builder.producer
+    if not isinstance(result, Handle) or not x.ndim:
+        return result
+    for value in sources(result.value, producer):
+        node = producer.get(value)
+        if node is None or node.op.kind == "elementwise":
+            continue
+        if any(x.value in sources(v, producer) for v in node.operands):
+            raise UnsupportedError(
+                f"np.piecewise: a function that mixes elements ({node.op.name}) would get those of"
+                " the whole array here; use np.where, and where=mask for a reduction"
+            )
     return result
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from ...ir.errors import TraceError, UnsupportedError
 from .elementwise import copied, emit, filled, select
-from .promotion import as_array, lift, recorder_now
+from .handle import Handle
+from .promotion import as_array, as_value, lift, recorder_now
 from .registry import COMPOSED, METHODS, Array, implements
 
 
@@ -45,7 +46,7 @@ def _reciprocal(x: Array) -> Array:
 
 def truncate(x: Array) -> Array:
     """Round towards zero."""
-    return x if not x.type.is_float else select(x < 0, np.ceil(x), np.floor(x))
+    return copied(x) if not x.type.is_float else select(x < 0, np.ceil(x), np.floor(x))
 
 
 def _fmax(x: Array, y: Array) -> Array:
@@ -109,6 +110,8 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, **bounds: Any) -> Array:
     if bounds:
         raise UnsupportedError(f"np.clip: argument {next(iter(bounds))!r} is not supported")
     result = as_array(a)
+    if low is None and high is None:
+        return copied(result)
     if low is not None:
         result = np.maximum(result, low)
     if high is not None:
@@ -165,21 +168,28 @@ def sinc(x: Any) -> Array:
 def nan_to_num(
     x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
 ) -> Array:
-    """np.nan_to_num."""
+    """np.nan_to_num; without `copy` an array is written in place."""
     a = as_array(x)
+    in_place = not copy and a.kind == "array"
     if not a.type.is_float:
-        return copied(a)
+        return a if in_place else copied(a)
     limits = np.finfo(a.type.dtype)
     high = float(limits.max) if posinf is None else posinf
     low = float(limits.min) if neginf is None else neginf
     finite = select(np.isinf(a), select(a > 0, high, low).astype(a.dtype), a)
-    return select(np.isnan(a), nan, finite)
+    result = select(np.isnan(a), nan, finite)
+    if not in_place:
+        return result
+    a.write(as_value(result, a.dtype))
+    return a
 
 
 @implements(np.isclose)
 def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
     """np.isclose."""
-    x, y = lift(a), as_array(b)
+    x, y = lift(a), lift(b)
+    if not isinstance(y, Handle) or not y.type.is_float:
+        y = y * 1.0  # no difference of integers wraps
     close = (np.abs(x - y) <= atol + rtol * np.abs(y)) & np.isfinite(y)
     close = close | (x == y)
     return close | (np.isnan(x) & np.isnan(y)) if equal_nan else close

@@ -42,8 +42,10 @@ def _counter(b: Builder, flat: np.ndarray, shape: tuple[int, ...]) -> Value | No
 
 def _identity(b: Builder, array: np.ndarray) -> Value | None:
     """np.eye(rows, columns), unless it is short: row number equal to column number."""
-    if array.ndim != 2 or array.size <= SHORT or not np.array_equal(array, np.eye(*array.shape)):
+    if array.ndim != 2 or array.size <= SHORT:
         return None
     rows, columns = array.shape
+    if array.tobytes() != np.eye(rows, columns, dtype=array.dtype).tobytes():  # -0.0 is not 0.0
+        return None
     equal = b.eq(b.reshape(b.iota(n=rows), shape=(rows, 1)), b.iota(n=columns))
     return equal if array.dtype == bool else b.cast(equal, dtype=array.dtype)

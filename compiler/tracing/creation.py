@@ -9,7 +9,6 @@ import numpy as np
 from ...ir.errors import DTypeError, TraceError, UnsupportedError
 from ...ir.types import DTYPES, F64
 from .composed import where
-from .elementwise import copied
 from .handle import Handle
 from .indexing import spread, target_of
 from .known import asked
@@ -88,9 +87,11 @@ def array(
     subok: bool = False, ndmin: int = 0,
 ) -> Array:  # fmt: skip
     """np.array of traced and concrete values, nested lists of them too."""
-    found = asarray(object, dtype)
-    if copy and isinstance(object, Handle):
-        found = astype(found, found.dtype)
+    if copy:
+        x = as_array(object)
+        found = copy_of(x, x.dtype if dtype is None else checked_dtype(dtype), order)
+    else:
+        found = asarray(object, dtype, order)
     return found if found.ndim >= ndmin else found[(None,) * (ndmin - found.ndim)]
 
 
@@ -102,20 +103,38 @@ def asarray(
     x = as_array(a)
     wanted = x.dtype if dtype is None else checked_dtype(dtype)
     if x.kind == "array" and x.dtype == wanted and not copy:
+        return _in_order(x, order)
+    return copy_of(x, wanted, order)
+
+
+def copy_of(x: Array, dtype: np.dtype, order: str | None, *, scalar: bool = False) -> Array:
+    """A copy of that dtype. The layout of one in Fortran order counts as unknown."""
+    _check_order(order)
+    dense = order == "C" or (order != "F" and x.contiguous)
+    return recorder_now().fresh(as_value(x, dtype), contiguous=dense, scalar=scalar)
+
+
+def _in_order(x: Array, order: str | None) -> Array:
+    """The array itself if its memory has the order, else a copy that has it."""
+    _check_order(order)
+    if order in (None, "A", "K") or (x if order == "C" else x.T).contiguous:
         return x
-    return recorder_now().fresh(as_value(x, wanted), contiguous=x.contiguous, scalar=False)
+    copy = copy_of(x, x.dtype, order)
+    if x.strides_known is None:
+        x.buffer.link(copy.buffer)
+    return copy
+
+
+def _check_order(order: str | None) -> None:
+    if order not in (None, "C", "F", "A", "K"):
+        raise UnsupportedError(f"order {order!r} is not supported; use 'C', 'F', 'A' or 'K'")
 
 
 @implements(np.ascontiguousarray)
 def ascontiguousarray(a: Any, dtype: Any = None) -> Array:
     """np.ascontiguousarray: the array itself if its memory is C-contiguous, else a copy."""
-    x = asarray(a, dtype)
-    if x.contiguous:
-        return x if x.ndim else x.reshape(1)
-    copy = recorder_now().fresh(x.value, scalar=False)
-    if x.strides_known is None:
-        x.buffer.link(copy.buffer)
-    return copy
+    x = asarray(a, dtype, "C")
+    return x if x.ndim else x.reshape(1)
 
 
 def lifted(array: np.ndarray, borrowed: bool) -> Array:
@@ -152,7 +171,8 @@ def eye(*size: Any, **options: Any) -> Array:
 @implements(np.copy)
 def copy(a: Any, order: str = "K") -> Array:
     """np.copy."""
-    return copied(as_array(a), scalar=False)
+    x = as_array(a)
+    return copy_of(x, x.dtype, order)
 
 
 @implements(np.astype, method="astype")
@@ -163,10 +183,8 @@ def astype(
     """x.astype(dtype): a copy, unless `copy` is false and nothing changes."""
     a, to = as_array(x), checked_dtype(dtype)
     if a.type.dtype == to and not copy and not a.weak:
-        return a
-    value = as_value(a, to)
-    scalar = a.kind != "array"
-    return recorder_now().fresh(value, contiguous=a.contiguous, scalar=scalar)
+        return _in_order(a, order)
+    return copy_of(a, to, order, scalar=a.kind != "array")
 
 
 @implements(np.copyto)

@@ -93,15 +93,14 @@ def python_arithmetic(ufunc: np.ufunc, operands: tuple[Any, ...]) -> Any:
                 " float(n) literals or pass a float"
             )
         floats = exponent < 0
-    if ufunc in elementwise.BITWISE and set(dtypes) == {BOOL}:
-        dtype = BOOL
+    if ufunc in elementwise.BITWISE and set(dtypes) == {BOOL} and ufunc is not np.invert:
+        dtype = BOOL  # but ~True is -2
     else:
         dtype = F64 if floats else I64
     strong = [x if is_number(x) else convert(x, dtype) for x in operands]
     value = elementwise.apply(ufunc, strong).value
     recorder = recorder_now()
-    buffer = recorder.fresh(value).buffer
-    return recorder.array_type(recorder, buffer, (), "scalar" if value.type.is_bool else "python")
+    return recorder.array_type(recorder, recorder.fresh(value).buffer, (), "python")
 
 
 def store(target: Any, result: Any, what: str) -> None:
@@ -176,13 +175,23 @@ def _into(
 ) -> Handle:
     target.check_writable()
     options = dict(kwargs)
-    chosen = options.pop("where", True)
+    chosen = options.pop("where", True) if method == "__call__" else True
+    if method in ("reduce", "accumulate") and ufunc in (np.add, np.multiply):
+        options["dtype"] = options.get("dtype") or _loop_with(target, inputs[0])
     result = _methods(method)(ufunc, inputs, options)
     if chosen is not True:
         same_kind(result.dtype, target.dtype, f"np.{ufunc.__name__}")
         result = creation.masked(target, result, chosen)
     store(target, result, f"np.{ufunc.__name__} with out=")
     return target  # type: ignore[no-any-return]
+
+
+def _loop_with(target: Any, array: Any) -> np.dtype:
+    """The dtype in which NumPy adds or multiplies elements up when the result has its place."""
+    return np.result_type(as_array(array).dtype, target.dtype)
+
+
+_ACCUMULATING: Final = (reductions.sum_, reductions.prod, scans.cumsum, scans.cumprod)
 
 
 _REDUCTIONS: dict[np.ufunc, Callable[..., Any]] = {
@@ -265,6 +274,8 @@ def invoke(
         raise misuse.dropped_output(out)
     target = as_array(out)
     target.check_writable()
+    if implementation in _ACCUMULATING and kwargs.get("dtype") is None and len(args) < 3:
+        kwargs["dtype"] = _loop_with(target, args[0] if args else kwargs["a"])
     result = as_array(implementation(*args, **kwargs))
     if result.shape != target.shape:
         raise ShapeError(f"{name}: the result has shape {result.shape}, out= {target.shape}")

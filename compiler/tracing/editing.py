@@ -116,7 +116,8 @@ def block(arrays: Any) -> Array:
     """np.block: innermost lists are joined along the last axis, the next along the one before."""
     depth = _depth(arrays)
     rank = max(depth, _rank(arrays))
-    return _block(arrays, depth, rank)
+    found = _block(arrays, depth, rank)
+    return found if depth else copied(found, scalar=False)
 
 
 def _depth(arrays: Any) -> int:

@@ -192,7 +192,8 @@ _FAST_POWERS: dict[Any, np.ufunc] = {2: np.square, 0.5: np.sqrt, -1: np.reciproc
 def raised(base: Array, exponent: Any) -> Array:
     """`base ** exponent`: for a few literals NumPy's operator is not np.power but exact."""
     fast = _FAST_POWERS.get(exponent) if is_number(exponent) else None
-    if fast is None or base.kind != "array" or not (base.type.is_float or fast is np.square):
+    exact = base.type.is_float or (fast is np.square and isinstance(exponent, int))
+    if fast is None or base.kind != "array" or not exact:
         return apply(np.power, (base, exponent))
     return apply(fast, (base,))
 

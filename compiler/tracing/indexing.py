@@ -194,11 +194,20 @@ def select(x: TracedArray, key: Any) -> Selection:
     if axes.mask is not None:
         if axes.arrays or axes.picked:
             raise UnsupportedError("a traced mask cannot be combined with other index arrays")
-        return Selection(view, mask=axes.mask[1], front=axes.mask[0])
+        return _by_mask(view, *axes.mask, _front(items))
     if axes.arrays:
         where = tuple(axes.kept.index(k) for k in axes.arrays)
         return Selection(view, where, _common(list(axes.arrays.values())), _front(items))
     return Selection(view, element=not axes.kept and not any(k is Ellipsis for k in given))
+
+
+def _by_mask(view: TracedArray, at: int, mask: TracedArray, front: int) -> Selection:
+    """The selection by a mask of the axes from `at` on, which come at `front` of the result."""
+    if front != at:
+        masked = range(at, at + mask.ndim)
+        rest = [k for k in range(view.ndim) if k not in masked]
+        view = view.through(Permute((*rest[:front], *masked, *rest[front:])))
+    return Selection(view, mask=mask, front=front)
 
 
 def _front(items: list[Any]) -> int:
@@ -207,15 +216,16 @@ def _front(items: list[Any]) -> int:
     advanced = [k for k, item in enumerate(items) if not _is_slice(item)]
     if advanced != list(range(advanced[0], advanced[-1] + 1)):
         return 0
-    return sum(_is_slice(item) for item in items[: advanced[0]])
+    return sum(item is not Ellipsis for item in items[: advanced[0]])
 
 
 def _is_slice(item: Any) -> bool:
-    return item is None or isinstance(item, slice)
+    return item is None or item is Ellipsis or isinstance(item, slice)
 
 
 def _expanded(items: list[Any], rank: int) -> list[Any]:
-    """The items with Ellipsis spelled out, one slice per axis that none of them names."""
+    """The items with Ellipsis spelled out, one slice per axis that none of them names. One that
+    stands for no axis is kept: it separates index arrays."""
     items = [_normal(item) for item in items]
     flat: list[Any] = []
     for item in items:
@@ -223,12 +233,12 @@ def _expanded(items: list[Any], rank: int) -> list[Any]:
     used = sum(_width(item) for item in flat)
     if used > rank:
         raise BoundsError(f"too many indices: array is {rank}-dimensional, but {used} were indexed")
-    fill = [slice(None)] * (rank - used)
+    fill: list[Any] = [slice(None)] * (rank - used)
     dots = [k for k, item in enumerate(flat) if item is Ellipsis]
     if len(dots) > 1:
         raise ShapeError("an index can only have a single ellipsis ('...')")
     at = dots[0] if dots else len(flat)
-    return flat[:at] + fill + flat[at + len(dots) :]
+    return flat[:at] + (fill or flat[at : at + len(dots)]) + flat[at + len(dots) :]
 
 
 class _Chosen(NamedTuple):
@@ -278,6 +288,8 @@ def _take(x: TracedArray, axes: _Axes, axis: int, item: Any) -> int:
     """Note what one item does to `axis`; returns how many axes it uses."""
     if item is None:
         axes.order.append(None)
+        return 0
+    if item is Ellipsis:
         return 0
     if _is_mask(item):
         if item.shape != x.shape[axis : axis + item.ndim] or axes.mask is not None:

@@ -50,7 +50,7 @@ def asked(handle: Handle) -> np.ndarray | None:
     found = _evaluated(value, producer, recorder.assumed)
     if found is not None:
         line = source.location(source.user_frame())
-        for number in _sources(value, producer) & recorder.numbers:
+        for number in sources(value, producer) & recorder.numbers:
             recorder.pinned.setdefault(number, line)
     return found
 
@@ -70,7 +70,7 @@ def _viewed(handle: Handle) -> tuple[Value, Mapping[Value, Node]]:
     return value, ChainMap(handle.recorder.builder.producer, scratch.producer)
 
 
-def _sources(value: Value, producer: Mapping[Value, Node]) -> set[Value]:
+def sources(value: Value, producer: Mapping[Value, Node]) -> set[Value]:
     """Everything a value is computed from."""
     found, pending = {value}, [value]
     while pending:

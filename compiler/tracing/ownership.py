@@ -33,7 +33,7 @@ def sole_owner(array: np.ndarray, count: int) -> bool:
     the concrete array, and the result goes back into a plain local variable. `count` are its
     `owners`."""
     frame = source.user_frame()
-    if frame is None or not _SOLE:
+    if frame is None or not _SOLE or not _own_memory(array):
         return False
     after = source.next_instruction(frame)
     if after is None or not after.opname.startswith("STORE_FAST"):
@@ -42,6 +42,19 @@ def sole_owner(array: np.ndarray, count: int) -> bool:
         return count <= _SOLE
     expected = _SOLE if source.is_borrowed(frame) else _SOLE + 1
     return count <= expected and _variables(array, frame) == 1
+
+
+def _own_memory(array: np.ndarray) -> bool:
+    """Whether nothing else can see the memory of an array: it is no view, or the one holder of
+    what it looks at (as in `np.arange(6.0).reshape(2, 3)`)."""
+    return array.base is None or (
+        isinstance(array.base, np.ndarray) and _holders(array) == _ONE_VIEW
+    )
+
+
+def _holders(view: np.ndarray) -> int:
+    """References to the array that a view looks at."""
+    return sys.getrefcount(view.base)
 
 
 def _variables(array: np.ndarray, frame: FrameType | None) -> int:
@@ -77,6 +90,7 @@ def _calibrate() -> int:
 
 
 _SOLE: Final = _calibrate()
+_ONE_VIEW: Final = _holders(np.zeros(1)[:])
 _BORROWS: Final = sys.version_info >= (3, 14)
 """Whether some references are not counted. Before, `f_locals` makes a copy of the variables, which
 is."""

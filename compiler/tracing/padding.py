@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from ...ir.errors import ShapeError, UnsupportedError
+from .elementwise import copied
 from .promotion import as_array, is_number, recorder_now
 from .reductions import max_, mean, min_
 from .registry import Array, implements
@@ -20,7 +21,7 @@ REDUCING: Final[dict[str, Callable[..., Array]]] = {"maximum": max_, "minimum": 
 @implements(np.pad)
 def pad(array: Any, pad_width: Any, mode: str = "constant", **options: Any) -> Array:
     """np.pad, modes constant, edge, reflect, symmetric, wrap, maximum, minimum, mean."""
-    x = as_array(array)
+    x = given = as_array(array)
     widths = _pairs(pad_width, x.ndim)
     if mode == "constant":
         return _constant(x, widths, options.pop("constant_values", 0))
@@ -35,7 +36,7 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **options: Any) -> A
             x = _joined(x, axis, (low, value), (high, value))
         elif mode not in REPEATING:
             raise UnsupportedError(f"np.pad: mode {mode!r} is not supported")
-    return x
+    return copied(x, scalar=False) if x is given else x
 
 
 def _pairs(widths: Any, rank: int) -> list[tuple[int, int]]:
@@ -57,7 +58,7 @@ def _constant(x: Array, widths: list[tuple[int, int]], values: Any) -> Array:
     for axis, (before, after) in enumerate(widths):
         low, high = (pairs[axis, k].astype(x.dtype) for k in (0, 1))
         x = _joined(x, axis, (before, low), (after, high))
-    return x
+    return x if any(map(any, widths)) else copied(x, scalar=False)
 
 
 def _joined(x: Array, axis: int, before: tuple[int, Array], after: tuple[int, Array]) -> Array:

@@ -58,13 +58,20 @@ class Buffer:
     @property
     def differentiated(self) -> bool:
         """Whether this array, or one that may share its memory, is being differentiated."""
-        return any(buffer.derivatives for buffer in (self, *self.twins))
+        return any(buffer.derivatives for buffer in self.related())
+
+    def related(self) -> list[Buffer]:
+        """This buffer and all that may share memory with it, through others too."""
+        found = [self]
+        for buffer in found:
+            found += [twin for twin in buffer.twins if twin not in found]
+        return found
 
     def write(self, value: Value) -> None:
         """Give the array another value."""
         self.value = value
         self.version += 1
-        for twin in self.twins:
+        for twin in self.related()[1:]:
             twin.lost = (
                 "whether a reshape was a view or a copy depends on a memory layout the trace does"
                 " not know, and one side of it was changed; write .copy() after the reshape"

@@ -79,8 +79,9 @@ def sum_(
     x = as_array(a)
     x = convert(x, np.dtype(dtype) if dtype is not None else accumulator(x.type.dtype))
     if x.type.is_bool:
-        return any_(x, axis, keepdims=keepdims)
-    result = reduce("sum", _only(x, where, 0), axis, keepdims)
+        result = any_(x, axis, keepdims=keepdims, where=where)
+    else:
+        result = reduce("sum", _only(x, where, 0), axis, keepdims)
     return result if initial is None else result + as_array(initial, x.dtype)
 
 
@@ -92,7 +93,8 @@ def mean(
     x = as_array(a)
     x = convert(x, np.dtype(dtype) if dtype is not None else _inexact(x.type.dtype))
     total = sum_(x, axis, keepdims=keepdims, where=where)
-    return total / _counted(x, axis, keepdims, where)
+    result = total / _counted(x, axis, keepdims, where)
+    return result if dtype is None else convert(result, x.dtype)
 
 
 _mean = mean
@@ -242,7 +244,10 @@ def prod(
     """np.prod."""
     x = as_array(a)
     x = convert(x, np.dtype(dtype) if dtype is not None else accumulator(x.type.dtype))
-    result = reduce("prod", _only(x, where, 1), axis, keepdims)
+    if x.type.is_bool:
+        result = all_(x, axis, keepdims=keepdims, where=where)
+    else:
+        result = reduce("prod", _only(x, where, 1), axis, keepdims)
     return result if initial is None else result * as_array(initial, x.dtype)
 
 
@@ -273,6 +278,8 @@ def average(
         total = np.full_like(result, _count(x, axis))
     else:
         w = _weights(x, as_array(weights), axis)
+        dtype = np.result_type(x.dtype, w.dtype, *([] if x.type.is_float else [F64]))
+        x, w = convert(x, dtype), convert(w, dtype)
         total = sum_(w, axis, keepdims=keepdims)
         result = sum_(x * w, axis, keepdims=keepdims) / total
     return (result, total.astype(result.dtype)) if returned else result

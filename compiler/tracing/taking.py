@@ -8,7 +8,7 @@ import numpy as np
 
 from ...ir.errors import ShapeError, UnsupportedError
 from .indexing import Selection, select, target_of
-from .promotion import as_array, recorder_now
+from .promotion import as_array, holds_traced, recorder_now
 from .reductions import normal_axis
 from .registry import implements
 
@@ -24,9 +24,15 @@ def take(a: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> 
     x = as_array(a)
     if axis is None:
         x, axis = x.reshaped((x.size,)), 0
-    key = (slice(None),) * normal_axis(axis, x.ndim) + (indices,)
+    key = (slice(None),) * normal_axis(axis, x.ndim) + (_numbers(indices),)
     found = select(x, key).read()
     return recorder_now().fresh(found.value, contiguous=x.contiguous)
+
+
+def _numbers(indices: Any) -> Any:
+    """Indices that are no mask: np.take counts bools as 0 and 1."""
+    found = as_array(indices) if holds_traced(indices) else np.asarray(indices)
+    return found.astype(np.int64) if found.dtype == bool else indices
 
 
 @implements(np.take_along_axis)
@@ -37,8 +43,15 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> TracedArra
 
 @implements(np.put_along_axis)
 def put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None = -1) -> None:
-    """np.put_along_axis."""
-    _along_axis(target_of(arr), indices, axis).write(values)
+    """np.put_along_axis; UnsupportedError without an axis if the array is not C-contiguous."""
+    target = target_of(arr)
+    selection = _along_axis(target, indices, axis)
+    if selection.view.buffer is not target.buffer:
+        raise UnsupportedError(
+            "np.put_along_axis without an axis is supported for C-contiguous arrays; write"
+            " x[i, j] = v"
+        )
+    selection.write(values)
 
 
 def _along_axis(arr: Any, indices: Any, axis: int | None) -> Selection:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
-from . import dispatch, elementwise, indexing, misuse, ownership, shapes
+from . import creation, dispatch, elementwise, indexing, misuse, ownership, shapes
 from .handle import Handle, Unshaped
 from .known import asked
 from .promotion import is_number
@@ -341,7 +341,8 @@ class TracedArray(Handle):
 
     @operation
     def copy(self, order: str = "C") -> TracedArray:
-        return self.recorder.fresh(self.value, scalar=self.kind != "array")
+        scalar = self.kind != "array"
+        return creation.copy_of(self, self.dtype, order, scalar=scalar)  # type: ignore[no-any-return]
 
     @operation
     def fill(self, value: Any) -> None:
