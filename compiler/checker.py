@@ -167,7 +167,8 @@ def _may_overwrite(node: Node, result: Value, touched: set[Value]) -> bool:
     inside = body.outputs[node.results.index(result)]
     accumulated = [n.operands[0] for n in body.nodes if n.op.name == "dot_acc"]
     if [body.inputs[k] for k in positions] == accumulated:
-        return bool(body.outputs == body.nodes[-1].results)
+        read = [v for n in body.nodes for v in n.operands if v in accumulated]
+        return bool(body.outputs == body.nodes[-1].results) and read == accumulated
     return _elementwise_in(body, {body.inputs[k] for k in positions}, inside)
 
 

@@ -32,7 +32,7 @@ def inplace_operands(
     position = works_on(node)
     if position is not None:
         target = node.operands[position]
-        alone = result is node.results[0] and node.operands.count(target) == 1
+        alone = result is node.results[0] and _is_read_once(node, position)
         return (target,) if alone and target in among else ()
     if node.op.kind == "scan":
         return node.operands if len(node.operands) == 1 and node.operands[0] in among else ()
@@ -96,6 +96,15 @@ def works_on(node: Node) -> int | None:
     target = body.nodes[-1].operands[:1]
     adds = body.nodes[-1].op.name == "dot_acc" and target[0] in body.inputs
     return body.inputs.index(target[0]) if adds else None
+
+
+def _is_read_once(node: Node, position: int) -> bool:
+    """Whether an operand is one alone, of the node and of what its body has: tiles of windows that
+    follow would read what was added to others."""
+    body: Graph | None = node.attrs["body"] if node.op.name == "fused" else None
+    inside = () if body is None else [v for n in body.nodes for v in n.operands]
+    once = body is None or inside.count(body.inputs[position]) == 1
+    return once and node.operands.count(node.operands[position]) == 1
 
 
 def _single_sweep(region: Region, result: Value) -> bool:

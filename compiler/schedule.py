@@ -174,7 +174,7 @@ class _Scheduler:
         checks: Sequence[Node],
     ) -> list[Value]:
         """The values that nodes working on `target` in turn make of it, up to `value`; or that
-        alone. None but the first of them may check something."""
+        alone. None but the first of them may check something, or read `target` besides."""
         chain = [value]
         while (node := producers.get(chain[0])) is not None and node.results[0] is chain[0]:
             position = works_on(node)
@@ -183,7 +183,12 @@ class _Scheduler:
             before = node.operands[position]
             if before is target:
                 return chain
+            others = (*node.operands[:position], *node.operands[position + 1 :])
+            if any(root_of(producers, v) is target for v in others):
+                break
             if before.place is not None or readers.get(before) != [node] or node in checks:
+                break
+            if not self._reads_elementwise(producers, node, before, chain[0]):
                 break
             chain.insert(0, before)
         return [value]

@@ -105,7 +105,7 @@ def as_matmul(spec: DotSpec, extents: Mapping[str, int]) -> Matmul | None:
     extent 1 do not matter."""
     if 0 in extents.values():
         return None
-    found = _looped(tuple(_place(letters, extents) for letters in spec), extents)
+    found = _looped(tuple(_place(letters, extents) for letters in spec), extents, {})
     if found is None:
         return None
     shared = all(loop.a and loop.b and loop.c for loop in found.loops)
@@ -115,6 +115,9 @@ def as_matmul(spec: DotSpec, extents: Mapping[str, int]) -> Matmul | None:
 
 Place = dict[str, int]
 """The letters of an operand or of the result, in order, and the steps along them in memory."""
+
+Known = dict[tuple[str, ...], Matmul | None]
+"""The products found before, by the letters that are left of the places."""
 
 
 def _place(letters: str, extents: Mapping[str, int]) -> Place:
@@ -156,24 +159,30 @@ def _row_step(place: Place, rows: str, columns: str, extents: Mapping[str, int])
     return place[rows[-1]] if rows else _size(columns, extents)
 
 
-def _looped(places: tuple[Place, ...], extents: Mapping[str, int]) -> Matmul | None:
-    """The product with loops around it: the fewest products, of several ways the first."""
-    single = _single(places, extents)
-    if single is not None:
-        return single
+def _looped(places: tuple[Place, ...], extents: Mapping[str, int], known: Known) -> Matmul | None:
+    """The product with loops around it: the fewest products, of several ways the first. Of the
+    orders in which letters may become loops none is tried again: they are more than can be."""
+    left = tuple("".join(place) for place in places)
+    if left not in known:
+        known[left] = _single(places, extents) or _in_loops(places, extents, known)
+    return known[left]
+
+
+def _in_loops(places: tuple[Place, ...], extents: Mapping[str, int], known: Known) -> Matmul | None:
+    """The same where it takes a loop."""
     letters = dict.fromkeys(filter(None, (_leading(places), _shared(places), *_inner(places))))
-    found = (_around_letter(letter, places, extents) for letter in letters)
+    found = (_around_letter(letter, places, extents, known) for letter in letters)
     ways = [way for way in found if way is not None]
     return min(ways, key=lambda way: way.products, default=None)
 
 
 def _around_letter(
-    letter: str, places: tuple[Place, ...], extents: Mapping[str, int]
+    letter: str, places: tuple[Place, ...], extents: Mapping[str, int], known: Known
 ) -> Matmul | None:
     """The product with a loop along that letter around it."""
     loop = Loop(extents[letter], *(place.get(letter, 0) for place in places))
     rest = tuple({c: n for c, n in place.items() if c != letter} for place in places)
-    inner = _looped(rest, extents)
+    inner = _looped(rest, extents, known)
     return None if inner is None else replace(inner, loops=_around(loop, inner.loops))
 
 

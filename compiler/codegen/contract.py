@@ -167,9 +167,9 @@ def _scalar(module: Module, graph: Graph, value: Value) -> str:
 
 
 def _number(graph: Graph, value: Value) -> str | None:
-    """The literal of a value known now."""
+    """The literal of a value known now; NaN has none."""
     known = scalar_constant(graph.producer, value)
-    if known is None:
+    if known is None or known != known:
         return None
     return literal(float(known), value.type.dtype).partition("(")[2][:-1]
 

@@ -96,7 +96,7 @@ class Kernel:
 
 def loop_name(k: int) -> str:
     """The variable of loop `k`."""
-    return LOOP_NAMES[k]
+    return LOOP_NAMES[k] if k < len(LOOP_NAMES) else f"z{k}"
 
 
 def literal(value: Any, dtype: np.dtype) -> str:

@@ -23,6 +23,7 @@ from ...ir.region import EXPENSIVE, Axes, Region, is_free
 from ...runtime.vectors import DIVISIONS
 from .kernel import Split
 from .nest import late_values, needs_scratch, partial_length
+from .unrolling import unrolled_loops
 
 GRAIN: Final = 1000.0
 """Nanoseconds of work, at the least, in a chunk; a quarter of that where there are two chunks."""
@@ -125,6 +126,8 @@ def totals_over(region: Region, loop: int) -> tuple[Node, ...]:
 
 
 def _can_split(region: Region, loop: int, places: Mapping[Value, str]) -> bool:
+    if loop in unrolled_loops(region):
+        return False
     totals = totals_over(region, loop)
     late = late_values(region, totals)
     if totals and not (joinable(region, totals) if loop == 0 else _are_rows(region, loop, totals)):

@@ -79,13 +79,13 @@ def negations_cancel(site: Site, x: Value, y: Value) -> Value:
 @rule(p.mul(p.neg(x), n), p.div(p.neg(x), n))
 def negation_into_factor(site: Site, x: Value, n: Any) -> Value:
     """(-x) * k = x * (-k), and the quotient likewise"""
-    return site.b.emit(site.node.op, (x, site.b.constant(-n))).results[0]
+    return site.b.emit(site.node.op, (x, site.b.constant(np.negative(n)))).results[0]
 
 
 @rule(p.neg(p.mul(x, n, name="z")), p.neg(p.div(x, n, name="z")))
 def factor_absorbs_negation(site: Site, x: Value, n: Any, z: Value) -> Value:
     """-(x * k) = x * (-k), and the quotient likewise"""
-    return site.b.emit(site.producers[z].op, (x, site.b.constant(-n))).results[0]
+    return site.b.emit(site.producers[z].op, (x, site.b.constant(np.negative(n)))).results[0]
 
 
 @rule(p.mul(p.neg(x, name="z"), y), p.div(p.neg(x, name="z"), y))
@@ -139,15 +139,15 @@ def numerator_absorbs_negation(site: Site, n: Any, x: Value) -> Value:
 
 
 @rule(p.abs(p.neg(x)))
-def abs_of_negation(site: Site, x: Value) -> Value:
-    """|-x| = |x|"""
-    return site.b.abs(x)
+def abs_of_negation(site: Site, x: Value) -> Value | None:
+    """|-x| = |x|, but for unsigned integers, which wrap around"""
+    return None if x.type.dtype.kind == "u" else site.b.abs(x)
 
 
 @rule(p.abs(p.abs(x, name="y")), p.abs(p.mul(x, x, name="y")))
-def abs_of_positive(site: Site, x: Value, y: Value) -> Value:
-    """||x|| = |x| and |x x| = x x"""
-    return y
+def abs_of_positive(site: Site, x: Value, y: Value) -> Value | None:
+    """||x|| = |x|, and |x x| = x x but for integers, which wrap around"""
+    return y if x.type.is_float or site.producer(y, "abs") else None
 
 
 @rule(p.maximum(x, x), p.minimum(x, x))

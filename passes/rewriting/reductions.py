@@ -197,9 +197,9 @@ def _is_free(site: Site) -> bool:
 
 
 def _is_large(site: Site, factor: Value) -> bool:
-    """Whether a factor is known to be one number of magnitude 1 or more."""
+    """Whether a factor is known to be one finite number of magnitude 1 or more."""
     number = site.uniform(factor)
-    return number is not None and bool(abs(number) >= 1)
+    return number is not None and bool(1 <= abs(number) < np.inf)
 
 
 def _is_finite(site: Site, factor: Value) -> bool:
@@ -290,7 +290,8 @@ def _reduce(site: Site, x: Value, axes: Sequence[int]) -> Value:
 
 
 def _number(site: Site, number: int) -> Value:
-    return site.b.constant(number, site.result.type.dtype)
+    """A count in the dtype of the result, in which integers wrap around."""
+    return site.b.constant(np.array(number).astype(site.result.type.dtype))
 
 
 RULES: tuple[Rule, ...] = (

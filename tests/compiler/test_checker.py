@@ -15,6 +15,7 @@ from tapeless.compiler.memory import plan_memory
 from tapeless.ir.errors import VerifyError
 from tapeless.ir.graph import Graph, Value
 from tapeless.ir.parse import parse
+from tapeless.passes.convolutions import join_convolutions
 from tapeless.passes.fuse import fuse
 from tapeless.runtime.engine import run_plain
 from tapeless.runtime.executable import aligned_bytes
@@ -134,6 +135,19 @@ def test_indices_that_were_in_range_of_the_same_extent_may_be_used_after_a_write
     shorter = text.replace("%W:f64[8], %x", "%W:f64[8], %u:f64[4], %x").format("u")
     with pytest.raises(VerifyError, match="M6"):
         check_plan(late("d")(plan_memory(parse(shorter))))
+
+
+def test_windows_of_the_array_that_is_added_to_must_lie_elsewhere() -> None:
+    graph = join_convolutions(parse("""f(%k:f64[3,3,3], %g:f64[3,3,5], %s:f64[]) {
+  %w:f64[3,3,3,3] = windows %g [axes=(2), sizes=(3), strides=(1), dilations=(1)]
+  %v:f64[3,3,3] = dot_acc %k, %w, %k, %s [abcd,ebd->aec]
+  %k <- %v
+}"""))  # fmt: skip
+    assert [node.op.name for node in graph.nodes] == ["fused"]
+    planned = plan_memory(graph)
+    check_plan(planned)
+    with pytest.raises(VerifyError, match="M4"):
+        check_plan(place("v", "in0")(planned))
 
 
 def run_plan(graph: Graph, arrays: Arrays) -> tuple[Arrays, Arrays]:

@@ -78,6 +78,29 @@ def test_added_to_an_argument(spec, known, tiling):
     assert_runs_alike(graph, random_arguments(graph), native=False)
 
 
+def from_its_kernel(w, x):
+    view = np.lib.stride_tricks.sliding_window_view(x, 5, axis=2)
+    w -= 0.1 * np.einsum("nchi,oci->noh", view, w)
+
+
+def from_its_windows(w, x):
+    view = np.lib.stride_tricks.sliding_window_view(w, 3, axis=0)
+    w -= 0.1 * np.einsum("pci,fci->fp", view, x)
+
+
+@pytest.mark.parametrize(
+    ("step", "shapes"),
+    [(from_its_kernel, [(16, 16, 5), (16, 16, 9)]), (from_its_windows, [(18, 16), (18, 16, 3)])],
+)
+def test_what_is_added_to_an_array_may_be_made_of_it(step, shapes):
+    """Of the old one: tiles that follow must not read what was added to others."""
+    rng = np.random.default_rng(0)
+    w, x = (rng.standard_normal(shape) for shape in shapes)
+    graph = tl.compile(step).lower(w, x).graph("fused")
+    assert "dot_acc" in convolutions(graph)
+    assert_runs_alike(graph, [w, x])
+
+
 PER_CHANNEL = {
     "plain": ((3, 4, 7, 6), (4, 1, 3, 2), {}),
     "stride, padding": ((2, 3, 8, 9), (3, 1, 3, 2), {"stride": (2, 3), "padding": (1, 2)}),

@@ -52,3 +52,26 @@ def test_a_product_is_a_call_from_five_hundred_multiplications_on(rows, columns,
     batch = tl.compile(lambda x, w: np.einsum("nij,njk->nik", x, w))
     source = str(batch.lower(np.ones((7, 8, 8)), np.ones((7, 8, 8))).source())
     assert "gemm_f64(" not in source  # seven calls take longer than the loops
+
+
+@pytest.mark.parametrize("scale", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_update_scaled_by_a_constant_that_is_no_finite_number(dtype, scale):
+    def step(w, a, b):
+        w += scale * (a.T @ b)
+
+    w, a, b = (np.ones(shape, dtype) for shape in ((24, 16), (32, 24), (32, 16)))
+    program = tl.compile(step).lower(w, a, b)
+    assert "dot_acc" in {node.op.name for node in program.graph("planned").nodes}
+    program.run(w, a, b)
+    np.testing.assert_array_equal(w, np.full((24, 16), scale, dtype))
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float64])
+def test_a_contraction_in_more_loops_than_have_a_letter(dtype):
+    """And no way to make it of products is looked at twice."""
+    a = (np.arange(2**12).reshape((2,) * 12) % 7).astype(dtype)
+    b = (np.arange(2**12).reshape((2,) * 12) % 5).astype(dtype)
+    spec = "asbtcudvewfx,xgwhviujtksl->agbhcidjekfl"
+    found = tl.compile(lambda a, b: np.einsum(spec, a, b))(a, b)
+    np.testing.assert_array_equal(found, np.einsum(spec, a, b))

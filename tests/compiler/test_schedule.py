@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+from running import assert_runs_alike, random_arguments
 from tapeless.compiler.checker import check_plan
 from tapeless.compiler.memory import plan_memory
 from tapeless.compiler.schedule import CHECKED, schedule
 from tapeless.ir.graph import Graph
 from tapeless.ir.parse import parse
+from tapeless.passes.dce import dce
 
 
 def order(graph: Graph) -> list[str]:
@@ -171,3 +174,30 @@ def test_scheduling_is_deterministic() -> None:
         "  %c:f64[4] = add %a, %b\n} -> %c"
     )
     assert len({str(schedule(parse(text))) for _ in range(3)}) == 1
+
+
+CHAIN = """f(%W:f64[4,4], %A:f64[2,4], %B:f64[2,4], %C:f64[4,4], %s:f64[]) {
+  %u:f64[4,4] = reshape %W [shape=(4,4)]
+  %a:f64[4,4] = dot_acc %W, %A, %B, %s [ab,ac->bc]
+  %r:f64[4,4] = reshape %a [shape=(4,4)]
+  %v:f64[4,4] = dot_acc %a, %C, FACTOR, %s [ab,bc->ac]
+  %W <- %v
+}"""
+
+
+@pytest.mark.parametrize("factor", ["%W", "%u", "%a", "%r"])
+def test_a_later_part_of_an_update_that_reads_what_it_is_added_to(factor: str) -> None:
+    """The argument or the earlier part, directly or through a view."""
+    graph = dce(parse(CHAIN.replace("FACTOR", factor)))
+    planned = plan_memory(graph)
+    check_plan(planned)
+    assert places(planned)["a"] != "in0"
+    assert_runs_alike(graph, random_arguments(graph))
+
+
+def test_parts_of_an_update_that_read_other_arrays_are_all_in_place() -> None:
+    graph = dce(parse(CHAIN.replace("FACTOR", "%C")))
+    planned = plan_memory(graph)
+    check_plan(planned)
+    assert [places(planned)[v] for v in "av"] == ["in0", "in0"]
+    assert_runs_alike(graph, random_arguments(graph))

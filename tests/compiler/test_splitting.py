@@ -271,3 +271,16 @@ def test_a_small_matrix_stays_with_the_processor_whose_vectors_it_meets(rows, co
         w -= np.outer(x, y)
 
     assert ("split(" in str(tl.compile(step).lower(w, x).source())) == splits
+
+
+def test_loops_that_are_written_out_are_not_split():
+    """A chunk would run all of the nest: in place the numbers were divided once per chunk."""
+    graph = fuse(
+        parse("""f(%W:i64[2,2,2,2,8,8], %d:i64[2,1,2,1,8,1]) {
+  %v:i64[2,2,2,2,8,8] = floor_divide %W, %d
+  %s:i64[2,2,2,2,8] = sum %v [axes=(5)]
+  %W <- %v
+} -> %s""")
+    )
+    w, d = random_arguments(graph, high=10**6)
+    assert_runs_alike(graph, [w, 2 + d % 3])

@@ -70,6 +70,16 @@ SIMPLIFY = {
     "the smaller side of the product is scaled": """%x:f64[3], %z:f64[4], %s:f64[] ->
         %q:f64[3] = mul %x, %s
         %y:f64[3,4] = outer %q, %z""",
+    "-x of an unsigned x wraps around": """%x:u8[3] ->
+        %q:u8[3] = neg %x
+        %y:u8[3] = abs %q""",
+    "x x of an integer x wraps around": """%x:i32[3] ->
+        %q:i32[3] = mul %x, %x
+        %y:i32[3] = abs %q""",
+    "inf - inf is NaN where the sum of the terms is finite": """%x:f64[3] ->
+        %q:f64[3] = mul %x, inf
+        %y:f64[] = sum %q [axes=(0)]""",
+    "the power 0.5 of -inf is inf, its root is NaN": "%x:f64[3] -> %y:f64[3] = power %x, 0.5",
     "an axis that is not counted through": """%x:f64[4,2], %z:f64[4,2] ->
         %i:i64[3] = iota [n=3]
         %y:f64[3,2] = gather %x, %i [axes=(0)]""",

@@ -112,6 +112,23 @@ def _after(run: RulePass, case: Case) -> str:
     return str(run(parse(case.before)))
 
 
+@pytest.mark.parametrize("dtype", ["i8", "u8"])
+def test_counts_and_factors_wrap_around_as_small_integers_do(dtype: str) -> None:
+    before = parse(f"""f(%x:{dtype}[4]) {{
+      %a:{dtype}[300,4] = broadcast %x [shape=(300,4)]
+      %b:{dtype}[4] = sum %a [axes=(0)]
+      %c:{dtype}[4] = neg %x
+      %d:{dtype}[4] = mul %c, 3
+      %e:{dtype}[4] = mul %x, 5
+      %g:{dtype}[4] = neg %e
+    }} -> %b, %d, %g""")
+    result = simplify.run(before)
+    assert {"reduce_of_broadcast", "negation_into_factor", "factor_absorbs_negation"} <= {
+        rule for rule, count in result.fired.items() if count
+    }
+    assert_same_values(before, result.graph, exact=True)
+
+
 def test_what_a_rule_reads_past_a_move_has_one_reader_more() -> None:
     """The sum of a product that is needed anyway is no product of sums."""
     graph = parse("""f(%x:f64[2,3], %y:f64[3,4]) {
