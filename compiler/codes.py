@@ -15,7 +15,7 @@ from __future__ import annotations
 import opcode
 import struct
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import CodeType
 from typing import Any, Final
 
@@ -59,6 +59,17 @@ _REFUSED: Final = {
     for number in numbers
 }
 _PATTERN: Final = opcode.opmap["MATCH_CLASS"]
+_BINARY: Final = opcode.opmap["BINARY_OP"]
+_CALL: Final = opcode.opmap["CALL"]
+_PRECALL: Final = opcode.opmap.get("PRECALL")
+_ATTRIBUTE: Final = _numbers("LOAD_ATTR", "LOAD_METHOD")
+_SHIFT: Final = 1 if _PRECALL is None else 0
+"""By how many bits the number of an attribute's name is shifted: since Python 3.12."""
+_STORE: Final = frozenset(op for name, op in opcode.opmap.items() if name.startswith("STORE_"))
+_ITERATE: Final = opcode.opmap["GET_ITER"]
+_VIEWS: Final = frozenset({"items", "keys"})
+_CLOCK: Final = frozenset({"now", "today"})
+"""What NumPy takes for a time: that of the clock."""
 _INDIRECT: Final = frozenset(
     {"attrgetter", "delattr", "getattr", "hasattr", "methodcaller", "setattr"}
 )
@@ -98,6 +109,10 @@ def names_of(code: CodeType) -> Names:
                 raise ImpenetrableError(f"{code.co_name} has {_REFUSED[op]}")
             elif op == _CONSTANT and type(inner.co_consts[argument]) is frozenset:
                 _check_set(inner, near[1])
+        if not _VIEWS.isdisjoint(inner.co_names):
+            _check_views(inner)
+        if not _CLOCK.isdisjoint(map(str.lower, _identifiers(inner.co_consts))):
+            raise ImpenetrableError(f"{code.co_name} may ask for the time")
         if not _INDIRECT.isdisjoint(attributes) or patterns:
             attributes |= dict.fromkeys(_identifiers(inner.co_consts))
     if _is_generated_hash(code):
@@ -153,6 +168,41 @@ def _check_set(code: CodeType, following: Instruction) -> None:
     """A set that is only asked whether it contains something is as good as a tuple."""
     if following[0] != _CONTAINS:
         raise ImpenetrableError(f"{code.co_name} has a set, whose order is not fixed")
+
+
+@cache
+def _set_operators() -> frozenset[Instruction]:
+    """The operators that make a set of two views of a dict, in place or not."""
+    text = "".join(f"a {sign} b; a {sign}= b;" for sign in "&|^-")
+    made = compile(text, "", "exec")
+    return frozenset((op, argument) for op, argument, _ in _instructions(made) if op == _BINARY)
+
+
+def _check_views(code: CodeType) -> None:
+    """`p.keys() & q.keys()` is a set. Of a view that is kept in a variable nobody knows where it
+    goes: any operator may be meant for it."""
+    found = [(op, argument) for op, argument, _ in _instructions(code)]
+    if _set_operators().isdisjoint(found):
+        return
+    for k, (op, argument) in enumerate(found):
+        if op in _ATTRIBUTE and code.co_names[argument >> _SHIFT] in _VIEWS:
+            following = iter(found[k + 1 :])
+            if next(x for x in following if x[0] != _PRECALL)[0] == _CALL and _joins(following):
+                raise ImpenetrableError(f"{code.co_name} makes a set, whose order is not fixed")
+
+
+def _joins(following: Iterator[Instruction]) -> bool:
+    """Whether the value on top of the stack is stored, or an operand of a set's operator."""
+    above = 0
+    for op, argument in following:
+        if above == 0 and (op == _ITERATE or op in _STORE):
+            return op in _STORE
+        if above < 2 and (op, argument) in _set_operators():
+            return True
+        above += opcode.stack_effect(op, argument if op >= opcode.HAVE_ARGUMENT else None)
+        if above < 0:
+            return False
+    return False
 
 
 def _check_absolute(code: CodeType, level: Instruction) -> None:

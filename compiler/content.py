@@ -265,7 +265,7 @@ class Content:
         if is_standard(root) and root not in PURE:
             raise ImpenetrableError(f"the module {root}")
         self.say(f"module {module.__name__!r}")
-        self._modules += [module] if root != PACKAGE else []
+        self._modules.append(np if root == PACKAGE else module)  # `tapeless.numpy` is NumPy too
 
     def _named(self) -> None:
         """Describe what code can get from the classes and modules it reaches, which may reach more,
@@ -365,8 +365,8 @@ def _reduced(content: Content, value: Any) -> None:
     content.add(arguments)
 
 
-_ASKED: Final = frozenset(dir(np.ndarray)) | {"_abc_impl", "keys", "mro"}
-"""What functions in C ask their arguments for."""
+_ASKED: Final = frozenset(dir(np.ndarray)) | {"_abc_impl", "_fields", "_make", "keys", "mro"}
+"""What functions in C, and those of named tuples, ask their arguments for."""
 _ONCE: Final[dict[Any, Callable[[Content, Any], None]]] = {
     FunctionType: Content.function,
     BuiltinFunctionType: Content.built_in,

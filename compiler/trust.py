@@ -32,11 +32,12 @@ BUILTINS: Final = frozenset({
 process."""
 
 OUTSIDE: Final = frozenset({
-    "DataSource", "ctypeslib", "f2py", "fromfile", "genfromtxt", "get_state", "getbufsize", "load",
-    "loadtxt", "memmap", "open_memmap", "read_array", "save", "savetxt", "savez",
-    "savez_compressed", "set_state", "show_config", "show_runtime", "test", "testing", "tofile",
+    "DataSource", "NpzFile", "ctypeslib", "datetime64", "f2py", "fromfile", "fromregex",
+    "genfromtxt", "get_state", "getbufsize", "load", "loadtxt", "memmap", "open_memmap",
+    "opt_func_info", "read_array", "save", "savetxt", "savez", "savez_compressed", "set_state",
+    "show_config", "show_runtime", "test", "testing", "tofile",
 })  # fmt: skip
-"""What NumPy has to do with files and the system."""
+"""What NumPy has to do with files, the clock (`datetime64("now")`) and the system."""
 COMPUTED: Final = frozenset({
     "Formatter", "__dict__", "__getattribute__", "__match_args__", "attrgetter", "closing",
     "delattr", "format", "format_map", "getattr", "hasattr", "methodcaller", "setattr",
@@ -103,6 +104,8 @@ def is_trusted_class(kind: Any) -> bool:
     if kind in _SETS:
         raise ImpenetrableError("a set, whose order is not fixed")
     module, name, _ = class_name(kind)
+    if is_trusted(module):
+        _check_inside(module, name)
     if not kind.__flags__ & _HEAP_TYPE:
         return module == "builtins" or is_trusted(module)
     if not is_trusted(module):
@@ -137,6 +140,7 @@ def trusted_function(function: Any) -> str | None:
     known = file.startswith(_VERSIONED) or (_is_standard_file(file) and is_trusted(module))
     if known and function.__code__.co_name in _TELLING:
         raise ImpenetrableError(f"{module}.{function.__code__.co_name} asks for annotations")
+    _check_inside(module, function.__code__.co_name)
     return f"{module} {function.__code__.co_qualname}" if known else None
 
 
@@ -145,6 +149,7 @@ def trusted_built_in(function: Any) -> str:
     name, module = function.__name__, function.__module__ or ""
     if not is_trusted(module) and not (module == "builtins" and name in BUILTINS):
         raise ImpenetrableError(f"the function {module}.{name}")
+    _check_inside(module, name)
     return f"{module} {name}"
 
 
@@ -159,7 +164,15 @@ def trusted_numpy(value: Any) -> str | None:
     made = value._implementation
     if type(made) is FunctionType and not made.__code__.co_filename.startswith(_NUMPY):
         return None
+    _check_inside(value.__module__, value.__name__)
     return f"{value.__module__} {value.__name__}"
+
+
+def _check_inside(module: str, name: str) -> None:
+    """ImpenetrableError for a function or class of NumPy that reaches outside, under whatever name
+    it is known to the step."""
+    if name in OUTSIDE and module.partition(".")[0] == "numpy":
+        raise ImpenetrableError(f"{module}.{name} reaches outside")
 
 
 def dtype_text(dtype: Any) -> str:

@@ -72,11 +72,28 @@ HIDDEN = [
     "PATTERN",
     "LOCAL.value",
     "setting()",
+    "load('x')",
+    "read_file('x')",
+    "fromfile('x')",
+    "loadtxt('x')",
+    "memmap('x')",
+    "reading()",
+    "np.fromregex('x', 'a', 'f4')",
+    "tl.numpy.load('x')",
+    "tl.numpy.datetime64('now')",
+    "moment('now')",
+    "np.array('now', 'M8[s]')",
+    "np.arange('Today', 1, dtype='M8[D]')",
+    "TABLE.keys() & x",
+    "x | TABLE.keys()",
+    "[k for k in TABLE.items() ^ (x, x + 1)]",
+    "{}.keys(); y = y - y",
 ]
 HIDING = """
 import abc, datetime, functools, io, logging, operator, os, random, re, sys, threading, time
 import warnings
 import numpy as np
+from numpy import fromfile, load, loadtxt, memmap
 import tapeless as tl
 import colours
 
@@ -94,6 +111,9 @@ LOCAL = threading.local()
 VIEW = np.zeros(3).view(np.matrix)
 read = operator.attrgetter("SHADE")
 GLOBAL = 1
+TABLE = {"a": 1, "b": 2}
+moment, reading = np.datetime64, functools.partial(np.load, "x")
+read_file = np.load
 
 class Abstract(abc.ABC):
     def area(self):
@@ -125,9 +145,15 @@ def test_what_cannot_be_described_is_not_found_early(expression):
     assert key(made.step, np.ones(3)) is None
 
 
-def test_the_step_itself_can_be_described():
+@pytest.mark.parametrize(
+    "expression",
+    ["colours.SHADE", "[x - v for k, v in TABLE.items() if k in TABLE.keys()]",
+     "list(zip(TABLE.items(), [x - 1]))", "TABLE.keys() == TABLE.keys() and x - 1",
+     "tl.numpy.abs(x) - len(TABLE.keys())"],
+)  # fmt: skip
+def test_the_step_itself_can_be_described(expression):
     module("colours", COLOURS)
-    assert key(module("train", HIDING.replace("EXPRESSION", "colours.SHADE")).step, np.ones(3))
+    assert key(module("train", HIDING.replace("EXPRESSION", expression)).step, np.ones(3))
 
 
 def test_an_argument_that_is_also_a_global_is_not_found_early():
@@ -224,6 +250,14 @@ class Layer:
 def step(x):
     return x * (WEIGHTS.ctypes.data // 64 % 2)
 """,
+    "the constructor that a named tuple's own method asks for": """
+class Layer(collections.namedtuple("Layer", "scale", defaults=[1])):
+    @classmethod
+    def _make(cls, values):
+        return tuple.__new__(cls, [SCALE])
+def step(x):
+    return x * LAYER._replace(scale=1).scale
+""",
     "annotations": """
 class Layer:
     scale: int if SCALE == 2 else float
@@ -236,7 +270,7 @@ def step(x):
 @pytest.mark.parametrize("way", NAMELESS)
 def test_what_is_reached_without_its_name_is_seen(way):
     def found(scale: int) -> str | None:
-        head = "import abc, contextlib, numbers, string, typing\nimport numpy as np\n"
+        head = "import abc, collections, contextlib, numbers, string, typing\nimport numpy as np\n"
         head += f"SCALE, SCALES = {scale}, []\n"
         made = module("train", f"{head}{NAMELESS[way]}LAYER = Layer()\n")
         result: str | None = key(made.step, np.ones(3))
