@@ -177,7 +177,7 @@ def difference(old: Described, new: Described) -> str:
     new = new.pinned_like(old)
     if old.key == new.key:
         return ""
-    if old.treedef != new.treedef:
+    if old.treedef != new.treedef or old.treedef.exact_keys != new.treedef.exact_keys:
         return f"structure {_structure(old)} -> {_structure(new)}"
     changed = [
         f"{name}: {_spec(a)} -> {_spec(b)}"

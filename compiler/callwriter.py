@@ -33,7 +33,7 @@ from .objects import NONE, Hidden
 from .outline import OUTPUT, ResultTree
 from .replay import Original, Path, Rebinds, replay_lines
 from .signature import RefusedSpec, ScalarSpec, Spec, StaticSpec
-from .treedef import LEAF, Container, Shared, TreeDef
+from .treedef import LEAF, Container, Shared, TreeDef, exact, has_exact_keys
 
 if TYPE_CHECKING:
     from ..runtime.callpath import Returns
@@ -181,7 +181,7 @@ class _Writer(FormFinder):
         if isinstance(spec, StaticSpec):
             self._same_type(expression, spec.kind)
             if not isinstance(spec, RefusedSpec):  # which the step does not use
-                self.checks.append(f"{expression} == {self.constant(spec.value)}")
+                self._equal(expression, spec.value, spec.exact)
 
     def _container(self, treedef: TreeDef, kind: type, expression: str) -> None:
         self._same_type(expression, kind)
@@ -201,6 +201,8 @@ class _Writer(FormFinder):
         """The children as an iterable; dict order and lengths are checked first."""
         if issubclass(kind, dict):
             self.checks.append(f"tuple({expression}) == {self.constant(treedef.keys)}")
+            if has_exact_keys(treedef):
+                self._exact(f"tuple({expression})", exact(treedef.keys))
             return f"{expression}.values()"
         if issubclass(kind, (list, tuple)):
             self.checks.append(f"len({expression}) == {len(treedef.keys)}")
@@ -221,6 +223,15 @@ class _Writer(FormFinder):
 
     def _same_type(self, expression: str, kind: type) -> None:
         self.checks.append(f"type({expression}) is {self.constant(kind)}")
+
+    def _equal(self, expression: str, value: Any, exactly: Any) -> None:
+        """A value of the type that was checked already."""
+        self.checks.append(f"{expression} == {self.constant(value)}")
+        if exactly is not None:
+            self._exact(expression, exactly)
+
+    def _exact(self, expression: str, exactly: Any) -> None:
+        self.checks.append(f"{self.constant(exact)}({expression}) == {self.constant(exactly)}")
 
     def constant(self, value: Any) -> str:
         self.constants.append(value)

@@ -22,7 +22,7 @@ from ..ir import errors
 from ..ir.record import dataclass, replace
 from ..ir.types import BOOL, DTYPES, F64, I64, Type
 from . import containers, tree
-from .treedef import TreeDef
+from .treedef import TreeDef, exact
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,12 @@ class ScalarSpec:
 
 @dataclass(frozen=True, slots=True)
 class StaticSpec:
-    """A value the program is specialised on. Equal values of different types differ."""
+    """A value the program is specialised on. Equal values of different types differ; `exact` is
+    what distinguishes it from equal ones of its type, None if nothing can."""
 
     kind: type
     value: Hashable
+    exact: Hashable = None
 
 
 class RefusedSpec(StaticSpec):
@@ -78,7 +80,7 @@ class Described:
     @property
     def key(self) -> Hashable:
         """Equal for calls that one program serves."""
-        return self.treedef, self.specs
+        return self.treedef, self.treedef.exact_keys, self.specs
 
     def pinned_like(self, other: Described) -> Described:
         """These arguments with the numbers pinned that are pinned in `other`."""
@@ -226,13 +228,18 @@ def _held_spec(leaf: Any) -> Spec:
     if isinstance(leaf, bool):
         return StaticSpec(bool, leaf)
     if isinstance(leaf, (set, frozenset)):
-        return StaticSpec(type(leaf), frozenset(leaf))
+        return StaticSpec(type(leaf), frozenset(leaf), _exact(leaf))
     try:
         return spec_of(leaf)
     except errors.ScalarRangeError:
         return StaticSpec(int, leaf)
     except errors.TapelessError as error:
         return RefusedSpec(type(leaf), str(error))
+
+
+def _exact(value: Any) -> Hashable:
+    found = exact(value)
+    return found if isinstance(found, tuple) else None  # or it is the type
 
 
 def pin(number: Any) -> Hashable:
@@ -298,4 +305,4 @@ def _static_spec(value: Any) -> StaticSpec:
             f"{type(value).__name__} is neither an array, a number nor hashable; arguments are"
             " arrays and numbers in dicts, lists, tuples or objects, and hashable statics"
         ) from None
-    return StaticSpec(type(value), value)
+    return StaticSpec(type(value), value, _exact(value))

@@ -11,6 +11,8 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from ..ir import late
 from ..ir.record import dataclass
 from . import tree
@@ -81,6 +83,13 @@ class TreeDef:
         return tuple(tree.paths(self))
 
     @cached_property
+    def exact_keys(self) -> Hashable:
+        """What is `exact` about the keys, where any of them is not a string; `keys` that are equal
+        can be others."""
+        below = tuple(child.exact_keys for child in self.children)
+        return (exact(self.keys), below) if has_exact_keys(self) or any(below) else None
+
+    @cached_property
     def held(self) -> tuple[bool, ...]:
         """Whether each leaf is an attribute of an object, or inside one."""
         return tuple(_held(self, False))
@@ -93,6 +102,33 @@ class TreeDef:
     def unflatten(self, leaves: Iterable[Any]) -> Any:
         """The container with these leaves, new at every level; ValueError on a wrong count."""
         return tree.unflatten(self, leaves)
+
+
+def has_exact_keys(treedef: TreeDef) -> bool:
+    """Whether it is a dict with keys that can equal others."""
+    kind = treedef.kind
+    is_dict = kind is not None and issubclass(kind, dict)
+    return is_dict and any(type(key) is not str for key in treedef.keys)
+
+
+def exact(value: Any) -> Hashable:
+    """What distinguishes a value from equal ones that a step can tell from it, in tuples, sets and
+    dataclasses too: 1, 1.0 and True, 0.0 and -0.0. None for a string; else its type, alone or
+    first."""
+    kind: Any = type(value)
+    if kind is str or value is None:
+        return None
+    if isinstance(value, (float, complex, np.generic)):
+        return kind, repr(value)
+    if isinstance(value, tuple):
+        return kind, tuple(map(exact, value))
+    if isinstance(value, (set, frozenset)):
+        return kind, frozenset((item, exact(item)) for item in value)
+    if hasattr(kind, "__dataclass_fields__") and kind.__eq__ is not object.__eq__:
+        names = [field.name for field in dataclasses.fields(kind) if field.compare]
+        return kind, tuple(exact(getattr(value, name, None)) for name in names)
+    alone: Hashable = kind
+    return alone
 
 
 LEAF = TreeDef(None)

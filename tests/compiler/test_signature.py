@@ -1,9 +1,12 @@
 """What a call is specialised on."""
 
 import enum
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pytest
+import tapeless as tl
 from tapeless import errors
 from tapeless.compiler.signature import (
     ArraySpec,
@@ -19,6 +22,15 @@ from tapeless.ir.types import Type
 
 class Mode(enum.IntEnum):
     TRAIN = 1
+
+
+class Pair(NamedTuple):
+    left: float
+
+
+@dataclass(frozen=True)
+class Rates:
+    first: float
 
 
 def key(static=(), **arguments):
@@ -50,7 +62,8 @@ def test_numbers_do_not_change_the_key():
     [(1.0, 1), (1, True), (1.0, np.float64(1)), (np.float32(1), np.float64(1)), ("a", "b"),
      (np.ones(3), np.ones(4)), (np.ones(3), np.ones(3, np.float32)), (None, 1.0), ([1.0], (1.0,)),
      (np.ones(()), np.float64(1)), ({"a": 1.0}, {"b": 1.0}), (len, max), (Mode.TRAIN, 1),
-     (np.ones((2, 2)), np.ones((2, 2), order="F"))],
+     (np.ones((2, 2)), np.ones((2, 2), order="F")), ({1: 1.0}, {1.0: 1.0}), ({1: 1.0}, {True: 1.0}),
+     ({0.0: 1.0}, {-0.0: 1.0}), ([{(1,): 1.0}], [{(True,): 1.0}])],
 )  # fmt: skip
 def test_what_changes_the_key(one, other):
     assert key(a=one) != key(a=other)
@@ -63,6 +76,30 @@ def test_static_arguments_are_compared_by_value_and_type():
     assert describe({"n": (1, 2)}, ("n",)).leaves == ()
     with pytest.raises(errors.TraceError, match=r"argument n: .*hashable"):
         describe({"n": [1]}, ("n",))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [((2,), (2.0,)), ((1, "a"), (True, "a")), (0.0, -0.0), ((0.0,), (-0.0,)), (Pair(1), Pair(1.0)),
+     ((1,), (Pair(1),)), ((Mode.TRAIN,), (1,)), (((2,),), ((2.0,),)), (Rates(1), Rates(1.0)),
+     (np.float32(0), np.float32(-0.0)), (frozenset({1}), frozenset({1.0}))],
+)  # fmt: skip
+def test_equal_static_arguments_that_a_step_can_tell_apart(one, other):
+    assert key(("n",), n=one) != key(("n",), n=other)
+    assert key(("n",), n=other) == key(("n",), n=other)
+
+
+def test_calls_with_equal_values_of_other_types_are_served_by_other_programs():
+    def step(p, c):
+        return [x * k * c[0] for k, x in p.items()]
+
+    made, x = tl.compile(step, static_argnames="c"), np.arange(3)
+    cases = [({k: x}, (c,)) for k in (1, 1.0, -0.0, 0.0) for c in (2, 2.0)]
+    for p, c in [*cases, *cases]:  # traced, and then at speed
+        (got,), (want,) = made(p, c), step(p, c)
+        assert got.dtype == want.dtype
+        assert got.tobytes() == want.tobytes()
+    assert len(made._programs) == len(cases)
 
 
 def test_unhashable_objects_are_refused():
