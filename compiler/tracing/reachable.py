@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dis
 import inspect
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any, Final
 
 import numpy as np
@@ -24,6 +25,8 @@ from .recorder import located_in
 
 BYTES: Final = 2**26
 """How much of what a step can reach is watched for changes."""
+
+_LIBRARIES: Final = frozenset({__name__.partition(".")[0], "numpy"})
 
 
 def reachable(fn: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
@@ -42,11 +45,32 @@ def reachable(fn: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
             continue
 
 
+def _reached(fn: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
+    """`reachable` of `fn` and of the user's functions that it reaches, once each."""
+    pending, seen = [fn], {id(fn)}
+    while pending:
+        for name, value in reachable(pending.pop()):
+            yield name, value
+            if type(value) is FunctionType and id(value) not in seen and _is_users(value):
+                seen.add(id(value))
+                pending.append(value)
+
+
+def _is_users(fn: FunctionType) -> bool:
+    """Whether it is no function of a library that is known by its name."""
+    root = fn.__module__.partition(".")[0] if fn.__module__ else ""
+    return root not in _LIBRARIES and root not in sys.stdlib_module_names
+
+
 @lru_cache(maxsize=1024)
 def _global_names(code: CodeType) -> tuple[str, ...]:
-    """The globals a function names (`co_names` holds the names of attributes too)."""
-    loads = (i.argval for i in dis.get_instructions(code) if i.opname.endswith("_GLOBAL"))
-    return tuple(dict.fromkeys(loads))
+    """The globals a function names, in its comprehensions and inner functions too (`co_names`
+    holds the names of attributes as well)."""
+    names = {i.argval: None for i in dis.get_instructions(code) if i.opname.endswith("_GLOBAL")}
+    for inner in code.co_consts:
+        if type(inner) is CodeType:
+            names |= dict.fromkeys(_global_names(inner))
+    return tuple(names)
 
 
 @contextmanager
@@ -67,10 +91,12 @@ def constants_unchanged(fn: Callable[..., Any]) -> Iterator[None]:
 def _constants(fn: Callable[..., Any]) -> Iterator[tuple[str, np.ndarray]]:
     """The concrete arrays a function reaches by name, in containers and objects too, as long as
     they are few bytes together."""
-    left = BYTES
-    for name, value in reachable(fn):
+    left, seen = BYTES, set[int]()
+    for name, value in _reached(fn):
         for found in containers.everything(value):
-            if type(found) is np.ndarray and not found.dtype.hasobject and found.nbytes <= left:
+            plain = type(found) is np.ndarray and not found.dtype.hasobject
+            if plain and found.nbytes <= left and id(found) not in seen:
+                seen.add(id(found))
                 left -= found.nbytes
                 yield name, found
 
@@ -82,7 +108,7 @@ def _checksum(array: np.ndarray) -> int:
 def check_nothing_kept(fn: Callable[..., Any], statics: Iterator[tuple[str, Any]]) -> None:
     """TraceError if a reachable variable, or an attribute of a static argument, holds a traced
     array when the step has ended, in containers or objects."""
-    places = [*reachable(fn)]
+    places = [*_reached(fn)]
     for name, value in statics:
         places += [(f"{name}.{key}", item) for key, item in getattr(value, "__dict__", {}).items()]
     for name, value in places:

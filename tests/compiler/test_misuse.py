@@ -77,8 +77,12 @@ def test_a_traced_array_kept_behind_the_traces_back(monkeypatch):
         model.array = x
 
     for step, name in ((kept_in_a_list, "KEPT"), (kept_in_a_global, "TOTAL"),
+                       (lambda x: len([KEPT.__iadd__([v]) for v in (x, x)]), "KEPT"),
+                       (lambda x: len((lambda v: KEPT.__iadd__([v]))(x)), "KEPT"),
+                       (lambda x: kept_in_a_list(x), "KEPT"),
                        (kept_in_a_variable, "variable"),
                        (kept_in_an_attribute, "keeper")):  # fmt: skip
+        KEPT.clear()
         with pytest.raises(errors.TraceError, match=f"{name} holds a traced array"):
             trace(step, (X,), {})
     with pytest.raises(errors.TraceError, match=r"model\.array holds a traced array"):
@@ -98,6 +102,9 @@ def test_an_array_outside_that_only_numpy_sees_change():
     gradient = tl.grad(lambda x: np.sum(step(x)))  # runs its Python code in every call
     gradient(X)
     assert table["counts"].tolist() == [2, 2, 2]
+    for other in (lambda x: step(x), lambda x: [step(v) for v in (x, x)]):
+        with pytest.raises(errors.TraceError, match="array table from outside the step is changed"):
+            compiled(other).lower(X)
 
 
 def test_an_error_that_the_step_catches():
