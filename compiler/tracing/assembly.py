@@ -98,7 +98,7 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Array:
         attrs = {"shift": int(by), "axis": normal_axis(k, x.ndim)}
         result = recorder_now().builder.emit("roll", (x.value,), attrs).result
         x = recorder_now().fresh(result, contiguous=x.contiguous)
-    return x
+    return x if len(many(axis)) else copied(x, scalar=False)
 
 
 @implements(np.tile)

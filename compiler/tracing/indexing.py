@@ -33,7 +33,8 @@ class Selection:
     """A parsed index. `lenses` lead to `view`; then `axes` of it are indexed by the integer
     arrays `indices`, whose common axes come at position `front` of the result; or `mask`
     (covering axes from `front` on) selects elements of it. `element` says that integers alone name
-    one element, which reads as a scalar."""
+    one element, which reads as a scalar; `dense` that the memory of all indices is C-contiguous,
+    whose order the result has."""
 
     view: TracedArray
     axes: tuple[int, ...] = ()
@@ -41,6 +42,7 @@ class Selection:
     front: int = 0
     mask: TracedArray | None = None
     element: bool = False
+    dense: bool = True
 
     @property
     def basic(self) -> bool:
@@ -68,7 +70,7 @@ class Selection:
         if self.basic:
             return self.view
         found = recorder.builder.gather(self.view.value, *self.indices, axes=self.axes)
-        leading = self.axes == (0,) and self.view.contiguous
+        leading = self.axes == (0,) and self.view.contiguous and self.dense
         result = recorder.fresh(found, contiguous=leading, scalar=False)
         k, depth = self.front, len(self.batch)
         if k:
@@ -196,9 +198,15 @@ def select(x: TracedArray, key: Any) -> Selection:
             raise UnsupportedError("a traced mask cannot be combined with other index arrays")
         return _by_mask(view, *axes.mask, _front(items))
     if axes.arrays:
-        where = tuple(axes.kept.index(k) for k in axes.arrays)
-        return Selection(view, where, _common(list(axes.arrays.values())), _front(items))
+        where, arrays = tuple(axes.kept.index(k) for k in axes.arrays), list(axes.arrays.values())
+        dense = all(map(_is_dense, arrays))
+        return Selection(view, where, _common(arrays), _front(items), dense=dense)
     return Selection(view, element=not axes.kept and not any(k is Ellipsis for k in given))
+
+
+def _is_dense(index: Any) -> bool:
+    contiguous = index.contiguous if isinstance(index, Handle) else index.flags.c_contiguous
+    return index.ndim < 2 or bool(contiguous)
 
 
 def _by_mask(view: TracedArray, at: int, mask: TracedArray, front: int) -> Selection:

@@ -137,7 +137,9 @@ def matmul(x1: Any, x2: Any, dtype: Any = None) -> Array:
     left = batch[len(batch) - max(x.ndim - 2, 0) :] + ("i" if rows else "") + "k"
     right = batch[len(batch) - max(y.ndim - 2, 0) :] + "k" + ("j" if y.ndim > 1 else "")
     out = batch + ("i" if rows else "") + ("j" if y.ndim > 1 else "")
-    return _dense(contract([Term(x, left), Term(y, right)], out))
+    layout = not batch or (x.contiguous and y.contiguous)  # else NumPy keeps the order of a stack
+    product = contract([Term(x, left), Term(y, right)], out)
+    return recorder_now().fresh(product.value, contiguous=layout)
 
 
 def _show(x: Array) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -51,7 +52,7 @@ def _pairs(widths: Any, rank: int) -> list[tuple[int, int]]:
 
 
 def _constant(x: Array, widths: list[tuple[int, int]], values: Any) -> Array:
-    if is_number(values) and values == 0:
+    if is_number(values) and values == 0 and math.copysign(1, values) > 0:
         low, high = zip(*widths, strict=True) if widths else ((), ())
         return recorder_now().fresh(recorder_now().builder.pad(x.value, low=low, high=high))
     pairs: Array = np.broadcast_to(as_array(values), (len(widths), 2))

@@ -137,9 +137,8 @@ class TracedArray(Handle):
         if not dispatch.is_arraylike(other):
             return NotImplemented
         self.check_writable()
-        dispatch.store(
-            self, dispatch.call(ufunc, (self, other), {}), f"np.{ufunc.__name__} in place"
-        )
+        new = dispatch.call(ufunc, (self, other), {})
+        dispatch.store(self, new, f"np.{ufunc.__name__} in place")
         return self
 
     def __add__(self, other: Any) -> Any:
@@ -295,8 +294,10 @@ class TracedArray(Handle):
         return self._unary(np.invert)
 
     def __round__(self, decimals: int | None = None) -> Any:
-        if decimals is None and not self.type.is_integer:
-            return round(self._concrete(lambda: misuse.no_number("int")).item())
+        if self.weak and self.type.is_integer and (decimals or 0) >= 0:
+            return self
+        if self.weak or (decimals is None and not self.type.is_integer):  # Python's digits
+            return round(self.item(), decimals)
         return self.round(decimals or 0)
 
     # --- dispatch --------------------------------------------------------------------------
@@ -341,8 +342,7 @@ class TracedArray(Handle):
 
     @operation
     def copy(self, order: str = "C") -> TracedArray:
-        scalar = self.kind != "array"
-        return creation.copy_of(self, self.dtype, order, scalar=scalar)  # type: ignore[no-any-return]
+        return creation.astype(self, self.dtype, order)  # type: ignore[no-any-return]
 
     @operation
     def fill(self, value: Any) -> None:

@@ -66,7 +66,25 @@ def reshape_of_a_fortran_copy(x):
     return y * 1
 
 
-@pytest.mark.parametrize("step", [second_reshape, reshape_of_a_fortran_copy])
+def reshape_of_a_gather(x):
+    y = x[0][np.arange(4).reshape(2, 2).T]
+    y.reshape(-1)[0] = 99
+    return y * 1
+
+
+def reshape_of_a_stack_of_products(x):
+    batch = x[:4, :4].reshape(2, 2, 2, 2).transpose(1, 0, 2, 3)
+    y = batch @ batch
+    y.reshape(-1)[0] = 99
+    return y * 1
+
+
+UNKNOWN = [
+    second_reshape, reshape_of_a_fortran_copy, reshape_of_a_gather, reshape_of_a_stack_of_products,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("step", UNKNOWN)
 def test_what_may_share_memory_is_not_read_after_a_write(step):
     with pytest.raises(errors.TraceError, match="whether a reshape was a view or a copy"):
         run_traced(step, A.copy())
@@ -94,6 +112,7 @@ FRESH = [
     lambda x: np.block(x),
     lambda x: np.pad(x, 0, mode="edge"),
     lambda x: np.pad(x, 0, constant_values=3),
+    lambda x: np.roll(x, (), axis=()),
     lambda x: np.trunc(x.astype(int)),
     lambda x: np.nan_to_num(x, copy=False),
 ]
@@ -192,6 +211,7 @@ NUMBERS = [
     lambda x, n: x + ~(n > 0),
     lambda x, n: np.where((n > 0) & (n > 5), x, -x),
     lambda x, n: n > 0,
+    lambda x, n: x * (round(n) + round(n, 1)),
 ]
 
 
@@ -204,6 +224,16 @@ def test_a_comparison_of_python_numbers_is_a_python_number(fn):
 def test_a_captured_identity_keeps_its_negative_zeros():
     signed = np.where(np.eye(5) == 0, -0.0, 1.0)
     assert np.signbit(run_traced(lambda x: x * signed, np.ones(5))).sum() == 20
+
+
+def test_padding_keeps_a_negative_zero():
+    padded = run_traced(lambda x: np.pad(x, 1, constant_values=-0.0), np.ones(3))
+    assert np.signbit(padded).tolist() == [True, False, False, False, True]
+
+
+def test_digits_of_a_python_float_are_not_rounded():
+    with pytest.raises(errors.TraceError, match=r"use np\.round"):
+        run_traced(lambda x, n: x * round(n, 1), WIDE, 2.35)
 
 
 # --- piecewise -----------------------------------------------------------------------------------
