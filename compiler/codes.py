@@ -15,7 +15,7 @@ from __future__ import annotations
 import opcode
 import struct
 from collections.abc import Callable, Iterator
-from functools import cache, lru_cache
+from functools import lru_cache
 from types import CodeType
 from typing import Any, Final
 
@@ -60,6 +60,11 @@ _REFUSED: Final = {
 }
 _PATTERN: Final = opcode.opmap["MATCH_CLASS"]
 _BINARY: Final = opcode.opmap["BINARY_OP"]
+_SIGNS: Final = {sign: k for k, (_, sign) in enumerate(vars(opcode)["_nb_ops"])}
+_SET_OPERATORS: Final = frozenset(
+    (_BINARY, _SIGNS[sign]) for sign in ("&", "|", "^", "-", "&=", "|=", "^=", "-=")
+)
+"""What makes a set of two views of a dict."""
 _CALL: Final = opcode.opmap["CALL"]
 _PRECALL: Final = opcode.opmap.get("PRECALL")
 _ATTRIBUTE: Final = _numbers("LOAD_ATTR", "LOAD_METHOD")
@@ -94,7 +99,8 @@ def names_of(code: CodeType) -> Names:
     patterns = False
     for inner in _nested(code):
         attributes |= dict.fromkeys(inner.co_names)
-        for op, argument, near in _instructions(inner):
+        instructions = list(_instructions(inner))
+        for op, argument, near in instructions:
             patterns = patterns or op == _PATTERN
             if op == _PATTERN and argument:  # the class names the attributes
                 attributes["__match_args__"] = None
@@ -110,7 +116,7 @@ def names_of(code: CodeType) -> Names:
             elif op == _CONSTANT and type(inner.co_consts[argument]) is frozenset:
                 _check_set(inner, near[1])
         if not _VIEWS.isdisjoint(inner.co_names):
-            _check_views(inner)
+            _check_views(inner, [(op, argument) for op, argument, _ in instructions])
         if not _CLOCK.isdisjoint(map(str.lower, _identifiers(inner.co_consts))):
             raise ImpenetrableError(f"{code.co_name} may ask for the time")
         if not _INDIRECT.isdisjoint(attributes) or patterns:
@@ -170,19 +176,10 @@ def _check_set(code: CodeType, following: Instruction) -> None:
         raise ImpenetrableError(f"{code.co_name} has a set, whose order is not fixed")
 
 
-@cache
-def _set_operators() -> frozenset[Instruction]:
-    """The operators that make a set of two views of a dict, in place or not."""
-    text = "".join(f"a {sign} b; a {sign}= b;" for sign in "&|^-")
-    made = compile(text, "", "exec")
-    return frozenset((op, argument) for op, argument, _ in _instructions(made) if op == _BINARY)
-
-
-def _check_views(code: CodeType) -> None:
+def _check_views(code: CodeType, found: list[Instruction]) -> None:
     """`p.keys() & q.keys()` is a set. Of a view that is kept in a variable nobody knows where it
     goes: any operator may be meant for it."""
-    found = [(op, argument) for op, argument, _ in _instructions(code)]
-    if _set_operators().isdisjoint(found):
+    if _SET_OPERATORS.isdisjoint(found):
         return
     for k, (op, argument) in enumerate(found):
         if op in _ATTRIBUTE and code.co_names[argument >> _SHIFT] in _VIEWS:
@@ -197,7 +194,7 @@ def _joins(following: Iterator[Instruction]) -> bool:
     for op, argument in following:
         if above == 0 and (op == _ITERATE or op in _STORE):
             return op in _STORE
-        if above < 2 and (op, argument) in _set_operators():
+        if above < 2 and (op, argument) in _SET_OPERATORS:
             return True
         above += opcode.stack_effect(op, argument if op >= opcode.HAVE_ARGUMENT else None)
         if above < 0:
