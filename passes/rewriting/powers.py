@@ -4,10 +4,9 @@
 =>
     %y:f32[8] = mul %x, %x
 
-`x ** 2` squares, and `x ** -1` is `1 / x`, in NumPy too; higher powers by repeated squaring differ
-from the library function by less than half their exponent in ulps. Derivatives then come out in
-products. (`x ** 0.5` is traced as the root that NumPy takes there; `np.power(x, 0.5)` is none: that
-of -inf is inf.)
+`x ** 2` squares, `x ** 0.5` is `sqrt`, `x ** -1` is `1 / x` in NumPy too; higher powers by repeated
+squaring differ from the library function by less than half their exponent in ulps. Derivatives then
+come out in products.
 """
 
 from __future__ import annotations
@@ -42,6 +41,12 @@ def reciprocal_power(site: Site, x: Value, k: Any) -> Value | None:
     return site.b.div(1.0, _product(site.b, x, -int(k)))
 
 
+@rule(p.power(x, 0.5))
+def root_power(site: Site, x: Value) -> Value:
+    """x ** 0.5 = sqrt(x)"""
+    return site.b.sqrt(x)
+
+
 @rule(p.power(2.0, x))
 def power_of_two(site: Site, x: Value) -> Value:
     """2 ** x = exp2(x). Rounds as exp2 does."""
@@ -58,4 +63,4 @@ def _product(b: Builder, x: Value, n: int) -> Value:
     return b.mul(square, x) if n % 2 else square
 
 
-RULES: tuple[Rule, ...] = (small_power, reciprocal_power, power_of_two)
+RULES: tuple[Rule, ...] = (small_power, reciprocal_power, root_power, power_of_two)
