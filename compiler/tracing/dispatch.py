@@ -182,6 +182,11 @@ def _into(
     if chosen is not True:
         same_kind(result.dtype, target.dtype, f"np.{ufunc.__name__}")
         result = creation.masked(target, result, chosen)
+    if method != "__call__" and result.shape != target.shape:
+        raise ShapeError(
+            f"np.{ufunc.__name__}.{method}: the result has shape {result.shape}, out="
+            f" {target.shape}"
+        )
     store(target, result, f"np.{ufunc.__name__} with out=")
     return target  # type: ignore[no-any-return]
 

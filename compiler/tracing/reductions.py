@@ -122,6 +122,8 @@ def var(
     """np.var, in two passes: the mean first, then the squared distances from it."""
     x = as_array(a)
     x = convert(x, np.dtype(dtype) if dtype is not None else _inexact(x.type.dtype))
+    if not x.type.is_float:
+        raise UnsupportedError(f"np.var, np.std: dtype {x.dtype} is not supported; use a float one")
     middle = _mean(x, axis, keepdims=True, where=where) if mean is None else mean
     away = x - middle
     total = sum_(away * away, axis, keepdims=keepdims, where=where)

@@ -236,6 +236,18 @@ def test_digits_of_a_python_float_are_not_rounded():
         run_traced(lambda x, n: x * round(n, 1), WIDE, 2.35)
 
 
+REFUSED = [
+    (lambda x: np.add.reduce(x[:, :1], axis=0, out=x[0]), ValueError, "out= "),
+    (lambda x: np.std(x, dtype=int), errors.UnsupportedError, "use a float one"),
+]
+
+
+@pytest.mark.parametrize(("fn", "kind", "why"), REFUSED)
+def test_a_reduction_that_cannot_be_right_is_refused(fn, kind, why):
+    with pytest.raises(kind, match=why):
+        run_traced(fn, A.copy())
+
+
 # --- piecewise -----------------------------------------------------------------------------------
 
 
