@@ -2,12 +2,14 @@
 
     b = Builder()
     total = b.add(x, b.convert(n, "f32"))          %v0 = sitofp i64 %n to float
-    b.ret(total)                                   %v1 = fadd contract float %x, %v0
+    b.ret(total)                                   %v1 = fadd float %x, %v0
 
 A value carries the IR dtype it holds ("f32", "u8", "bool"; "f32*" for a buffer), which decides the
-instruction: LLVM's integers have no sign. Sums and products may contract to an FMA, which rounds
-less; every other freedom would lose NaN, infinities or signed zeros. Nothing here imports llvmlite,
-whose own builder takes ten times as long.
+instruction: LLVM's integers have no sign. Where a sum is asked for that may `contract`, a product
+in it may be added by an FMA, which rounds once. Sums of elements may not: computed again in another
+loop, beside other readers of the product, they would differ in their last bit, and no element equal
+the maximum of its row. Every other freedom would lose NaN, infinities or signed zeros. Nothing here
+imports llvmlite, whose own builder takes ten times as long.
 """
 
 from __future__ import annotations
@@ -100,11 +102,11 @@ class Builder:
 
     # --- arithmetic on two values of one dtype
 
-    def add(self, x: Value, y: Value, flags: str = "contract") -> Value:
-        return self._arithmetic(f"fadd {flags}", "add", x, y)
+    def add(self, x: Value, y: Value, flags: str = "") -> Value:
+        return self._arithmetic(f"fadd {flags}".rstrip(), "add", x, y)
 
-    def sub(self, x: Value, y: Value) -> Value:
-        return self._arithmetic("fsub contract", "sub", x, y)
+    def sub(self, x: Value, y: Value, flags: str = "") -> Value:
+        return self._arithmetic(f"fsub {flags}".rstrip(), "sub", x, y)
 
     def mul(self, x: Value, y: Value, flags: str = "contract") -> Value:
         return self._arithmetic(f"fmul {flags}", "mul", x, y)

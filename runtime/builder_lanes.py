@@ -48,20 +48,27 @@ class BuilderLane:
         operands = (y, self.value) if swap else (self.value, y)
         return BuilderLane(self.builder, emit(*operands))
 
+    def _add(self, x: Value, y: Value) -> Value:
+        """Within a function a product may be added by an FMA: its error bound holds either way."""
+        return self.builder.add(x, y, flags="contract")
+
+    def _sub(self, x: Value, y: Value) -> Value:
+        return self.builder.sub(x, y, flags="contract")
+
     def _compare(self, symbol: str, other: Any) -> BuilderLane:
         return self._emit(lambda x, y: self.builder.compare(symbol, x, y), other)
 
     def __add__(self, other: Any) -> BuilderLane:
-        return self._emit(self.builder.add, other)
+        return self._emit(self._add, other)
 
     def __radd__(self, other: Any) -> BuilderLane:
-        return self._emit(self.builder.add, other, swap=True)
+        return self._emit(self._add, other, swap=True)
 
     def __sub__(self, other: Any) -> BuilderLane:
-        return self._emit(self.builder.sub, other)
+        return self._emit(self._sub, other)
 
     def __rsub__(self, other: Any) -> BuilderLane:
-        return self._emit(self.builder.sub, other, swap=True)
+        return self._emit(self._sub, other, swap=True)
 
     def __mul__(self, other: Any) -> BuilderLane:
         return self._emit(self.builder.mul, other)

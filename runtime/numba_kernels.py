@@ -14,7 +14,6 @@ from typing import Any
 
 from numba.core import compiler, types
 from numba.core.compiler_lock import global_compiler_lock
-from numba.core.cpu_options import FastMathOptions
 from numba.core.registry import cpu_target
 
 from ..ir.record import dataclass
@@ -78,8 +77,7 @@ def _compile(function: Any, spec: KernelSpec, words: Collection[str]) -> NumbaCo
 
 
 def _flags() -> Any:
-    """Nothing that raises, allocates or touches the interpreter; buffers do not alias. Products
-    and sums may contract, as in `runtime/builder.py`."""
+    """Nothing that raises, allocates or touches the interpreter; buffers do not alias."""
     flags = compiler.Flags()
     flags.nrt = False
     flags.no_cpython_wrapper = True
@@ -87,7 +85,6 @@ def _flags() -> Any:
     flags.error_model = "numpy"
     flags.boundscheck = False
     flags.noalias = True
-    flags.fastmath = FastMathOptions({"contract"})
     return flags
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tapeless as tl
 from running import assert_runs_alike, assert_same, random_arguments, run_interpreted, run_native
 from tapeless.compiler.memory import plan_memory
 from tapeless.compiler.native import build, is_planned
@@ -210,3 +211,28 @@ for how in ("lower", "__call__"):
     monkeypatch.setenv("TAPELESS_CACHE", str(tmp_path))
     assert python("-c", code, "1").split() == ["lower", "False", "__call__", "True"]
     assert python("-c", code, "2").split() == ["lower", "False", "__call__", "False"]
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (4, 8), (16, 64)])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_what_is_computed_again_is_the_same_number(shape, dtype):
+    """The elements are computed once for the maxima and once to be compared with them, there beside
+    another reader of the products: an FMA would round them in one place only."""
+
+    def masked(x, a, b):
+        p = x * a
+        q = p + b
+        return q == q.max(axis=1, keepdims=True), np.sum(p * p)
+
+    def loss(x, a, b):
+        p = x * a
+        return np.sum(np.max(p + b, axis=1)) + np.sum(p * p)
+
+    find, differentiate = tl.compile(masked), tl.compile(tl.grad(loss))
+    rng = np.random.default_rng(0)
+    for _ in range(8):
+        x, a, b = (rng.standard_normal(shape).astype(dtype) for _ in range(3))
+        mask, _ = find(x, a, b)
+        np.testing.assert_array_equal(mask, masked(x, a, b)[0])
+        expected = (mask + 2 * x * a) * a
+        np.testing.assert_allclose(differentiate(x, a, b), expected, rtol=1e-4)
