@@ -82,10 +82,11 @@ class TreeDef:
         """The path of every leaf, in order."""
         return tuple(tree.paths(self))
 
-    @cached_property
+    @property
     def exact_keys(self) -> Hashable:
         """What is `exact` about the keys, where any of them is not a string; `keys` that are equal
-        can be others."""
+        can be others. (No `cached_property`: before Python 3.12 one lock is that of all structures,
+        and calls of all threads would wait for it.)"""
         below = tuple(child.exact_keys for child in self.children)
         return (exact(self.keys), below) if has_exact_keys(self) or any(below) else None
 
